@@ -1,0 +1,180 @@
+// The port: everything unstall asks of a CRM. Small, named by meaning; `test/conformance.ts` is its contract.
+//
+// - At most one outcome per write, in any order. A write with no outcome is unknown, never assumed failed.
+// - A fault of one record never throws. Throws are only RetryLater, Fatal or the abort of `signal`.
+// - `pull(cursor)` after any page continues without a gap (overlap is allowed); a repeated page token throws Fatal.
+// - `gone` only when the CRM says so; everything else is `unreadable` and held.
+import type {
+  Deal,
+  DealId,
+  Evidence,
+  FieldValues,
+  Instant,
+  LocalDate,
+  OwnerId,
+  Reference,
+  RemoteId,
+  System,
+  TaskKey,
+} from './core/deal.ts'
+
+/** Opaque to everyone but its connector; JSON text below 8 kB. */
+export type Cursor = string
+
+export interface Page {
+  readonly deals: readonly Deal[]
+  /** History and activities, of these deals or of others that did not change themselves. */
+  readonly evidence: readonly Evidence[]
+  /** Deals the CRM says are deleted or merged away. */
+  readonly gone: readonly DealId[]
+  /** Records that could not be understood: quarantined and listed, the rest goes on. */
+  readonly unreadable: readonly { readonly deal: DealId; readonly problem: string }[]
+  /** Where to go on after this page has been stored. */
+  readonly cursor: Cursor
+  /** For progress: deals read by this pull so far, and the expected total where known. */
+  readonly read: number
+  readonly total: number | null
+}
+
+/** One row of the write ledger on its way to the CRM. Several `fields` writes of one deal are sent as one record update. */
+export type Write =
+  | {
+      readonly kind: 'fields'
+      readonly key: string
+      readonly deal: DealId
+      readonly lockGroup: string | null
+      readonly after: FieldValues
+    }
+  | {
+      readonly kind: 'create-task'
+      readonly key: string
+      readonly deal: DealId
+      readonly lockGroup: string | null
+      readonly taskKey: TaskKey
+      readonly owner: OwnerId
+      readonly subject: string
+      readonly body: string
+      readonly due: LocalDate
+    }
+  /** `note` is put below the task's text; completing an already completed task is refused by the caller, not here. */
+  | {
+      readonly kind: 'complete-task'
+      readonly key: string
+      readonly deal: DealId
+      readonly task: RemoteId
+      readonly body: string
+    }
+  /** Takes back a completion: open again, with this text. */
+  | {
+      readonly kind: 'reopen-task'
+      readonly key: string
+      readonly deal: DealId
+      readonly task: RemoteId
+      readonly body: string
+    }
+  /** Takes back a creation. */
+  | { readonly kind: 'delete-task'; readonly key: string; readonly deal: DealId; readonly task: RemoteId }
+
+export type WriteOutcome =
+  | { readonly key: string; readonly result: 'done'; readonly remote?: RemoteId }
+  /** `message`: the CRM's own words, safe to show. */
+  | { readonly key: string; readonly result: 'refused'; readonly message: string }
+  | { readonly key: string; readonly result: 'later'; readonly message: string }
+
+/** One of our tasks as the CRM holds it. */
+export interface RemoteTask {
+  readonly id: RemoteId
+  readonly key: TaskKey
+  readonly deal: DealId | null
+  readonly open: boolean
+  readonly owner: OwnerId | null
+  readonly subject: string
+  readonly body: string
+  readonly due: LocalDate | null
+}
+
+/** One thing `setup` would create, in words a RevOps manager understands. */
+export interface SetupStep {
+  readonly id: string
+  readonly what: string
+  /** `create`: missing; `conflict`: something of that name is there with another type: setup refuses and says what to do. */
+  readonly action: 'create' | 'present' | 'conflict'
+  readonly detail?: string
+}
+
+export interface Finding {
+  readonly level: 'ok' | 'warn' | 'problem'
+  readonly what: string
+  /** What to do about it, with the menu path where there is one. */
+  readonly todo?: string
+}
+
+export interface Health {
+  readonly findings: readonly Finding[]
+  readonly steps: readonly SetupStep[]
+}
+
+export interface Capabilities {
+  readonly system: System
+  /** `unique`: the CRM refuses a second task with our key. `lookup`: it does not, so absence needs `settleMs`. */
+  readonly taskKey: 'unique' | 'lookup'
+  /** How long a write without an answer may still commit. */
+  readonly settleMs: number
+  /** Most ids a `read` call, most records a `write` call takes. Callers may pass more: connectors chunk. */
+  readonly readBatch: number
+  readonly writeBatch: number
+}
+
+export interface Connector {
+  /** Fixed once `reference` has been called. */
+  readonly can: Capabilities
+  /** Read-only: token, scopes, budget, what setup would do. */
+  check(signal: AbortSignal): Promise<Health>
+  /** Ensures our fields exist. Idempotent. Yields each step when it is done. */
+  setup(signal: AbortSignal): AsyncIterable<SetupStep>
+  reference(signal: AbortSignal): Promise<Reference>
+  /** Deals changed since the cursor; null: all open deals and those closed within the last two years. `now` bounds the pull. */
+  pull(since: Cursor | null, now: Instant, signal: AbortSignal): AsyncIterable<Page>
+  /** Every live deal id: finds deletes and merges. */
+  census(signal: AbortSignal): AsyncIterable<readonly DealId[]>
+  /** A fresh look before writing, without history. */
+  read(ids: readonly DealId[], signal: AbortSignal): Promise<ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>>
+  /** Our tasks by key; a key that is not in the answer was not found. `deals`: where each should hang (lookup mode needs it). */
+  find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
+  write(writes: readonly Write[], signal: AbortSignal): AsyncIterable<WriteOutcome>
+  close(): Promise<void>
+}
+
+/** Where a connector gets its credential; it never sees the vault or the store. */
+export interface Credential {
+  token(signal: AbortSignal): Promise<string>
+  /** The CRM refused this token: the next `token()` returns another one or throws Fatal('credentials'). */
+  expired(token: string): void
+}
+
+/** A rate gate, one per connection: `src/gate.ts` builds it. */
+export interface Gate {
+  /** Resolves when a call of this cost may start; rejects with the signal's reason. `lane`: `search` has its own limit. */
+  wait(signal: AbortSignal, lane?: 'normal' | 'search'): Promise<void>
+  /** Learns from an answer: remaining budget, or "not before". */
+  observe(
+    seen: { readonly remaining?: number; readonly max?: number; readonly windowMs?: number; readonly pauseMs?: number },
+    lane?: 'normal' | 'search',
+  ): void
+}
+
+/** What app.ts hands to every connector. */
+export interface ConnectorOptions {
+  /** Origin, for example https://api.hubapi.com or https://acme.my.salesforce.com; loopback for the sandbox. */
+  readonly baseUrl: string
+  readonly credential: Credential
+  readonly gate: Gate
+  readonly clock: () => Instant
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Company time zone (IANA), for dates without a time. */
+  readonly timezone: string
+  /** Per request; default 30 s. */
+  readonly timeoutMs?: number
+  /** Warnings for the log: never tokens, never whole records. */
+  readonly warn?: (message: string, data?: Record<string, unknown>) => void
+}

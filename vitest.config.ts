@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config'
+
+// Test files mirror the tree. Each file gets its own process: PGlite, nock and the sandboxes are process-wide.
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+})
