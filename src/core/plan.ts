@@ -30,7 +30,7 @@ export type WriteCause =
   | 'undo'
 
 interface Intent {
-  /** Unique in the ledger: run + deal + group; for tasks the task key. No colons. */
+  /** Unique in the ledger: `<run>.<deal>.<group>`. What is unique across runs is the `taskKey` of a live task row. No colons. */
   readonly key: string
   readonly deal: DealRef
   readonly lockGroup: string | null
