@@ -1,0 +1,11 @@
+#!/usr/bin/env node
+// The entry point of the published command. It imports nothing before it has looked at the version of Node,
+// so that an older one answers with a sentence instead of a syntax error.
+const needed = [22, 18] as const
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
+  process.stderr.write(`unstall needs Node ${needed.join('.')} or newer; this is Node ${process.versions.node}.\n`)
+  process.exit(2)
+}
+const { main } = await import('./main.ts')
+process.exitCode = await main(process.argv.slice(2))

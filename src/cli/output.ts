@@ -1,0 +1,120 @@
+// What every command prints with: tables that fit a terminal, progress on stderr, results on stdout.
+import { stripVTControlCharacters, styleText } from 'node:util'
+
+export const EXIT = { ok: 0, problem: 1, usage: 2 } as const
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
+
+export interface Column {
+  readonly title: string
+  readonly align?: 'left' | 'right'
+  /** Shrinks first when the terminal is too narrow. */
+  readonly flexible?: boolean
+}
+
+const segments = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+/** East Asian wide and emoji take two cells. */
+const wide = /\p{Extended_Pictographic}|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60]/u
+
+export function width(text: string): number {
+  let cells = 0
+  for (const { segment } of segments.segment(stripVTControlCharacters(text))) cells += wide.test(segment) ? 2 : 1
+  return cells
+}
+
+/** Deal names are hostile text: control and direction characters never reach the terminal. */
+export function plain(text: string): string {
+  return stripVTControlCharacters(text)
+    .replace(/[\p{Cc}\u200E\u200F\u202A-\u202E\u2066-\u2069]+/gu, ' ')
+    .trim()
+}
+
+export function cut(text: string, cells: number): string {
+  if (width(text) <= cells) return text
+  let out = ''
+  let used = 0
+  for (const { segment } of segments.segment(text)) {
+    const w = wide.test(segment) ? 2 : 1
+    if (used + w > cells - 1) break
+    out += segment
+    used += w
+  }
+  return `${out}…`
+}
+
+/** Lines of at most `total` cells; flexible columns give way, the longest first. */
+export function table(columns: readonly Column[], rows: readonly (readonly string[])[], total = terminalWidth()): string {
+  const cells = rows.map((row) => columns.map((_, i) => row[i] ?? ''))
+  const widths = columns.map((c, i) => Math.max(width(c.title), ...cells.map((row) => width(row[i] ?? ''))))
+  const excess = () => widths.reduce((sum, w) => sum + w, 0) + 2 * (widths.length - 1) - total
+  for (let over = excess(); over > 0; over = excess()) {
+    let longest = -1
+    for (const [i, column] of columns.entries()) {
+      if (column.flexible && (widths[i] ?? 0) > 8 && (longest < 0 || (widths[i] ?? 0) > (widths[longest] ?? 0))) longest = i
+    }
+    if (longest < 0) break
+    widths[longest] = Math.max(8, (widths[longest] ?? 0) - 1)
+  }
+  const line = (row: readonly string[]) =>
+    row
+      .map((text, i) => {
+        const w = widths[i] ?? 0
+        const fitted = cut(text, w)
+        const pad = ' '.repeat(Math.max(0, w - width(fitted)))
+        return columns[i]?.align === 'right' ? pad + fitted : fitted + pad
+      })
+      .join('  ')
+      .trimEnd()
+  return [bold(line(columns.map((c) => c.title))), ...cells.map(line)].join('\n')
+}
+
+export function terminalWidth(): number {
+  return Math.max(60, Math.min(process.stdout.columns ?? 100, 140))
+}
+
+type Style = Parameters<typeof styleText>[0]
+const style = (format: Style, text: string) => styleText(format, text, { stream: process.stdout })
+export const bold = (text: string) => style('bold', text)
+export const dim = (text: string) => style('dim', text)
+export const green = (text: string) => style('green', text)
+export const yellow = (text: string) => style('yellow', text)
+export const red = (text: string) => style('red', text)
+
+export function print(text = ''): void {
+  process.stdout.write(`${text}\n`)
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)
+}
+
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** One line on stderr that is rewritten in a terminal and appended, at most twice a second, elsewhere. */
+export class Progress {
+  readonly #live = process.stderr.isTTY === true
+  #last = 0
+  #text = ''
+  #open = false
+
+  show(text: string): void {
+    if (text === this.#text) return
+    this.#text = text
+    const now = performance.now()
+    if (this.#live) {
+      process.stderr.write(`\r\x1b[2K${cut(text, (process.stderr.columns ?? 100) - 1)}`)
+      this.#open = true
+    } else if (now - this.#last > 500) {
+      process.stderr.write(`${text}\n`)
+      this.#last = now
+    }
+  }
+
+  /** Leaves the cursor on an empty line. */
+  end(): void {
+    if (this.#open) process.stderr.write('\r\x1b[2K')
+    this.#open = false
+    this.#text = ''
+  }
+}
