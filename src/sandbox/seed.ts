@@ -49,6 +49,8 @@ export interface SeedDeal {
   /** Stage at creation. */
   readonly stage: string
   readonly createdAt: Instant
+  /** Who created it; absent: a person. `import`: came in by a bulk import, so that "no history" says nothing. */
+  readonly createdBy?: By
   /** At creation; `YYYY-MM-DD`. */
   readonly closeDate: string
   readonly amount: number | null
