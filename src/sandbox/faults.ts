@@ -13,8 +13,6 @@ export function seeded(seed: number): () => number {
   }
 }
 
-export type Strike = Fault
-
 interface Rule {
   readonly fault: Fault
   readonly path: RegExp | null
@@ -40,7 +38,7 @@ export class FaultPlan {
   }
 
   /** The fault that strikes this call, if any: the first rule in order. */
-  strike(method: string, path: string): Strike | null {
+  strike(method: string, path: string): Fault | null {
     for (const rule of this.#rules) {
       if (!ofRecords(rule.fault) && fits(rule, method, path) && this.#fires(rule)) return rule.fault
     }
@@ -82,7 +80,7 @@ export class FaultPlan {
 
 function pattern(path: string | undefined): RegExp | null {
   if (path === undefined) return null
-  return new RegExp(path.split('*').map(RegExp.escape).join('.*'))
+  return new RegExp(path.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*'))
 }
 
 function fits(rule: Rule, method: string, path: string): boolean {

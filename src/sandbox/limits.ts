@@ -1,7 +1,13 @@
 // Rate limits in the two shapes a CRM may have. Nobody outside knows which one it is, so the sandbox plays both.
-import type { Lane } from './kernel.ts'
-
 export type Limits = 'none' | 'rolling' | 'bucket'
+
+/** A budget that calls share. Rolling: at most `max` in any `windowMs`. Bucket: `burst` tokens, refilled at that pace. */
+export interface Lane {
+  readonly name: string
+  readonly max: number
+  readonly windowMs: number
+  readonly burst: number
+}
 
 export class Limiter {
   readonly #limits: Limits
