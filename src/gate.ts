@@ -1,0 +1,104 @@
+// The rate gate of one connection: it spaces calls so that the CRM never has to say 429, and slows down when it does.
+// Nobody outside knows whether a CRM counts in a rolling window or refills a bucket, so the gate fits both: an even
+// pace just below the announced limit, with a burst far smaller than any known bucket. Clock and sleep are handed in.
+
+import type { Gate } from './connector.ts'
+import type { Instant } from './core/deal.ts'
+import { RetryLater } from './errors.ts'
+
+export interface Rate {
+  /** Calls allowed within `windowMs`. */
+  readonly max: number
+  readonly windowMs: number
+  /** Calls that may start at once after a rest; default 4. With `max` they never exceed what a window allows. */
+  readonly burst?: number
+}
+
+export interface GateOptions {
+  readonly clock: () => Instant
+  /** Rejects with the signal's reason when it aborts. */
+  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Default 90 per 10 s: below HubSpot's smallest limit (100 per 10 s, usage guidelines), until an answer says more. */
+  readonly normal?: Rate
+  /** Default 4 per second: HubSpot's search allows 5 (Airbyte) or 4 (changelog of 2020). */
+  readonly search?: Rate
+  /** Longest wait for a pause inside the process; a longer one rejects with RetryLater. Default 10 s. */
+  readonly patienceMs?: number
+}
+
+/** Share of an announced limit that is used: the rest absorbs jitter between our clock and the CRM's. */
+const SHARE = 0.95
+/** After a 429 the pace falls to this share of itself; each good answer gives back a hundredth of the full pace. */
+const SLOWER = 0.7
+const SLOWEST = 0.1
+const RECOVERY = 0.01
+
+/**
+ * Builds the gate of one connection. `wait` is first come, first served within a lane. It rejects with the signal's
+ * reason, or with RetryLater when the CRM asked for a pause longer than `patienceMs`. Lanes do not share a budget.
+ */
+export function createGate(options: GateOptions): Gate {
+  const { clock, sleep, patienceMs = 10_000 } = options
+  const lanes = {
+    normal: new Lane(options.normal ?? { max: 90, windowMs: 10_000 }),
+    search: new Lane(options.search ?? { max: 4, windowMs: 1000, burst: 1 }),
+  }
+  return {
+    async wait(signal, lane = 'normal') {
+      for (;;) {
+        signal.throwIfAborted()
+        const pause = lanes[lane].pausedUntil - clock()
+        if (pause > patienceMs) throw new RetryLater('the CRM asked for a pause', pause)
+        const at = lanes[lane].reserve(clock())
+        if (at > clock()) await sleep(at - clock(), signal)
+        // A pause that came while this call slept: take a new place behind it, so that the pause does not end in a burst.
+        if (lanes[lane].pausedUntil <= at) return
+      }
+    },
+    observe(seen, lane = 'normal') {
+      lanes[lane].observe(seen, clock())
+    },
+  }
+}
+
+/** Virtual scheduling (GCRA): `next` is when the bucket would be full again, so one number is the whole state. */
+class Lane {
+  pausedUntil: Instant = Number.NEGATIVE_INFINITY
+  #burst: number
+  /** Milliseconds between calls at full pace. */
+  #interval: number
+  #pace = 1
+  #next: Instant = Number.NEGATIVE_INFINITY
+
+  constructor(rate: Rate) {
+    this.#burst = rate.burst ?? 4
+    this.#interval = rate.windowMs / rate.max
+  }
+
+  /** The moment at which one more call may start. */
+  reserve(now: Instant): Instant {
+    const interval = this.#interval / this.#pace
+    const at = Math.max(now, this.pausedUntil, this.#next - (this.#burst - 1) * interval)
+    this.#next = Math.max(this.#next, at) + interval
+    return at
+  }
+
+  observe(seen: Parameters<Gate['observe']>[0], now: Instant): void {
+    if (seen.pauseMs !== undefined) {
+      // Many calls can meet the same limit at once: that is one reason to slow down, not many.
+      if (this.pausedUntil <= now) this.#pace = Math.max(SLOWEST, this.#pace * SLOWER)
+      this.pausedUntil = Math.max(this.pausedUntil, now + seen.pauseMs)
+      this.#next = Math.max(this.#next, this.pausedUntil + (this.#burst - 1) * this.#interval)
+      return
+    }
+    if (seen.max !== undefined && seen.windowMs !== undefined && seen.max > 0 && seen.windowMs > 0) {
+      this.#interval = seen.windowMs / Math.max(1, seen.max * SHARE - this.#burst / 2)
+    }
+    // Nothing left although our own pace would leave some: someone else spends the same budget.
+    if (seen.remaining !== undefined && seen.remaining < 1) {
+      this.#next = Math.max(this.#next, now) + 2 * this.#interval
+    } else if (this.#pace < 1) {
+      this.#pace = Math.min(1, this.#pace + RECOVERY)
+    }
+  }
+}

@@ -1,0 +1,165 @@
+// The rate gate against simulated limiters of both shapes: never a refusal, never much slower than needed.
+import { describe, expect, test } from 'vitest'
+import { RetryLater } from '../src/errors.ts'
+import { createGate, type GateOptions } from '../src/gate.ts'
+import { Limiter, type Limits } from '../src/sandbox/limits.ts'
+
+const never = new AbortController().signal
+
+/** Virtual time: whoever sleeps is woken in order, so ten minutes pass in a moment. */
+function simulate(options: Partial<GateOptions> = {}) {
+  let now = 0
+  const sleepers: { at: number; wake: () => void; signal: AbortSignal; fail: (why: unknown) => void }[] = []
+  const clock = () => now
+  const sleep = (ms: number, signal: AbortSignal) =>
+    new Promise<void>((wake, fail) => {
+      sleepers.push({ at: now + ms, wake, signal, fail })
+      signal.addEventListener('abort', () => fail(signal.reason))
+    })
+  async function run<T>(work: Promise<T>): Promise<T> {
+    let done = false
+    const ended = work.finally(() => {
+      done = true
+    })
+    ended.catch(() => {})
+    while (!done) {
+      for (let i = 0; i < 20; i++) await Promise.resolve()
+      const next = sleepers.sort((a, b) => a.at - b.at).shift()
+      if (next) {
+        now = Math.max(now, next.at)
+        next.wake()
+      } else if (!done) await new Promise((resolve) => setImmediate(resolve))
+    }
+    return ended
+  }
+  return { clock, sleep, run, gate: createGate({ clock, sleep, ...options }), advance: (ms: number) => (now += ms) }
+}
+
+describe.each<Limits>(['rolling', 'bucket'])('a %s limiter of 110 calls per 10 s', (limits) => {
+  test('is never exceeded, and 1,000 calls take less than 1.15 of what the limit allows', async () => {
+    const { gate, clock, sleep, run } = simulate()
+    const limiter = new Limiter(limits, clock)
+    const lane = { name: 'api', max: 110, windowMs: 10_000, burst: 11 }
+    let refused = 0
+    async function worker(calls: number) {
+      for (let i = 0; i < calls; i++) {
+        await gate.wait(never)
+        const taken = limiter.take(lane)
+        if (!taken.ok) refused += 1
+        await sleep(150, never)
+        gate.observe({
+          ...(taken.remaining === null ? {} : { remaining: taken.remaining }),
+          max: 110,
+          windowMs: 10_000,
+        })
+      }
+    }
+    await run(Promise.all(Array.from({ length: 4 }, () => worker(250))))
+    expect(refused).toBe(0)
+    expect(clock()).toBeLessThan(1.15 * (1000 / 110) * 10_000)
+  })
+
+  test('of which someone else uses half: goes on, less than 5 % refusals', async () => {
+    const { gate, clock, sleep, run } = simulate()
+    const limiter = new Limiter(limits, clock)
+    const lane = { name: 'api', max: 110, windowMs: 10_000, burst: 11 }
+    let refused = 0
+    let over = false
+    async function ours() {
+      for (let i = 0; i < 600; ) {
+        await gate.wait(never)
+        const taken = limiter.take(lane)
+        if (taken.ok) i += 1
+        else refused += 1
+        gate.observe(taken.ok ? { remaining: taken.remaining ?? 0, max: 110, windowMs: 10_000 } : { pauseMs: 1000 })
+      }
+      over = true
+    }
+    async function theirs() {
+      while (!over) {
+        limiter.take(lane)
+        await sleep(1000 / 5.5, never)
+      }
+    }
+    await run(Promise.all([ours(), theirs()]))
+    expect(refused).toBeLessThan(30)
+  })
+})
+
+test('search has its own lane of four calls a second', async () => {
+  const { gate, clock, run } = simulate()
+  const starts: number[] = []
+  await run(
+    (async () => {
+      for (let i = 0; i < 21; i++) {
+        await gate.wait(never, 'search')
+        starts.push(clock())
+      }
+      for (let i = 0; i < 4; i++) await gate.wait(never)
+    })(),
+  )
+  expect(clock()).toBeCloseTo(5000)
+  for (const start of starts)
+    expect(starts.filter((at) => at >= start && at < start + 1000).length).toBeLessThanOrEqual(5)
+})
+
+test('nobody starts before a pause is over, and it does not end in a burst', async () => {
+  const { gate, clock, sleep, run } = simulate()
+  const starts: number[] = []
+  const many = Promise.all(
+    Array.from({ length: 20 }, async () => {
+      await gate.wait(never)
+      starts.push(clock())
+    }),
+  )
+  await run(
+    (async () => {
+      await sleep(200, never)
+      gate.observe({ pauseMs: 5000 })
+      await many
+    })(),
+  )
+  expect(starts.filter((at) => at > 200 && at < 5200)).toEqual([])
+  const after = starts.filter((at) => at >= 5200)
+  expect(after.length).toBeGreaterThan(10)
+  expect(after.filter((at) => at < 5400).length).toBeLessThanOrEqual(3)
+})
+
+test('a pause beyond the patience is for the caller', async () => {
+  const { gate, advance } = simulate()
+  gate.observe({ pauseMs: 3_600_000 })
+  const refusal = await gate.wait(never).catch((error: unknown) => error)
+  expect(refusal).toBeInstanceOf(RetryLater)
+  expect(refusal).toMatchObject({ afterMs: 3_600_000 })
+  await gate.wait(never, 'search')
+  advance(3_600_000)
+  await gate.wait(never)
+})
+
+test('a 429 slows the pace once, and good answers bring it back', async () => {
+  const { gate, clock, run } = simulate()
+  const pace = () =>
+    run(
+      (async () => {
+        for (let i = 0; i < 10; i++) await gate.wait(never)
+        const from = clock()
+        for (let i = 0; i < 20; i++) await gate.wait(never)
+        return (clock() - from) / 20
+      })(),
+    )
+  const full = await pace()
+  for (let i = 0; i < 5; i++) gate.observe({ pauseMs: 100 })
+  expect((await pace()) / full).toBeCloseTo(1 / 0.7, 2)
+  for (let i = 0; i < 40; i++) gate.observe({ remaining: 50 })
+  expect((await pace()) / full).toBeCloseTo(1, 2)
+})
+
+test('rejects with the reason of the signal, before and while waiting', async () => {
+  const { gate } = simulate({ normal: { max: 1, windowMs: 1000, burst: 1 } })
+  const stop = new AbortController()
+  await gate.wait(stop.signal)
+  const waiting = gate.wait(stop.signal)
+  stop.abort(new Error('enough'))
+  await expect(waiting).rejects.toThrow('enough')
+  await expect(gate.wait(stop.signal)).rejects.toThrow('enough')
+})
