@@ -1,6 +1,7 @@
 // Reasons as data -> the words used in the CRM, on the command line and in the report. The texts are handed in.
-import type { Instant, LocalDate } from './deal.ts'
-import type { RuleCheck, Verdict } from './judge.ts'
+import type { Instant, Known, LocalDate } from './deal.ts'
+import type { JudgeContext, RuleCheck, Verdict } from './judge.ts'
+import type { MovementLog } from './movement.ts'
 import type { Hold, WriteCause } from './plan.ts'
 
 /** What a sentence about one deal needs. Deal names are hostile text: templates never interpret them. */
@@ -28,4 +29,15 @@ export interface Texts {
   date(date: LocalDate): string
   instant(at: Instant, timezone: string): string
   money(value: number, currency: string | null): string
+}
+
+/** What the sentences of a stalled deal need; null unless the verdict is `stalled`. */
+export function reasonOf(
+  known: Known,
+  verdict: Verdict,
+  log: MovementLog,
+  context: JudgeContext,
+  chasedBefore: boolean,
+): Reason | null {
+  throw new Error(`not built yet ${known} ${verdict} ${log} ${context} ${chasedBefore}`)
 }

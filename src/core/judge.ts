@@ -1,6 +1,7 @@
 // (deal, log, policy, now) -> Verdict: whether a deal moves, and if not, which rule says so and why.
-import type { Decision, Instant, LocalDate, Rule } from './deal.ts'
-import type { MovementLog } from './movement.ts'
+import type { Decision, Instant, Known, LocalDate, OwnerId, Rule } from './deal.ts'
+import type { MovementContext, MovementLog } from './movement.ts'
+import type { Settings } from './policy.ts'
 
 export interface RuleCheck {
   readonly rule: Rule
@@ -63,4 +64,18 @@ export interface Verdict {
   }
   /** First day on which the verdict could change without any event; null: only an event can change it. */
   readonly dueOn: LocalDate | null
+  /** A new owner gets 5 working days before a task: the last of them; null: no new owner. The flag does not wait. */
+  readonly newOwnerUntil: LocalDate | null
+}
+
+export interface JudgeContext extends MovementContext {
+  /** The owner's e-mail, for absences; null: unknown. */
+  readonly ownerEmail: (id: OwnerId) => string | null
+  /** Deals of other owners or teams are excluded. Owners by e-mail, name or id, teams by name. */
+  readonly scope?: Settings['scope']
+}
+
+/** Whether a deal moves at `now`. Pure: the same input gives the same verdict. */
+export function judge(known: Known, log: MovementLog, memory: Memory, context: JudgeContext, now: Instant): Verdict {
+  throw new Error(`not built yet ${known} ${log} ${memory} ${context} ${now}`)
 }

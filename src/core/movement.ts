@@ -1,6 +1,8 @@
 // Two observations of a deal, its history and its activities -> the movement log: the fixed list of events that
 // count, each with who took part and when. Everything else is not movement. Own writes are left out here, once.
-import type { Actor, Instant, LocalDate } from './deal.ts'
+import type { Calendar } from './calendar.ts'
+import type { Actor, Deal, DealRef, Evidence, Instant, Known, LocalDate, Reference } from './deal.ts'
+import type { Policy } from './policy.ts'
 
 export type MovementKind =
   | 'stage_forward'
@@ -55,4 +57,34 @@ export interface OwnWrite {
   readonly field: string
   readonly to: string | null
   readonly at: Instant
+}
+
+export interface MovementContext {
+  readonly reference: Reference
+  readonly policy: Policy
+  readonly calendar: Calendar
+}
+
+/**
+ * Merges one observation into what is known. `now` is the frozen time of the run. Idempotent; the union of evidence
+ * does not depend on order; an older observation (by `modifiedAt`) never overwrites a newer one.
+ * Evidence alone: hand in `previous.deal` as `deal`.
+ */
+export function observe(
+  previous: Known | null,
+  seen: { readonly ref: DealRef; readonly deal: Deal; readonly evidence: Evidence | null },
+  now: Instant,
+): Known {
+  throw new Error(`not built yet ${previous} ${seen} ${now}`)
+}
+
+/** The movement log of one deal at `now`. `own`: our writes of this deal that reached the CRM. */
+export function movementLog(
+  known: Known,
+  own: readonly OwnWrite[],
+  context: MovementContext,
+  stalledSince: Instant | null,
+  now: Instant,
+): MovementLog {
+  throw new Error(`not built yet ${known} ${own} ${context} ${stalledSince} ${now}`)
 }
