@@ -2,19 +2,23 @@
 import type { Instant } from '../core/deal.ts'
 import type { Executor } from './schema.ts'
 
-const todo = (): never => {
-  throw new Error('being written')
-}
 /** True: `by` holds the lease until `now + ms`. The holder may acquire it again, which renews it. */
-export async function acquireLease(
-  _db: Executor,
-  _name: string,
-  _by: string,
-  _ms: number,
-  _now: Instant,
-): Promise<boolean> {
-  return todo()
+export async function acquireLease(db: Executor, name: string, by: string, ms: number, now: Instant): Promise<boolean> {
+  const row = await db
+    .insertInto('lease')
+    .values({ name, by, until: now + ms })
+    .onConflict((conflict) =>
+      conflict
+        .column('name')
+        .doUpdateSet({ by, until: now + ms })
+        .where((where) => where.or([where('lease.until', '<=', now), where('lease.by', '=', by)])),
+    )
+    .returning('name')
+    .executeTakeFirst()
+  return row !== undefined
 }
-export async function releaseLease(_db: Executor, _name: string, _by: string): Promise<void> {
-  return todo()
+
+/** Does nothing when somebody else holds it by now. */
+export async function releaseLease(db: Executor, name: string, by: string): Promise<void> {
+  await db.deleteFrom('lease').where('name', '=', name).where('by', '=', by).execute()
 }

@@ -1,9 +1,11 @@
 // The run row is the state machine: which step is next, which attempt (epoch) may write, what became of it.
 // "One open run per connection" and "one scheduled run per connection and local date" are unique indexes, not checks.
+import { type Selectable, sql } from 'kysely'
 import type { Instant, LocalDate } from '../core/deal.ts'
 import type { PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
-import type { Data, Db, Executor, RunKind, RunOptions, RunStatus, Step, Trx } from './schema.ts'
+import { json, plain } from './db.ts'
+import type { Data, Db, Executor, RunKind, RunOptions, RunStatus, Schema, Step, Trx } from './schema.ts'
 
 /** Another worker has taken this run over: stop, write nothing, report nothing. */
 export class Superseded extends Error {
@@ -48,77 +50,252 @@ export interface NewRun {
 /** What a write needs to know of its run. */
 export type Fence = Pick<Run, 'id' | 'epoch'>
 
-const todo = (): never => {
-  throw new Error('being written')
-}
+// A preview's plan may be megabytes: it is only read by `getPlan`.
+const COLUMNS = [
+  'id',
+  'connection',
+  'kind',
+  'local_date',
+  'step',
+  'status',
+  'epoch',
+  'now',
+  'settings',
+  'settings_hash',
+  'options',
+  'attempts',
+  'problem',
+  'summary',
+  'created_at',
+  'finished_at',
+] as const
+
 /** Opens the next run, or says which run is in the way (open, or the night run of that date). */
-export async function openRun(_db: Executor, _run: NewRun): Promise<{ run: Run } | { busy: Run }> {
-  return todo()
+export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } | { busy: Run }> {
+  for (;;) {
+    const { next } = await db
+      .selectFrom('run')
+      .select(sql<number>`coalesce(max(seq), 0) + 1`.as('next'))
+      .where('connection', '=', run.connection)
+      .where('local_date', '=', run.localDate)
+      .executeTakeFirstOrThrow()
+    const opened = await db
+      .insertInto('run')
+      .values({
+        id: `${run.connection}-${run.localDate}-${next}`,
+        connection: run.connection,
+        kind: run.kind,
+        local_date: run.localDate,
+        seq: next,
+        step: run.step ?? 'pull',
+        now: run.now,
+        settings: json(run.settings),
+        settings_hash: run.settingsHash,
+        options: json(run.options ?? {}),
+        created_at: run.createdAt,
+      })
+      .onConflict((conflict) => conflict.doNothing())
+      .returning(COLUMNS)
+      .executeTakeFirst()
+    if (opened) return { run: fromRow(opened) }
+    const busy = await db
+      .selectFrom('run')
+      .select(COLUMNS)
+      .where('connection', '=', run.connection)
+      .where((where) =>
+        where.or([
+          where('status', '=', 'open'),
+          ...(run.kind === 'night'
+            ? [where.and([where('kind', '=', 'night'), where('local_date', '=', run.localDate)])]
+            : []),
+        ]),
+      )
+      .orderBy(sql`status = 'open'`, 'desc')
+      .executeTakeFirst()
+    if (busy) return { busy: fromRow(busy) }
+    // Neither: another process took this number and finished meanwhile. The next number is free.
+  }
 }
+
 /** Takes the step over: raises the epoch. Null: not the run's next step, or the run is not open. */
-export async function startStep(_db: Executor, _id: string, _step: Step): Promise<Run | null> {
-  return todo()
+export async function startStep(db: Executor, id: string, step: Step): Promise<Run | null> {
+  const row = await db
+    .updateTable('run')
+    .set((run) => ({ epoch: run('epoch', '+', 1) }))
+    .where('id', '=', id)
+    .where('step', '=', step)
+    .where('status', '=', 'open')
+    .returning(COLUMNS)
+    .executeTakeFirst()
+  return row ? fromRow(row) : null
 }
-/** A transaction that first proves the epoch and holds the run row until it ends. Throws Superseded. */
-export async function fenced<T>(_db: Db, _run: Fence, _fn: (trx: Trx) => Promise<T>): Promise<T> {
-  return todo()
+
+/** A transaction that first proves the epoch and holds the run row until it ends, so that no other worker can take the
+ *  run over in between. Throws Superseded. No I/O but the database inside `fn`. */
+export async function fenced<T>(db: Db, run: Fence, fn: (trx: Trx) => Promise<T>): Promise<T> {
+  return db.transaction().execute(async (trx) => {
+    const held = await trx
+      .selectFrom('run')
+      .select('id')
+      .where('id', '=', run.id)
+      .where('epoch', '=', run.epoch)
+      .where('status', '=', 'open')
+      .forUpdate()
+      .executeTakeFirst()
+    if (!held) throw superseded(run)
+    return fn(trx)
+  })
 }
-/** Inside `fenced`: the step is finished. Attempts and problem start anew. */
-export async function nextStep(_trx: Executor, _run: Fence, _step: Step): Promise<void> {
-  return todo()
+
+const superseded = (run: Fence) =>
+  new Superseded(`run ${run.id}: another worker has taken over since epoch ${run.epoch}`)
+
+type Change = Partial<{
+  step: Step | 'done'
+  status: RunStatus
+  attempts: number
+  problem: string | null
+  summary: string
+  plan: string
+  finished_at: Instant
+}>
+
+/** Fenced by itself: changes the run row only while this epoch holds it. Throws Superseded. */
+async function change(db: Executor, run: Fence, set: Change): Promise<void> {
+  const row = await db
+    .updateTable('run')
+    .set(set)
+    .where('id', '=', run.id)
+    .where('epoch', '=', run.epoch)
+    .where('status', '=', 'open')
+    .returning('id')
+    .executeTakeFirst()
+  if (!row) throw superseded(run)
 }
-/** Fenced by itself. `stopped`: a person ended it. */
-export async function finishRun(_db: Executor, _run: Fence, _at: Instant, _summary: Data): Promise<void> {
-  return todo()
-}
-export async function failRun(
-  _db: Executor,
-  _run: Fence,
-  _at: Instant,
-  _problem: string,
-  _status: 'failed' | 'stopped' = 'failed',
-): Promise<void> {
-  return todo()
-}
-/** Counts a failed attempt of the current step and returns how many there were. */
-export async function recordAttempt(_db: Executor, _run: Fence, _problem: string): Promise<number> {
-  return todo()
-}
-export async function getRun(_db: Executor, _id: string): Promise<Run | null> {
-  return todo()
-}
-/** Newest first. */
-export async function listRuns(
-  _db: Executor,
-  _filter: { connection?: string; limit?: number } = {},
-): Promise<readonly Run[]> {
-  return todo()
-}
-/** For the sweeper. */
-export async function openRuns(_db: Executor): Promise<readonly { id: string; connection: string; step: Step }[]> {
-  return todo()
-}
-export async function saveSummary(_trx: Executor, _run: Fence, _summary: Data): Promise<void> {
-  return todo()
-}
+
+/** The step before `step` is finished: call it in the transaction of that step's last write. Attempts start anew. */
+export const nextStep = (trx: Executor, run: Fence, step: Step): Promise<void> =>
+  change(trx, run, { step, attempts: 0, problem: null })
+
+export const finishRun = (db: Executor, run: Fence, at: Instant, summary: Data): Promise<void> =>
+  change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finished_at: at })
+
+/** Gives the run up; its step stays where it failed. `stopped`: a person ended it. */
+export const failRun = (
+  db: Executor,
+  run: Fence,
+  at: Instant,
+  problem: string,
+  status: 'failed' | 'stopped' = 'failed',
+): Promise<void> => change(db, run, { status, problem: plain(problem), finished_at: at })
+
+/** What is known so far, for the report and for `runs`. */
+export const saveSummary = (trx: Executor, run: Fence, summary: Data): Promise<void> =>
+  change(trx, run, { summary: json(summary) })
+
 /** A preview keeps its writes in the run row: nothing enters the ledger. */
-export async function savePlan(_trx: Executor, _run: Fence, _plan: readonly PlannedWrite[]): Promise<void> {
-  return todo()
+export const savePlan = (trx: Executor, run: Fence, plan: readonly PlannedWrite[]): Promise<void> =>
+  change(trx, run, { plan: json(plan) })
+
+/** Counts a failed attempt of the current step and returns how many there were. Throws Superseded. */
+export async function recordAttempt(db: Executor, run: Fence, problem: string): Promise<number> {
+  const row = await db
+    .updateTable('run')
+    .set((each) => ({ attempts: each('attempts', '+', 1), problem: plain(problem) }))
+    .where('id', '=', run.id)
+    .where('epoch', '=', run.epoch)
+    .where('status', '=', 'open')
+    .returning('attempts')
+    .executeTakeFirst()
+  if (!row) throw superseded(run)
+  return row.attempts
 }
-export async function getPlan(_db: Executor, _id: string): Promise<readonly PlannedWrite[] | null> {
-  return todo()
+
+export async function getRun(db: Executor, id: string): Promise<Run | null> {
+  const row = await db.selectFrom('run').select(COLUMNS).where('id', '=', id).executeTakeFirst()
+  return row ? fromRow(row) : null
 }
+
+/** Newest first; 50 unless told. */
+export async function listRuns(
+  db: Executor,
+  filter: { readonly connection?: string; readonly limit?: number } = {},
+): Promise<readonly Run[]> {
+  const { connection } = filter
+  const rows = await db
+    .selectFrom('run')
+    .select(COLUMNS)
+    .$if(connection !== undefined, (query) => query.where('connection', '=', connection ?? ''))
+    .orderBy('created_at', 'desc')
+    .orderBy('local_date', 'desc')
+    .orderBy('seq', 'desc')
+    .limit(filter.limit ?? 50)
+    .execute()
+  return rows.map(fromRow)
+}
+
+/** For the sweeper. */
+export async function openRuns(db: Executor): Promise<readonly Pick<Run, 'id' | 'connection' | 'step'>[]> {
+  return db.selectFrom('run').select(['id', 'connection', 'step']).where('status', '=', 'open').orderBy('id').execute()
+}
+
+export async function getPlan(db: Executor, id: string): Promise<readonly PlannedWrite[] | null> {
+  const row = await db.selectFrom('run').select('plan').where('id', '=', id).executeTakeFirst()
+  return row?.plan ?? null
+}
+
 /** The newest finished preview of a connection. */
-export async function latestPreview(_db: Executor, _connection: string): Promise<Run | null> {
-  return todo()
+export async function latestPreview(db: Executor, connection: string): Promise<Run | null> {
+  const row = await db
+    .selectFrom('run')
+    .select(COLUMNS)
+    .where('connection', '=', connection)
+    .where('kind', '=', 'preview')
+    .where('status', '=', 'done')
+    .orderBy('local_date', 'desc')
+    .orderBy('seq', 'desc')
+    .executeTakeFirst()
+  return row ? fromRow(row) : null
 }
-export async function saveFigures(_trx: Executor, _run: Run, _figures: Data): Promise<void> {
-  return todo()
+
+/** The forecast figures of a night; saving them again replaces them. */
+export async function saveFigures(trx: Executor, run: Run, figures: Data): Promise<void> {
+  await trx
+    .insertInto('figures')
+    .values({ run: run.id, connection: run.connection, local_date: run.localDate, figures: json(figures) })
+    .onConflict((conflict) => conflict.column('run').doUpdateSet({ figures: json(figures) }))
+    .execute()
 }
+
 /** Oldest first. */
 export async function listFigures(
-  _db: Executor,
-  _connection: string,
-): Promise<readonly { run: string; localDate: LocalDate; figures: Data }[]> {
-  return todo()
+  db: Executor,
+  connection: string,
+): Promise<readonly { readonly run: string; readonly localDate: LocalDate; readonly figures: Data }[]> {
+  return db
+    .selectFrom('figures')
+    .select(['run', 'local_date as localDate', 'figures'])
+    .where('connection', '=', connection)
+    .orderBy('local_date')
+    .orderBy('run')
+    .execute()
 }
+
+const fromRow = (row: Pick<Selectable<Schema['run']>, (typeof COLUMNS)[number]>): Run => ({
+  id: row.id,
+  connection: row.connection,
+  kind: row.kind,
+  localDate: row.local_date,
+  step: row.step,
+  status: row.status,
+  epoch: row.epoch,
+  now: row.now,
+  settings: row.settings,
+  settingsHash: row.settings_hash,
+  options: row.options,
+  attempts: row.attempts,
+  problem: row.problem,
+  summary: row.summary,
+  createdAt: row.created_at,
+  finishedAt: row.finished_at,
+})

@@ -1,6 +1,6 @@
 // The tables as Kysely sees them, one interface per table. Instants are bigint milliseconds and local dates are text,
 // so that both homes (pg and PGlite) give exactly the same JavaScript values without any parser tricks.
-import type { ColumnType, Kysely, Transaction } from 'kysely'
+import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
 import type { DealId, Instant, Known, LocalDate, Outcome, System, TaskKey } from '../core/deal.ts'
 import type { Group, LedgerStatus, PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
@@ -56,13 +56,13 @@ export interface Schema {
     seq: number
     /** The next step; `done` when none is left. */
     step: Step | 'done'
-    status: RunStatus
-    epoch: number
+    status: Generated<RunStatus>
+    epoch: Generated<number>
     now: Instant
     settings: Json<Settings>
     settings_hash: string
     options: Json<RunOptions>
-    attempts: number
+    attempts: Generated<number>
     problem: string | null
     summary: JsonOrNull<Data>
     plan: JsonOrNull<readonly PlannedWrite[]>
@@ -79,13 +79,13 @@ export interface Schema {
     name: string
     url: string
     seen_run: string
-    gone: boolean
+    gone: Generated<boolean>
     unreadable: string | null
     due_on: LocalDate | null
     /** The CRM holds one of our marks on it, so it must be looked at even when closed. */
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */
-    unsettled: boolean
+    unsettled: Generated<boolean>
   }
   transition: {
     run: string
