@@ -1,7 +1,21 @@
 // The queue: one job per run, named by its next step. Which step that is stands in the run row; the queue only carries
-// it to a worker, gives it back when the worker dies, parks it on RetryLater, and starts the nights on schedule.
-// The only file that knows BullMQ and Redis.
-import type { Pool } from 'pg'
+// it to a worker, gives it back when that worker dies, parks it on RetryLater, and starts the nights on schedule.
+// The only file that knows BullMQ and Redis. All times here are the machine's own: BullMQ knows no other clock.
+import {
+  createPostgresBackend,
+  DelayedError,
+  type Job,
+  Queue,
+  type QueueOptions,
+  runMigrations,
+  WaitingError,
+  Worker,
+  type WorkerOptions,
+} from 'bullmq'
+import { Redis } from 'ioredis'
+import { RetryLater, UsageError } from './errors.ts'
+import type { Pool } from './store/db.ts'
+import { Superseded } from './store/runs.ts'
 
 export interface QueueLog {
   info(data: object, message: string): void
@@ -16,7 +30,7 @@ export interface QueueHandlers {
   readonly next: (runId: string) => Promise<string | null>
   /** A step threw: records it and returns the milliseconds until the next attempt, or null when the run was given up. */
   readonly failed: (runId: string, step: string, error: unknown) => Promise<number | null>
-  /** It is time for the night of this connection: opens its run (or finds it already open or done). */
+  /** It is time for the night of this connection: opens its run (or finds it already open or done: null). */
   readonly night: (connection: string) => Promise<{ readonly runId: string; readonly step: string } | null>
   /** All open runs, for the sweeper. */
   readonly open: () => Promise<readonly { readonly id: string; readonly step: string }[]>
@@ -28,9 +42,9 @@ export interface QueueSettings {
   readonly redisUrl?: string
   readonly handlers: QueueHandlers
   readonly log: QueueLog
-  readonly clock: () => number
-  /** 0: no worker here (roles scheduler and web). Default 4. */
+  /** Runs at a time in this process. 0: no worker here (roles scheduler and web). Default 4. */
   readonly concurrency?: number
+  /** How long a dead worker keeps its job (default 8 s), how often that is checked (3 s), how often we sweep (5 s). */
   readonly lockMs?: number
   readonly stalledCheckMs?: number
   readonly sweepMs?: number
@@ -50,10 +64,187 @@ export interface StepQueue {
   schedule(nights: readonly Night[]): Promise<void>
   /** Re-adds the next step of every open run whose job is gone. Runs by itself every few seconds. */
   sweep(): Promise<void>
-  /** Waits up to `graceMs` (default 8 s) for running steps, then aborts their signal. */
+  /** Waits up to `graceMs` (default 8 s) for running steps, then aborts their signal and gives them back. */
   close(graceMs?: number): Promise<void>
 }
 
-export async function startQueue(_settings: QueueSettings): Promise<StepQueue> {
-  throw new Error('being written')
+type StepData = { readonly runId: string; readonly step: string }
+type NightData = { readonly connection: string }
+
+const QUEUE = 'steps'
+const NIGHT = 'night'
+/** A step whose failure could not even be recorded (database away), or a night that could not be opened. */
+const RETRY_MS = 5_000
+/** After an abort: for handlers to notice it. */
+const ABORT_MS = 1_500
+// A kept job of the same id would make `add` do nothing; the dead letters live in the run row.
+const FORGET = { removeOnComplete: true, removeOnFail: true }
+
+/** Creates BullMQ's own tables (schema `bullmq`) where they are missing or older. Not needed with Redis. */
+export async function prepareQueue(pool: Pool): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await runMigrations(client)
+  } finally {
+    client.release()
+  }
+}
+
+/** Throws UsageError when Redis may evict jobs. */
+export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
+  const { handlers, log } = settings
+  const redis = settings.redisUrl === undefined ? null : await openRedis(settings.redisUrl, log)
+  if (!redis) await prepareQueue(settings.pool)
+
+  const queueOptions = { streams: { events: { maxLen: 100 } } } satisfies Partial<QueueOptions>
+  const queue = redis
+    ? new Queue(QUEUE, { ...queueOptions, connection: redis })
+    : new Queue(QUEUE, { ...queueOptions, connection: settings.pool }, createPostgresBackend)
+  const onError = (error: Error) => log.warn({ error: error.message }, 'queue')
+  queue.on('error', onError)
+
+  const add = async (runId: string, step: string): Promise<void> => {
+    await queue.add('step', { runId, step } satisfies StepData, { ...FORGET, jobId: `${runId}.${step}` })
+  }
+
+  const process = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
+    const park = async (ms: number): Promise<never> => {
+      await job.moveToDelayed(Date.now() + ms, token)
+      throw new DelayedError()
+    }
+    if (job.name === NIGHT) {
+      const { connection }: NightData = job.data
+      const first = await handlers.night(connection).catch((error: unknown) => {
+        log.warn({ connection, error: words(error) }, 'the night could not be opened and is tried again')
+        return park(RETRY_MS)
+      })
+      if (first) await add(first.runId, first.step)
+      return
+    }
+    const { runId, step }: StepData = job.data
+    try {
+      await handlers.step(runId, step, signal ?? new AbortController().signal)
+    } catch (error) {
+      if (error instanceof Superseded) {
+        log.info({ run: runId, step }, 'another worker has taken over')
+        return
+      }
+      if (signal?.aborted) {
+        await job.moveToWait(token)
+        throw new WaitingError()
+      }
+      if (error instanceof RetryLater) {
+        log.info({ run: runId, step, seconds: Math.ceil(error.afterMs / 1000) }, `waiting: ${error.message}`)
+        return park(error.afterMs)
+      }
+      const retryMs = await handlers.failed(runId, step, error).catch((failure: unknown) => {
+        if (failure instanceof Superseded) return null
+        log.warn({ run: runId, step, error: words(failure) }, 'a failed step could not be recorded')
+        return RETRY_MS
+      })
+      if (retryMs !== null) return park(retryMs)
+      return
+    }
+    const next = await handlers.next(runId)
+    if (next !== null) await add(runId, next)
+  }
+
+  const concurrency = settings.concurrency ?? 4
+  const workerOptions = {
+    concurrency: Math.max(1, concurrency),
+    lockDuration: settings.lockMs ?? 8_000,
+    stalledInterval: settings.stalledCheckMs ?? 3_000,
+    // Being killed is not the job's fault: BullMQ would fail it for good at the second time.
+    maxStalledCount: 1_000_000,
+  } satisfies Partial<WorkerOptions>
+  const worker =
+    concurrency === 0
+      ? null
+      : redis
+        ? new Worker(QUEUE, process, { ...workerOptions, connection: redis })
+        : new Worker(QUEUE, process, { ...workerOptions, connection: settings.pool }, createPostgresBackend)
+  worker?.on('error', onError)
+  worker?.on('lockRenewalFailed', (ids: string[]) => {
+    for (const id of ids) worker.cancelJob(id, 'the lock of this job was lost')
+  })
+
+  let nights: readonly Night[] = []
+  const putNight = async ({ connection, cron, timezone }: Night): Promise<void> => {
+    const data: NightData = { connection }
+    await queue.upsertJobScheduler(
+      `${NIGHT}.${connection}`,
+      { pattern: cron, tz: timezone },
+      { name: NIGHT, data, opts: FORGET },
+    )
+  }
+
+  const sweep = async (): Promise<void> => {
+    for (const { id, step } of await handlers.open()) {
+      // Looked up first: BullMQ records an event for every doubled add.
+      if (await queue.getJob(`${id}.${step}`)) continue
+      log.info({ run: id, step }, 'the job of this run was gone and is added again')
+      await add(id, step)
+    }
+    for (const night of nights) {
+      if (!(await queue.getJobScheduler(`${NIGHT}.${night.connection}`))) await putNight(night)
+    }
+  }
+  let sweeping = false
+  const sweeper = setInterval(() => {
+    if (sweeping) return
+    sweeping = true
+    sweep()
+      .catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
+      .finally(() => {
+        sweeping = false
+      })
+  }, settings.sweepMs ?? 5_000)
+  sweeper.unref()
+
+  const close = async (graceMs = 8_000): Promise<void> => {
+    clearInterval(sweeper)
+    if (worker) {
+      const closed = worker.close()
+      if (!(await within(closed, graceMs))) {
+        worker.cancelAllJobs('shutting down')
+        await within(closed, ABORT_MS)
+      }
+    }
+    await within(queue.close(), ABORT_MS)
+    redis?.disconnect()
+  }
+
+  return {
+    add,
+    async schedule(wanted) {
+      nights = wanted
+      const keep = new Set(wanted.map((night) => `${NIGHT}.${night.connection}`))
+      for (const { key } of await queue.getJobSchedulers()) if (!keep.has(key)) await queue.removeJobScheduler(key)
+      for (const night of wanted) await putNight(night)
+    },
+    sweep,
+    close,
+  }
+}
+
+async function openRedis(url: string, log: QueueLog): Promise<Redis> {
+  const redis = new Redis(url, { maxRetriesPerRequest: null })
+  redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis'))
+  const policy = /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory'))?.[1]
+  if (policy === 'noeviction') return redis
+  redis.disconnect()
+  throw new UsageError(
+    `Redis may throw away jobs: its maxmemory-policy is ${policy ?? 'unknown'}. Set "maxmemory-policy noeviction".`,
+  )
+}
+
+const words = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+/** False when `work` did not end in time (it goes on). */
+async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
+  })
+  return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
 }

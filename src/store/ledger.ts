@@ -94,6 +94,19 @@ export async function sentRows(db: Executor, run: string): Promise<readonly Stor
   return rows.map(fromRow)
 }
 
+/** Of all runs of a connection: what an earlier run or attempt left unknown. */
+export async function sentRowsOfConnection(db: Executor, connection: string): Promise<readonly StoredRow[]> {
+  const rows = await db
+    .selectFrom('ledger')
+    .selectAll()
+    .where('connection', '=', connection)
+    .where('status', '=', 'sent')
+    .orderBy('planned_at')
+    .orderBy('seq')
+    .execute()
+  return rows.map(fromRow)
+}
+
 /** In planned order. */
 export async function rowsOfRun(db: Executor, run: string): Promise<readonly StoredRow[]> {
   const rows = await ofRun(db, run).execute()
