@@ -1,5 +1,39 @@
 // (snapshot, settings, now) -> Plan: desired state, then diff. Printing the plan is the preview, executing it is the run.
-import type { DealRef, FieldValues, Instant, LocalDate, OwnerId, RemoteId, Rule, TaskKey } from './deal.ts'
+// Here one deal at a time, so that a caller can stream a million and keep the few that need something; what needs the
+// whole (brakes, weekly budget, order) is brakes.ts.
+import type {
+  Deal,
+  DealRef,
+  FieldValues,
+  Instant,
+  Known,
+  LocalDate,
+  Owner,
+  OwnerId,
+  OwnFields,
+  Reference,
+  RemoteId,
+  Rule,
+  Stage,
+  TaskKey,
+} from './deal.ts'
+import { type Reason, reasonOf, type Texts } from './explain.ts'
+import type { JudgeContext, Verdict } from './judge.ts'
+import type { MovementLog } from './movement.ts'
+import type { Settings } from './policy.ts'
+import {
+  FIELD_KEYS,
+  type FieldKey,
+  fieldValue,
+  lastWritten,
+  latestChange,
+  observedAfter,
+  pick,
+  recall,
+  remember,
+  sameValue,
+} from './reaffirm.ts'
+import { advance, NEW_STANDING, type Standing, type Transition } from './stall.ts'
 
 export type Group = 'flag' | 'forecast' | 'answer' | 'task' | 'task-done'
 
@@ -78,4 +112,134 @@ export type LedgerRow = PlannedWrite & {
   readonly remote: RemoteId | null
   /** The CRM's words on a refusal, or what a person had changed. */
   readonly message: string | null
+}
+
+/** Everything a plan depends on beside the deals. `planContext` builds it once a run. */
+export interface PlanContext extends JudgeContext {
+  /** Id of the run: the keys begin with it. */
+  readonly run: string
+  /** Frozen time of the run. */
+  readonly now: Instant
+  readonly today: LocalDate
+  /** ISO week of `now`, `2026-W48`. */
+  readonly week: string
+  readonly settings: Settings
+  readonly texts: Texts
+  /** `now` of the connection's first night that wrote; null: this is it (or its preview). */
+  readonly firstNightAt: Instant | null
+  /** The pull did not finish tonight: everything is held. */
+  readonly stale: boolean
+  /** `unstall run --confirm`: only rows of the named preview (their `previewKey`) may be written. */
+  readonly confirm: { readonly preview: string; readonly keys: ReadonlySet<string> } | null
+  /** New tasks of this ISO week per person, over all connections, from the ledger. */
+  readonly tasksThisWeek: ReadonlyMap<string, number>
+  readonly owner: (id: OwnerId) => Owner | undefined
+  readonly stage: (pipeline: string, stage: string) => Stage | undefined
+}
+
+export type PlanInput = Pick<PlanContext, 'run' | 'now' | 'settings' | 'texts' | 'calendar' | 'reference'> &
+  Partial<Pick<PlanContext, 'firstNightAt' | 'stale' | 'confirm' | 'tasksThisWeek'>>
+
+/** Indexes what the plan looks up. The result serves as context of `movementLog`, `judge` and `reasonOf` too. */
+export function planContext(input: PlanInput): PlanContext {
+  const { settings, calendar, reference, now } = input
+  const owners = new Map(reference.owners.map((owner) => [owner.id, owner]))
+  const stages = new Map(
+    reference.pipelines.map((pipeline) => [pipeline.id, new Map(pipeline.stages.map((stage) => [stage.id, stage]))]),
+  )
+  return {
+    firstNightAt: null,
+    stale: false,
+    confirm: null,
+    tasksThisWeek: new Map(),
+    ...input,
+    policy: settings.policy,
+    scope: settings.scope,
+    today: calendar.localDate(now),
+    week: calendar.isoWeek(now),
+    owner: (id) => owners.get(id),
+    ownerEmail: (id) => owners.get(id)?.email ?? null,
+    stage: (pipeline, stage) => stages.get(pipeline)?.get(stage),
+  }
+}
+
+export interface DealItem {
+  readonly known: Known
+  readonly log: MovementLog
+  readonly verdict: Verdict
+  /** As stored by the last run; null: never judged. `planDeal` advances it. */
+  readonly standing: Standing | null
+  /** This deal's rows of earlier runs. */
+  readonly ledger: readonly LedgerRow[]
+  /** Our open task on this deal as the CRM holds it, where the caller knows it. */
+  readonly openTask?: {
+    readonly id: RemoteId
+    readonly key: TaskKey
+    readonly open: boolean
+    readonly body: string
+  } | null
+  /** Its data could not be read tonight: whatever it needs is held. */
+  readonly unreadable?: boolean
+  /** `unstall run --again`. */
+  readonly again?: boolean
+}
+
+/** Where a task stands in the queue of its person; see `byRank` in brakes.ts. */
+export interface Rank {
+  readonly waiting: boolean
+  readonly decisionRule: boolean
+  readonly startedAt: Instant
+  readonly amount: number | null
+  readonly currency: string | null
+}
+
+/** What one deal needs tonight. */
+export interface DealIntent {
+  readonly deal: DealRef
+  /** Flag, forecast, answer, task, task-done: in this order, each at most once but the last. */
+  readonly rows: readonly PlannedWrite[]
+  /** The advanced standing; null: unchanged. */
+  readonly standing: Standing | null
+  readonly transitions: readonly Transition[]
+  /** Opens a stall tonight. */
+  readonly opened: boolean
+  /** Ends something (flag, borrowed category, task): goes first under the cap. */
+  readonly cleanUp: boolean
+  readonly rank: Rank | null
+  readonly dead: { readonly idleDays: number } | null
+  /** For the manager. */
+  readonly list: readonly ('owner_left' | 'no_still_open' | 'archive')[]
+  readonly name: string
+  readonly url: string
+  readonly ownerId: OwnerId | null
+  readonly amount: number | null
+  readonly currency: string | null
+}
+
+/** Counted deal by deal while planning. */
+export interface Totals {
+  open: number
+  stalled: number
+  newlyStalled: number
+  recovered: number
+  parked: number
+  answeredNo: number
+  dismissed: number
+}
+export const noTotals = (): Totals => ({
+  open: 0,
+  stalled: 0,
+  newlyStalled: 0,
+  recovered: 0,
+  parked: 0,
+  answeredNo: 0,
+  dismissed: 0,
+})
+
+/** What a preview and the night that confirms it have in common of a row. */
+export const previewKey = (row: PlannedWrite): string => JSON.stringify([row.deal.id, row.group, row.kind])
+
+/** What one deal needs tonight; null: nothing. Counts the deal into `totals`. */
+export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
+  throw new Error('being written')
 }

@@ -46,7 +46,7 @@ export function sameValue(a: FieldValues[FieldKey], b: FieldValues[FieldKey]): b
   return plain(a) === plain(b)
 }
 
-export const valueOf = (deal: Deal, key: FieldKey): FieldValues[FieldKey] =>
+export const fieldValue = (deal: Deal, key: FieldKey): FieldValues[FieldKey] =>
   key === 'category' ? deal.category : deal.own[key]
 
 /** The named fields of a set of values. */
@@ -133,13 +133,13 @@ export function reaffirm(
   for (const key of JUDGED) if (expected[key] !== fresh[key]) fields.push(key)
   for (const key of JUDGED_TEXT) if (expected.own[key] !== fresh.own[key]) fields.push(key)
   for (const key of [...JUDGED_OWN, 'category'] as const)
-    if (!sameValue(valueOf(expected, key), valueOf(fresh, key))) fields.push(key)
+    if (!sameValue(fieldValue(expected, key), fieldValue(fresh, key))) fields.push(key)
   return fields.length === 0 ? 'go' : { drop: 'changed', fields }
 }
 
 /** What a fresh read says of a write whose answer never came: arrived, never arrived, or a person was faster. */
 export function settleFields(row: FieldsWrite, fresh: Deal): 'done' | 'planned' | 'left' {
   const keys = FIELD_KEYS.filter((key) => key in row.after)
-  const equals = (values: FieldValues) => keys.every((key) => sameValue(valueOf(fresh, key), values[key]))
+  const equals = (values: FieldValues) => keys.every((key) => sameValue(fieldValue(fresh, key), values[key]))
   return equals(row.after) ? 'done' : equals(row.before) ? 'planned' : 'left'
 }
