@@ -93,7 +93,8 @@ export type Actor = 'person' | 'automation' | 'self' | 'unknown'
 
 /** One change of one field, from the CRM's history or, where it has none, from two observations. */
 export interface Change {
-  readonly field: 'stage' | 'pipeline' | 'amount' | 'closeDate' | 'owner' | keyof OwnFields | 'category'
+  /** `meeting`: the first booked meeting of a series, `<series> <meeting id>`, noted by `observe`: a series protects once. */
+  readonly field: 'stage' | 'pipeline' | 'amount' | 'closeDate' | 'owner' | keyof OwnFields | 'category' | 'meeting'
   readonly at: Instant
   /** Values as text; dates `YYYY-MM-DD`, numbers in plain decimal. Null is empty. `from` undefined: the CRM does not say. */
   readonly from?: string | null

@@ -1,5 +1,6 @@
 // The rules as data: what RevOps may set, with defaults. Parsed once at the edge; the core only reads it.
 import { z } from 'zod'
+import type { Reference, Stage } from './deal.ts'
 
 const days = z.number().int().min(0)
 const limits = z.strictObject({ idleDays: days.min(1).optional() })
@@ -31,10 +32,20 @@ const date = z.iso.date()
 export const DateRange = z
   .string()
   .regex(/^\d{4}-\d{2}-\d{2}(\/\d{4}-\d{2}-\d{2})?$/, 'expected YYYY-MM-DD or YYYY-MM-DD/YYYY-MM-DD')
+  .refine((text) => text.split('/').every((part) => date.safeParse(part).success), 'no such date')
+  .refine((text) => text.slice(0, 10) <= text.slice(-10), 'the range ends before it begins')
+
+const timezone = z.string().refine((zone) => {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: zone }).resolvedOptions().timeZone !== ''
+  } catch {
+    return false
+  }
+}, 'unknown time zone: expected an IANA name such as Europe/Paris')
 
 /** Everything a plan depends on beside the deals. Its JSON is hashed and frozen in the run row. */
 export const Settings = z.strictObject({
-  timezone: z.string(),
+  timezone,
   language: z.enum(['en', 'fr']).default('en'),
   /** Public holidays, already resolved to dates for the years that matter. */
   holidays: z.array(date).default([]),
@@ -62,3 +73,47 @@ export const Settings = z.strictObject({
     .prefault({}),
 })
 export type Settings = z.infer<typeof Settings>
+
+/** A stage as the rules see it. */
+export interface StageFacts extends Stage {
+  readonly pipelineId: string
+  /** Working days without movement allowed here. */
+  readonly limit: number
+  /** A proposal is on the table in this stage. */
+  readonly decision: boolean
+  readonly excluded: 'pipeline' | 'stage' | null
+  /** Position of the pipeline's first decision stage; null: it has none. */
+  readonly decisionFrom: number | null
+}
+
+/** The stage `stageId` of `pipelineId`; of any other pipeline if that one has no such stage. */
+export type StageTable = (pipelineId: string, stageId: string) => StageFacts | undefined
+
+const tables = new WeakMap<Reference, { readonly policy: Policy; readonly table: StageTable }>()
+
+/** Pipelines under a policy, worked out once per pair: judging a deal then costs two look-ups. */
+export function stageTable(reference: Reference, policy: Policy): StageTable {
+  const made = tables.get(reference)
+  if (made?.policy === policy) return made.table
+  const pipelines = new Map<string, Map<string, StageFacts>>()
+  const anywhere = new Map<string, StageFacts>()
+  for (const pipeline of reference.pipelines) {
+    const decisions = pipeline.stages.filter((stage) => policy.decision.stages.includes(stage.id))
+    const decisionFrom = decisions.length > 0 ? Math.min(...decisions.map((stage) => stage.order)) : null
+    const rules = policy.pipelines[pipeline.id]?.stages ?? {}
+    const stages = new Map<string, StageFacts>()
+    for (const stage of pipeline.stages) {
+      const decision = decisions.includes(stage)
+      const limit = rules[stage.id]?.idleDays ?? (decision ? policy.idleDays.decisionStages : policy.idleDays.default)
+      const inPipeline = policy.exclude.pipelines.includes(pipeline.id)
+      const excluded = inPipeline ? 'pipeline' : policy.exclude.stages.includes(stage.id) ? 'stage' : null
+      const facts = { ...stage, pipelineId: pipeline.id, limit, decision, excluded, decisionFrom } as const
+      stages.set(stage.id, facts)
+      if (!anywhere.has(stage.id)) anywhere.set(stage.id, facts)
+    }
+    pipelines.set(pipeline.id, stages)
+  }
+  const table: StageTable = (pipelineId, stageId) => pipelines.get(pipelineId)?.get(stageId) ?? anywhere.get(stageId)
+  tables.set(reference, { policy, table })
+  return table
+}
