@@ -4,6 +4,7 @@
 import {
   createPostgresBackend,
   DelayedError,
+  isPgPool,
   type Job,
   Queue,
   type QueueOptions,
@@ -94,12 +95,15 @@ export async function prepareQueue(pool: Pool): Promise<void> {
 export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   const { handlers, log } = settings
   const redis = settings.redisUrl === undefined ? null : await openRedis(settings.redisUrl, log)
+  // pg's own types do not fit BullMQ's description of them; its guard does.
+  const pool: unknown = settings.pool
+  if (!isPgPool(pool)) throw new TypeError('the queue needs a database pool')
   if (!redis) await prepareQueue(settings.pool)
 
   const queueOptions = { streams: { events: { maxLen: 100 } } } satisfies Partial<QueueOptions>
   const queue = redis
     ? new Queue(QUEUE, { ...queueOptions, connection: redis })
-    : new Queue(QUEUE, { ...queueOptions, connection: settings.pool }, createPostgresBackend)
+    : new Queue(QUEUE, { ...queueOptions, connection: pool }, createPostgresBackend)
   const onError = (error: Error) => log.warn({ error: error.message }, 'queue')
   queue.on('error', onError)
 
@@ -162,7 +166,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       ? null
       : redis
         ? new Worker(QUEUE, process, { ...workerOptions, connection: redis })
-        : new Worker(QUEUE, process, { ...workerOptions, connection: settings.pool }, createPostgresBackend)
+        : new Worker(QUEUE, process, { ...workerOptions, connection: pool }, createPostgresBackend)
   worker?.on('error', onError)
   worker?.on('lockRenewalFailed', (ids: string[]) => {
     for (const id of ids) worker.cancelJob(id, 'the lock of this job was lost')
