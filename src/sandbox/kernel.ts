@@ -174,7 +174,8 @@ class Server implements Kernel {
     this.tokens = new Tokens(this.options.tokenLifeS, this.options.monotonic)
     this.#limiter = new Limiter(this.options.limits, this.options.monotonic)
     this.#system = this.#restart()
-    this.#http = createServer((request, response) => {
+    // Larger than the URI limits the lookalikes answer themselves (Salesforce: 414 above 16,384 bytes).
+    this.#http = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
       this.#serve(request, response).catch((error: unknown) => {
         this.options.onBug(error)
         response.destroy()
