@@ -246,7 +246,7 @@ function batch(
     if ('apply' in one) {
       const item = one.apply()
       results.push({
-        ...shape(store, item, Object.keys(item.values), []),
+        ...shape(store, item, Object.keys(inputs[index]?.properties ?? {}), []),
         ...(trace ? { objectWriteTraceId: trace } : {}),
       })
     } else {
