@@ -252,7 +252,7 @@ function batch(
     } else {
       const { status: _status, alone: _alone, context, ...failed } = one.failed
       const marks = { ...context, ...(id ? { ids: [id] } : {}), ...(trace ? { objectWriteTraceId: [trace] } : {}) }
-      errors.push({ status: 'error', ...failed, context: marks })
+      errors.push({ status: 'error', errors: [], links: {}, ...failed, context: marks })
     }
   }
   return answered(store, results, errors, done)
@@ -280,7 +280,7 @@ function read(store: Store, object: ObjectType, call: Call): Answer {
     else lost.push(id)
   }
   const { status: _status, alone: _alone, ...failed } = missing(object, lost)
-  return answered(store, [...results.values()], lost.length > 0 ? [{ ...failed, status: 'error' }] : [])
+  return answered(store, [...results.values()], lost.length > 0 ? [{ status: 'error', errors: [], links: {}, ...failed }] : [])
 }
 
 function list(store: Store, object: ObjectType, call: Call): Answer {
