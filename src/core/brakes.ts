@@ -1,15 +1,15 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview, a stale snapshot. A brake never drops a write: it holds it, with its numbers, as data.
 import type { DealRef, Instant, OwnerId } from './deal.ts'
-import type { DealIntent, Hold, PlanContext, PlannedWrite, Totals } from './plan.ts'
+import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
 import type { Standing, Transition } from './stall.ts'
 
-/** Deals dead since before the first night, by working days without movement: from <= days < to. */
+/** Deals dead since before the first night, by working days without movement: `fromDays` < days <= `toDays`. */
 export interface AgeBlock {
   readonly fromDays: number
   readonly toDays: number | null
   readonly count: number
-  /** Value by currency; deals without a currency under ``. */
+  /** Sum of the amounts by currency; deals without a currency under `''`. */
   readonly value: Readonly<Record<string, number>>
 }
 
@@ -44,7 +44,128 @@ export interface Plan {
   readonly figures: Figures
 }
 
-/** Brakes, weekly budget and order over the intents of all deals of one connection. */
+/** Below this many newly stalled deals the share says nothing. */
+const FEW = 20
+
+/** Brakes, weekly budget and order over the intents of all deals of one connection. The same input, in any order of
+ *  the intents, gives the same plan byte for byte. */
 export function finishPlan(intents: readonly DealIntent[], totals: Totals, context: PlanContext): Plan {
-  throw new Error(`being written ${intents} ${totals} ${context}`)
+  const ordered = [...intents].sort(byRank(context.reference.currency))
+  const everything = holdAll(totals, context)
+  const used = new Map(context.tasksThisWeek)
+  let left = context.settings.brakes.maxWritesPerRun
+
+  const rows: PlannedWrite[] = []
+  const standings: Plan['standings'][number][] = []
+  const transitions: Transition[] = []
+  for (const intent of ordered) {
+    const braked = everything
+      ? intent.rows.map(held(everything))
+      : underBudget(preview(intent.rows, context), used, context)
+    let own = braked
+    const count = braked.filter((row) => row.hold === null).length
+    if (count > left) own = braked.map(held({ brake: 'cap', limit: context.settings.brakes.maxWritesPerRun }))
+    else {
+      left -= count
+      for (const row of braked)
+        if (row.kind === 'create-task' && row.hold === null) used.set(row.person, (used.get(row.person) ?? 0) + 1)
+    }
+    rows.push(...own)
+    // A standing tells what the CRM shows: while a deal's fields wait, its stall does not open, nor end.
+    if (context.stale || own.some((row) => row.kind === 'fields' && row.hold !== null)) continue
+    if (intent.standing !== null) standings.push({ deal: intent.deal, standing: intent.standing })
+    transitions.push(...intent.transitions)
+  }
+  const heldBy: Partial<Record<Hold['brake'], number>> = {}
+  for (const { hold } of rows) if (hold !== null) heldBy[hold.brake] = (heldBy[hold.brake] ?? 0) + 1
+  const listed = (name: DealIntent['list'][number]) => ordered.filter(({ list }) => list.includes(name)).map(toListed)
+  return {
+    rows,
+    standings,
+    transitions,
+    dead: ageBlocks(ordered, context.settings.firstNight.deadAfter),
+    lists: { ownerLeft: listed('owner_left'), noStillOpen: listed('no_still_open'), archive: listed('archive') },
+    figures: { ...totals, writes: rows.filter(({ hold }) => hold === null).length, held: heldBy },
+  }
+}
+
+/** Clean-ups; then deals that waited long, decision rules, most recently stalled, amount in company currency, id. */
+function byRank(currency: string | null): (a: DealIntent, b: DealIntent) => number {
+  const worth = ({ rank }: DealIntent) =>
+    rank === null || rank.amount === null || (currency !== null && rank.currency !== currency)
+      ? Number.NEGATIVE_INFINITY
+      : rank.amount
+  const first = (a: boolean, b: boolean) => Number(b) - Number(a)
+  const down = (a: number, b: number) => (a === b ? 0 : a > b ? -1 : 1)
+  return (a, b) =>
+    first(a.cleanUp, b.cleanUp) ||
+    first(a.rank?.waiting === true, b.rank?.waiting === true) ||
+    first(a.rank?.decisionRule === true, b.rank?.decisionRule === true) ||
+    down(a.rank?.startedAt ?? 0, b.rank?.startedAt ?? 0) ||
+    down(worth(a), worth(b)) ||
+    down(a.rank?.amount ?? 0, b.rank?.amount ?? 0) ||
+    (a.deal.id < b.deal.id ? -1 : a.deal.id > b.deal.id ? 1 : 0)
+}
+
+const held =
+  (hold: Hold) =>
+  (row: PlannedWrite): PlannedWrite =>
+    row.hold === null ? { ...row, hold } : row
+
+/** Brakes that stop the whole run. */
+function holdAll({ newlyStalled, open }: Totals, context: PlanContext): Hold | null {
+  if (context.stale) return { brake: 'stale_snapshot' }
+  const limit = context.settings.brakes.maxNewlyStalledShare
+  const first = context.firstNightAt === null
+  return !first && newlyStalled > FEW && newlyStalled > limit * open
+    ? { brake: 'share', newlyStalled, open, limit }
+    : null
+}
+
+/** What was not in the confirmed preview waits a night. Flag and category of one deal go together or not at all. */
+function preview(rows: readonly PlannedWrite[], { confirm }: PlanContext): readonly PlannedWrite[] {
+  if (confirm === null) return rows
+  const hold = held({ brake: 'not_in_preview', preview: confirm.preview })
+  const unknown = (row: PlannedWrite) => !confirm.keys.has(previewKey(row))
+  if (rows.some((row) => row.kind === 'fields' && unknown(row))) return rows.map(hold)
+  return rows.map((row) => (unknown(row) ? hold(row) : row))
+}
+
+/** A person's new tasks of the week, over all connections. `used` is not touched: the cap may still hold the deal. */
+function underBudget(
+  rows: readonly PlannedWrite[],
+  used: ReadonlyMap<string, number>,
+  { settings, week }: PlanContext,
+): readonly PlannedWrite[] {
+  const limit = settings.tasks.perOwnerPerWeek
+  return rows.map((row) =>
+    row.kind === 'create-task' && row.hold === null && (used.get(row.person) ?? 0) >= limit
+      ? { ...row, hold: { brake: 'budget', owner: row.person, limit, week } }
+      : row,
+  )
+}
+
+function toListed(intent: DealIntent): Listed {
+  const { deal, name, url, ownerId, amount, currency, since } = intent
+  return { deal, name, url, owner: ownerId, amount, currency, since }
+}
+
+/** Half a year, a year, two years in working days. */
+const AGES = [130, 260, 520]
+
+function ageBlocks(intents: readonly DealIntent[], deadAfter: number): AgeBlock[] {
+  const dead = intents.filter((intent) => intent.dead !== null)
+  if (dead.length === 0) return []
+  const bounds = [deadAfter, ...AGES.filter((days) => days > deadAfter)]
+  return bounds.map((fromDays, i) => {
+    const toDays = bounds[i + 1] ?? null
+    const value: Record<string, number> = {}
+    let count = 0
+    for (const { dead: age, amount, currency } of dead) {
+      if (age === null || age.idleDays <= fromDays || (toDays !== null && age.idleDays > toDays)) continue
+      count++
+      value[currency ?? ''] = (value[currency ?? ''] ?? 0) + (amount ?? 0)
+    }
+    return { fromDays, toDays, count, value }
+  })
 }

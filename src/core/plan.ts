@@ -1,6 +1,8 @@
 // (snapshot, settings, now) -> Plan: desired state, then diff. Printing the plan is the preview, executing it is the run.
 // Here one deal at a time, so that a caller can stream a million and keep the few that need something; what needs the
 // whole (brakes, weekly budget, order) is brakes.ts.
+
+import { loan } from './borrow.ts'
 import type {
   Deal,
   DealRef,
@@ -10,30 +12,26 @@ import type {
   LocalDate,
   Owner,
   OwnerId,
-  OwnFields,
-  Reference,
   RemoteId,
   Rule,
   Stage,
   TaskKey,
 } from './deal.ts'
-import { type Reason, reasonOf, type Texts } from './explain.ts'
+import type { Texts } from './explain.ts'
 import type { JudgeContext, Verdict } from './judge.ts'
 import type { MovementLog } from './movement.ts'
 import type { Settings } from './policy.ts'
+import { observedAfter } from './reaffirm.ts'
+import { DECISION_RULES, Rows, untouched } from './rows.ts'
 import {
-  FIELD_KEYS,
-  type FieldKey,
-  fieldValue,
-  lastWritten,
-  latestChange,
-  observedAfter,
-  pick,
-  recall,
-  remember,
-  sameValue,
-} from './reaffirm.ts'
-import { advance, NEW_STANDING, type Standing, type Transition } from './stall.ts'
+  type Advance,
+  advance,
+  NEW_STANDING,
+  type Stall,
+  type Standing,
+  sameStanding,
+  type Transition,
+} from './stall.ts'
 
 export type Group = 'flag' | 'forecast' | 'answer' | 'task' | 'task-done'
 
@@ -209,6 +207,8 @@ export interface DealIntent {
   readonly dead: { readonly idleDays: number } | null
   /** For the manager. */
   readonly list: readonly ('owner_left' | 'no_still_open' | 'archive')[]
+  /** Start of the open stall. */
+  readonly since: Instant | null
   readonly name: string
   readonly url: string
   readonly ownerId: OwnerId | null
@@ -239,7 +239,113 @@ export const noTotals = (): Totals => ({
 /** What a preview and the night that confirms it have in common of a row. */
 export const previewKey = (row: PlannedWrite): string => JSON.stringify([row.deal.id, row.group, row.kind])
 
-/** What one deal needs tonight; null: nothing. Counts the deal into `totals`. */
+/** What one deal needs tonight; null: nothing. Counts the deal into `totals`. Mutates nothing else. */
 export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
-  throw new Error('being written')
+  const { verdict, standing: was } = item
+  const { deal, ref } = item.known
+  if (verdict.state !== 'closed') totals.open++
+  // Nearly every deal of nearly every night: it moves, and nothing of ours is on it.
+  if (
+    (verdict.state === 'moving' || verdict.state === 'closed') &&
+    item.ledger.length === 0 &&
+    !verdict.decision.answerIsOfEarlierDate &&
+    untouched(deal.own) &&
+    (was === null || (was.state === verdict.state && was.borrowed === null && was.undoneStall === null)) &&
+    !item.openTask
+  )
+    return null
+
+  const observed = observedAfter(deal, item.ledger)
+  const moved = advance(was, { ...item, now: context.now, dead: isDead(verdict, context) })
+  const { standing } = moved
+  const build = new Rows(item, observed, context)
+  let after = standing
+  if (standing.undoneStall === null) {
+    const taken = loan({ known: item.known, observed, was, standing, ledger: item.ledger }, context)
+    after = taken.standing
+    build.flag(after, moved, taken)
+    build.forecast(after, moved, taken)
+    build.answer()
+    build.task(after)
+    build.completions(after)
+  }
+  count(totals, after, moved)
+
+  const unread = item.unreadable === true
+  const rows = unread ? build.rows.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : build.rows
+  const stall = after.stall
+  const list = listFor(after, verdict, deal, context)
+  const changed = !unread && after !== was && (was !== null || !sameBeginning(after, context))
+  if (rows.length === 0 && !changed && list.length === 0 && stall?.dead !== true) return null
+  return {
+    deal: ref,
+    rows,
+    standing: changed ? after : null,
+    transitions: unread ? [] : moved.transitions,
+    opened: moved.opened,
+    cleanUp: after.state === 'moving' || after.state === 'closed',
+    rank: stall === null ? null : rankOf(stall, observed, context),
+    dead: stall?.dead === true ? { idleDays: verdict.idleDays } : null,
+    list,
+    since: stall?.startedAt ?? null,
+    name: deal.name,
+    url: deal.url,
+    ownerId: deal.ownerId,
+    amount: deal.amount,
+    currency: deal.currency,
+  }
+}
+
+/** A first standing that says no more than its absence would is not worth a row. */
+const sameBeginning = (standing: Standing, context: PlanContext): boolean =>
+  (standing.state === 'moving' || standing.state === 'closed') &&
+  sameStanding(standing, NEW_STANDING(standing.state, context.now))
+
+/** Idle since before the first night for longer than `firstNight.deadAfter`, judged as of that night. */
+function isDead(verdict: Verdict, context: PlanContext): boolean {
+  if (verdict.state !== 'stalled') return false
+  const first = context.firstNightAt ?? context.now
+  if (verdict.lastMovement > first) return false
+  const idle =
+    context.firstNightAt === null
+      ? verdict.idleDays
+      : context.calendar.workingDays(
+          context.calendar.localDate(verdict.lastMovement),
+          context.calendar.localDate(first),
+        )
+  return idle > context.settings.firstNight.deadAfter
+}
+
+function count(totals: Totals, standing: Standing, moved: Advance): void {
+  if (standing.state === 'stalled') totals.stalled++
+  if (standing.state === 'parked') totals.parked++
+  if (standing.state === 'answered_no') totals.answeredNo++
+  if (moved.opened) totals.newlyStalled++
+  if (moved.dismissed) totals.dismissed++
+  else if (moved.transitions.some(({ from, to }) => from === 'stalled' && to === 'moving')) totals.recovered++
+}
+
+/** A deal goes first after waiting this many working days for its task. */
+const WAITED_LONG = 10
+
+function rankOf(stall: Stall, deal: Deal, context: PlanContext): Rank {
+  const started = context.calendar.localDate(stall.startedAt)
+  return {
+    waiting: context.calendar.workingDays(started, context.today) >= WAITED_LONG,
+    decisionRule: DECISION_RULES.includes(stall.rule),
+    startedAt: stall.startedAt,
+    amount: deal.amount,
+    currency: deal.currency,
+  }
+}
+
+function listFor(standing: Standing, verdict: Verdict, deal: Deal, context: PlanContext): DealIntent['list'] {
+  const list: DealIntent['list'][number][] = []
+  if (standing.state === 'answered_no' && verdict.warnings.some(({ kind }) => kind === 'no_still_open'))
+    list.push('no_still_open')
+  if (standing.stall === null) return list
+  if (deal.ownerId !== null && context.owner(deal.ownerId)?.active !== true) list.push('owner_left')
+  const days = context.calendar.workingDays(context.calendar.localDate(standing.stall.startedAt), context.today)
+  if (verdict.decision.answer === null && days > context.settings.archive.proposeAfterDays) list.push('archive')
+  return list
 }
