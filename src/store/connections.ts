@@ -1,7 +1,7 @@
 // What is remembered of a connection between two nights: where the next pull goes on, whether its first night was
 // confirmed, the last good night for the share brake, and what a person must repair.
 import type { Selectable } from 'kysely'
-import type { Instant, System } from '../core/deal.ts'
+import type { Instant, Reference, System } from '../core/deal.ts'
 import { json, plainOrNull } from './db.ts'
 import type { Executor, LastGood, Schema } from './schema.ts'
 
@@ -15,6 +15,8 @@ export interface StoredConnection {
   readonly censusAt: Instant | null
   readonly problem: string | null
   readonly pausedUntil: Instant | null
+  /** Pipelines, owners and categories as read at the start of the last pull. */
+  readonly reference: Reference | null
 }
 
 /** Creates the row where it is missing. */
@@ -38,7 +40,7 @@ export type ConnectionChange = Partial<Omit<StoredConnection, 'name' | 'system'>
 
 /** The cursor is set inside `fenced`, in the transaction that stores its page. */
 export async function updateConnection(db: Executor, name: string, change: ConnectionChange): Promise<void> {
-  const { cursor, cursorRun, confirmedAt, lastGood, censusAt, problem, pausedUntil } = change
+  const { cursor, cursorRun, confirmedAt, lastGood, censusAt, problem, pausedUntil, reference } = change
   const set = {
     ...(cursor === undefined ? {} : { cursor }),
     ...(cursorRun === undefined ? {} : { cursor_run: cursorRun }),
@@ -47,6 +49,7 @@ export async function updateConnection(db: Executor, name: string, change: Conne
     ...(censusAt === undefined ? {} : { census_at: censusAt }),
     ...(problem === undefined ? {} : { problem: plainOrNull(problem) }),
     ...(pausedUntil === undefined ? {} : { paused_until: pausedUntil }),
+    ...(reference === undefined ? {} : { reference: reference && json(reference) }),
   }
   if (Object.keys(set).length === 0) return
   await db.updateTable('connection').set(set).where('name', '=', name).execute()
@@ -62,4 +65,5 @@ const fromRow = (row: Selectable<Schema['connection']>): StoredConnection => ({
   censusAt: row.census_at,
   problem: row.problem,
   pausedUntil: row.paused_until,
+  reference: row.reference,
 })

@@ -7,7 +7,8 @@ import type { PostgresCursor } from 'kysely'
 
 const BEGIN = /^(begin|start\s+transaction)\b/i
 const END = /^(commit|end|abort|rollback(?!\s+to))\b/i
-const LISTEN = /^(un)?listen\s+(\*|"(?:[^"]|"")+"|[\w$]+)/i
+// Unquoted channels only: nobody here uses others.
+const LISTEN = /^(un)?listen\s+(\*|\w+)/i
 // BullMQ's statements open with comments; without this its LISTEN would be missed and idle workers would poll.
 const LEADING_COMMENTS = /^(?:\s+|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/
 
@@ -91,8 +92,8 @@ class Client extends EventEmitter {
 
   async #listen(name: string): Promise<void> {
     if (this.#listening.has(name)) return
-    const channel = name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase()
-    // PGlite issues a statement of its own here: it must not land inside someone's transaction. It wants the quotes.
+    const channel = name.toLowerCase()
+    // PGlite issues a statement of its own here: it must not land inside someone's transaction.
     const giveBack = await this.#turn()
     try {
       const stop = await this.#database.listen(name, (payload) =>

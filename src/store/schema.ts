@@ -1,7 +1,7 @@
 // The tables as Kysely sees them, one interface per table. Instants are bigint milliseconds and local dates are text,
 // so that both homes (pg and PGlite) give exactly the same JavaScript values without any parser tricks.
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
-import type { DealId, Instant, Known, LocalDate, Outcome, System, TaskKey } from '../core/deal.ts'
+import type { DealId, Instant, Known, LocalDate, Outcome, Reference, System, TaskKey } from '../core/deal.ts'
 import type { Group, LedgerStatus, PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
 import type { Standing, Transition } from '../core/stall.ts'
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly again?: readonly DealId[]
   /** The run this run takes back. */
   readonly undoes?: string
+  /** New tasks per person that previews of other connections, made by the same command, already count on. */
+  readonly reserved?: Readonly<Record<string, number>>
 }
 
 /** What the share brake compares with. */
@@ -47,6 +49,7 @@ export interface Schema {
     census_at: Instant | null
     problem: string | null
     paused_until: Instant | null
+    reference: JsonOrNull<Reference>
   }
   run: {
     id: string

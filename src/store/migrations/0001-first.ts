@@ -16,7 +16,8 @@ const STATEMENTS = [
     last_good jsonb,
     census_at bigint,
     problem text,
-    paused_until bigint
+    paused_until bigint,
+    reference jsonb
   )`,
   `CREATE TABLE unstall.run (
     id text PRIMARY KEY,

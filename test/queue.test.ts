@@ -1,0 +1,314 @@
+// The queue on all three homes: steps follow each other, a parked step costs nothing, a killed worker's step comes back,
+// a flushed Redis loses nothing, shutting down gives running steps back. Short real waits: BullMQ knows no other clock.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { afterEach, describe, expect, it } from 'vitest'
+import { RetryLater, UsageError } from '../src/errors.ts'
+import { type QueueHandlers, type QueueSettings, type StepQueue, startQueue } from '../src/queue.ts'
+import { fenced, finishRun, getRun, nextStep, openRuns, Superseded, startStep } from '../src/store/runs.ts'
+import { eachHome, flushRedis, type OpenHome, openPlace, redisServer, until } from './homes.ts'
+import { missing } from './services.ts'
+import { startedRun } from './store/fixtures.ts'
+
+const queues: StepQueue[] = []
+afterEach(async () => {
+  for (const queue of queues.splice(0)) await queue.close(0)
+})
+
+/** A queue whose handlers only note what happened; each test replaces what it is about. */
+async function start(opened: OpenHome, handlers: Partial<QueueHandlers> = {}, change: Partial<QueueSettings> = {}) {
+  const log: string[] = []
+  const queue = await startQueue({
+    pool: opened.database.pool,
+    ...(opened.redisUrl === undefined ? {} : { redisUrl: opened.redisUrl }),
+    log: {
+      info: (_data, message) => log.push(message),
+      warn: (data, message) => log.push(`${message} ${JSON.stringify(data)}`),
+    },
+    lockMs: 1000,
+    stalledCheckMs: 300,
+    sweepMs: 60_000,
+    ...change,
+    handlers: {
+      step: async () => {},
+      next: async () => null,
+      failed: async () => null,
+      night: async () => null,
+      open: async () => [],
+      ...handlers,
+    },
+  })
+  queues.push(queue)
+  return { queue, log }
+}
+
+eachHome((home) => {
+  it('runs the steps of a run one after the other, and an added step only once', async () => {
+    const opened = await home.open()
+    const seen: string[] = []
+    const gate = Promise.withResolvers<void>()
+    const order = ['pull', 'decide', 'apply', 'report']
+    const { queue } = await start(opened, {
+      step: async (runId, step) => {
+        if (step === 'pull') await gate.promise
+        seen.push(`${runId}.${step}`)
+      },
+      next: async () => order[seen.length] ?? null,
+    })
+    await Promise.all([queue.add('hub-1', 'pull'), queue.add('hub-1', 'pull'), queue.add('hub-1', 'pull')])
+    gate.resolve()
+    await until(() => seen.length === 4)
+    expect(seen).toEqual(['hub-1.pull', 'hub-1.decide', 'hub-1.apply', 'hub-1.report'])
+    // A finished step leaves nothing behind: the same one can be added again.
+    await queue.add('hub-1', 'pull')
+    await until(() => seen.length === 5)
+  })
+
+  // bullmq issue 4814: on the Postgres backend a delayed job was reported as completed without having run.
+  it('parks a step on RetryLater without spending an attempt, while others go on', async () => {
+    const opened = await home.open()
+    const tries: number[] = []
+    const seen: string[] = []
+    const { queue, log } = await start(
+      opened,
+      {
+        step: async (runId) => {
+          if (runId === 'sf-1') return void seen.push(runId)
+          tries.push(performance.now())
+          if (tries.length < 4) throw new RetryLater('HubSpot said 429', 150)
+          seen.push(runId)
+        },
+        failed: async () => {
+          throw new Error('parking is not failing')
+        },
+      },
+      { concurrency: 1 },
+    )
+    await queue.add('hub-1', 'pull')
+    await until(() => tries.length === 1)
+    await queue.add('sf-1', 'pull')
+    await until(() => seen.includes('hub-1'))
+    expect(seen).toEqual(['sf-1', 'hub-1'])
+    expect(tries).toHaveLength(4)
+    for (const [index, at] of tries.entries()) if (index > 0) expect(at - (tries[index - 1] ?? 0)).toBeGreaterThan(140)
+    expect(log.filter((line) => line === 'waiting: HubSpot said 429')).toHaveLength(3)
+  })
+
+  it('asks what to do with a step that throws: try again later, or give up', async () => {
+    const opened = await home.open()
+    const errors: string[] = []
+    let tries = 0
+    const { queue } = await start(opened, {
+      step: async () => {
+        tries += 1
+        throw tries < 3 ? new Error(`bug ${tries}`) : new Superseded('late')
+      },
+      failed: async (runId, step, error) => {
+        errors.push(`${runId}.${step}: ${error}`)
+        return 20
+      },
+      next: async () => {
+        throw new Error('a failed step has no next')
+      },
+    })
+    await queue.add('hub-1', 'pull')
+    await until(() => tries === 3)
+    expect(errors).toEqual(['hub-1.pull: Error: bug 1', 'hub-1.pull: Error: bug 2'])
+  })
+
+  it('goes on after its worker was killed, twice', async () => {
+    const where = await home.place()
+    for (const kill of [1, 2]) {
+      const child = spawn(process.execPath, [join(import.meta.dirname, 'queue-worker.ts'), JSON.stringify(where)], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      if (kill === 1 && where.dataDir === undefined) {
+        const opened = await openPlace(where)
+        const { queue } = await start(opened, {}, { concurrency: 0 })
+        await queue.add('hub-1', 'apply')
+      } else if (kill === 1) {
+        // One process per directory: the job is put there before the worker opens it.
+        child.kill('SIGKILL')
+        await once(child, 'exit')
+        const opened = await openPlace(where)
+        const { queue } = await start(opened, {}, { concurrency: 0 })
+        await queue.add('hub-1', 'apply')
+        await queues.pop()?.close(0)
+        await opened.close()
+      }
+      const worker =
+        child.exitCode === null && child.signalCode === null
+          ? child
+          : spawn(process.execPath, [join(import.meta.dirname, 'queue-worker.ts'), JSON.stringify(where)], {
+              stdio: ['ignore', 'pipe', 'inherit'],
+            })
+      const [words] = await once(worker.stdout, 'data')
+      expect(String(words)).toBe('took hub-1.apply\n')
+      worker.kill('SIGKILL')
+      await once(worker, 'exit')
+    }
+    const opened = await openPlace(where)
+    const seen: string[] = []
+    await start(opened, { step: async (runId, step) => void seen.push(`${runId}.${step}`) })
+    await until(() => seen.length > 0)
+    expect(seen).toEqual(['hub-1.apply'])
+  })
+
+  it('lets only the newest attempt write when two workers have the same step', async () => {
+    const opened = await home.open()
+    const { db } = opened.database
+    const run = await startedRun(db)
+    await fenced(db, run, (trx) => nextStep(trx, run, 'apply'))
+    const slow = Promise.withResolvers<void>()
+    const effects: string[] = []
+    const handler = (worker: string, before: Promise<void>) => async (runId: string) => {
+      const mine = await startStep(db, runId, 'apply')
+      if (!mine) return
+      effects.push(`${worker} started`)
+      await before
+      await fenced(db, mine, async (trx) => {
+        effects.push(`${worker} wrote`)
+        await finishRun(trx, mine, 1, { by: worker })
+      })
+    }
+    // Both really run: the queue alone would promise nothing after a lost lock.
+    const first = handler('first', slow.promise)(run.id)
+    await until(() => effects.length === 1)
+    const { queue } = await start(opened, { step: handler('second', Promise.resolve()) })
+    await queue.add(run.id, 'apply')
+    await until(async () => (await getRun(db, run.id))?.status === 'done')
+    slow.resolve()
+    await expect(first).rejects.toThrow(Superseded)
+    expect(effects).toEqual(['first started', 'second started', 'second wrote'])
+  })
+
+  it('adds the step of an open run again when its job is gone, by itself', async () => {
+    const opened = await home.open()
+    const { db } = opened.database
+    const run = await startedRun(db)
+    const seen: string[] = []
+    await start(
+      opened,
+      {
+        open: () => openRuns(db),
+        step: async (runId, step) => {
+          seen.push(`${runId}.${step}`)
+          const mine = await startStep(db, runId, 'pull')
+          if (mine) await finishRun(db, mine, 1, {})
+        },
+      },
+      { sweepMs: 30 },
+    )
+    await until(() => seen.length > 0)
+    expect(seen[0]).toBe(`${run.id}.pull`)
+    await until(async () => (await openRuns(db)).length === 0)
+  })
+
+  it('does not add a step that waits or is parked', async () => {
+    const opened = await home.open()
+    const { db } = opened.database
+    await startedRun(db)
+    let tries = 0
+    const { queue, log } = await start(opened, {
+      open: () => openRuns(db),
+      step: async () => {
+        tries += 1
+        throw new RetryLater('tomorrow', 60_000)
+      },
+    })
+    await queue.sweep()
+    await until(() => tries === 1 && log.includes('waiting: tomorrow'))
+    await queue.sweep()
+    await queue.sweep()
+    expect(log.filter((line) => line.includes('is added again'))).toHaveLength(1)
+    expect(tries).toBe(1)
+  })
+
+  it('starts a night on schedule, replaces schedules, and tries a night again that could not be opened', async () => {
+    const opened = await home.open()
+    const nights: string[] = []
+    const seen: string[] = []
+    const { queue } = await start(opened, {
+      night: async (connection) => {
+        nights.push(connection)
+        if (nights.length === 1) throw new RetryLater('database away', 50)
+        return { runId: `${connection}-1`, step: 'pull' }
+      },
+      step: async (runId) => void seen.push(runId),
+    })
+    await queue.schedule([{ connection: 'old', cron: '* * * * * *', timezone: 'UTC' }])
+    await queue.schedule([{ connection: 'hub', cron: '* * * * * *', timezone: 'Europe/Paris' }])
+    await until(() => seen.length > 0)
+    expect(seen[0]).toBe('hub-1')
+    expect(nights.filter((name) => name !== 'hub')).toEqual([])
+    await queue.schedule([])
+  })
+
+  it('waits for running steps when it closes, then aborts them and gives them back', async () => {
+    const opened = await home.open()
+    const seen: string[] = []
+    const quick = Promise.withResolvers<void>()
+    const { queue, log } = await start(opened, {
+      step: async (runId, _step, signal) => {
+        seen.push(`${runId} started`)
+        if (runId === 'quick') await quick.promise
+        else await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+        seen.push(`${runId} done`)
+      },
+      failed: async () => {
+        throw new Error('an abort is not a failure')
+      },
+    })
+    await queue.add('quick', 'apply')
+    await queue.add('slow', 'apply')
+    await until(() => seen.length === 2)
+    setTimeout(quick.resolve, 30)
+    await queue.close(150)
+    expect(seen.slice(2)).toEqual(['quick done'])
+    expect(log).toEqual([])
+    const again: string[] = []
+    await start(opened, { step: async (runId) => void again.push(runId) }, { stalledCheckMs: 60_000 })
+    await until(() => again.length === 1)
+    expect(again).toEqual(['slow'])
+  })
+})
+
+describe.skipIf(missing(['Redis', 'PostgreSQL']) !== null)('Redis', () => {
+  eachHome((home) => {
+    if (home.name !== 'PostgreSQL and Redis') return
+    it('is put together again from the database after a flush: runs and schedules', async () => {
+      const opened = await home.open()
+      const { db } = opened.database
+      const run = await startedRun(db)
+      let tries = 0
+      const { queue, log } = await start(opened, {
+        open: () => openRuns(db),
+        step: async () => {
+          tries += 1
+          throw new RetryLater('later', 60_000)
+        },
+      })
+      await queue.schedule([{ connection: 'hub', cron: '0 2 * * *', timezone: 'UTC' }])
+      await queue.add(run.id, 'pull')
+      await until(() => log.includes('waiting: later'))
+      await flushRedis(opened.redisUrl ?? '')
+      await queue.sweep()
+      await until(() => tries === 2)
+      const client = new Redis(opened.redisUrl ?? '')
+      expect(await client.exists('bull:steps:repeat')).toBe(1)
+      await client.quit()
+    })
+
+    it('is refused when it may throw jobs away', async () => {
+      const opened = await home.open()
+      const client = new Redis((await redisServer()).url)
+      await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+      await expect(start(opened)).rejects.toThrow(UsageError)
+      await expect(start(opened)).rejects.toThrow('"maxmemory-policy noeviction"')
+      await client.config('SET', 'maxmemory-policy', 'noeviction')
+      await client.quit()
+    })
+  })
+})

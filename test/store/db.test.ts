@@ -1,0 +1,141 @@
+// Both homes give the same JavaScript values; one directory has one holder; the embedded pool behaves like pg's.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import { describe, expect, it } from 'vitest'
+import { DatabaseInUse, openDatabase } from '../../src/store/db.ts'
+import { acquireLease } from '../../src/store/leases.ts'
+import { PGlitePool } from '../../src/store/pglite-pool.ts'
+import { eachHome, homes, openPlace } from '../homes.ts'
+
+eachHome((home) => {
+  it('gives counts, big integers, numerics, dates and jsonb alike', async () => {
+    const { db } = (await home.open()).database
+    const { rows } = await sql`SELECT count(*) AS count, 9007199254740991::bigint AS big, 1.5::numeric AS number,
+      '2026-11-23'::date AS date, true AS yes, ${JSON.stringify([1, { a: null }])}::jsonb AS json,
+      ${['a"b', '{c}', '']}::text[] AS texts, NULL AS nothing`.execute(db)
+    expect(rows).toEqual([
+      {
+        count: 1,
+        big: 9007199254740991,
+        number: 1.5,
+        date: '2026-11-23',
+        yes: true,
+        json: [1, { a: null }],
+        texts: ['a"b', '{c}', ''],
+        nothing: null,
+      },
+    ])
+  })
+
+  it('migrates twice without harm, and rolls a failed transaction back', async () => {
+    const { database } = await home.open()
+    await database.migrate()
+    await expect(
+      database.db.transaction().execute(async (trx) => {
+        await acquireLease(trx, 'x', 'a', 1, 0)
+        await sql`SELECT 1 / 0`.execute(trx)
+      }),
+    ).rejects.toThrow('division by zero')
+    expect(await acquireLease(database.db, 'x', 'b', 1, 0)).toBe(true)
+  })
+
+  it('keeps statements of others out of a transaction', async () => {
+    const { db } = (await home.open()).database
+    const inside = Promise.withResolvers<void>()
+    const rolledBack = db.transaction().execute(async (trx) => {
+      await acquireLease(trx, 'mine', 'a', 1000, 0)
+      inside.resolve()
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      throw new Error('give up')
+    })
+    await inside.promise
+    const [other] = await Promise.all([
+      acquireLease(db, 'theirs', 'b', 1000, 0),
+      expect(rolledBack).rejects.toThrow('give up'),
+    ])
+    expect(other).toBe(true)
+    const names = await db.selectFrom('lease').select('name').orderBy('name').execute()
+    expect(names.map((row) => row.name)).toEqual(['budget', 'theirs'])
+  })
+}, 'databases')
+
+const embedded = homes[0]
+if (!embedded) throw new Error('no embedded home')
+
+describe('embedded pool', () => {
+  it('rolls back what a client left open, and refuses the client afterwards', async () => {
+    const { database } = await embedded.open()
+    if (!(database.pool instanceof PGlitePool)) throw new Error('not embedded')
+    const client = await database.pool.connect()
+    await client.query('/* BullMQ writes comments */ -- here\n BEGIN')
+    await client.query("INSERT INTO lease VALUES ('left', 'a', 1)")
+    client.release()
+    const { rows } = await database.pool.query('SELECT name FROM lease WHERE name = $1', ['left'])
+    expect(rows).toEqual([])
+    await expect(client.query('SELECT 1')).rejects.toThrow('released')
+  })
+
+  it('hears notifications through a commented LISTEN while another client is in a transaction', async () => {
+    const { database } = await embedded.open()
+    if (!(database.pool instanceof PGlitePool)) throw new Error('not embedded')
+    const [ear, mouth] = [await database.pool.connect(), await database.pool.connect()]
+    const heard: unknown[] = []
+    ear.on('notification', (message) => heard.push(message))
+    await ear.query('-- wait for jobs\nLISTEN Some_channel')
+    await mouth.query('BEGIN')
+    await mouth.query(`SELECT pg_notify('some_channel', 'hello')`)
+    expect(heard).toEqual([])
+    await mouth.query('COMMIT')
+    await database.pool.query('SELECT 1')
+    expect(heard).toEqual([{ channel: 'some_channel', payload: 'hello', processId: 0 }])
+    await ear.query('UNLISTEN *')
+    await mouth.query(`SELECT pg_notify('some_channel', 'again')`)
+    await database.pool.query('SELECT 1')
+    expect(heard).toHaveLength(1)
+    ear.release()
+    mouth.release()
+  })
+})
+
+describe('one data directory', () => {
+  // A process that opens the directory, says so, and waits to be killed.
+  const holder = (dataDir: string) =>
+    spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `const { openDatabase } = await import(${JSON.stringify(join(import.meta.dirname, '../../src/store/db.ts'))})
+         const { db } = await openDatabase({ dataDir: ${JSON.stringify(dataDir)} })
+         const { acquireLease } = await import(${JSON.stringify(join(import.meta.dirname, '../../src/store/leases.ts'))})
+         await acquireLease(db, 'kept', 'child', 1000, 0)
+         process.stdout.write('open')
+         setInterval(() => {}, 1000)`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+
+  it('is refused to a second process, with the id of the first; a killed holder is followed at once', async () => {
+    const { dataDir } = await embedded.place()
+    if (dataDir === undefined) throw new Error('no directory')
+    const child = holder(dataDir)
+    await once(child.stdout, 'data')
+    await expect(openDatabase({ dataDir })).rejects.toThrow(
+      new RegExp(`in use by process ${child.pid}\\..*Stop that process first`),
+    )
+    await expect(openDatabase({ dataDir })).rejects.toBeInstanceOf(DatabaseInUse)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    const { database } = await openPlace({ dataDir })
+    const kept = await database.db.selectFrom('lease').select('by').where('name', '=', 'kept').execute()
+    expect(kept).toEqual([{ by: 'child' }])
+    // Held by us now; a holder of another machine or container is never declared dead by its id.
+    await expect(openDatabase({ dataDir })).rejects.toThrow(`in use by process ${process.pid}.`)
+    writeFileSync(join(dataDir, 'holder'), `999999 ${hostname()} elsewhere`)
+    await expect(openDatabase({ dataDir })).rejects.toThrow('in use by process 999999.')
+  })
+})

@@ -1,0 +1,161 @@
+// Deals as last known: newest wins, evidence comes back as it went in, and a night looks at what it must.
+import { expect, it } from 'vitest'
+import { NO_OWN_FIELDS } from '../../src/core/deal.ts'
+import {
+  findDeal,
+  getDeals,
+  knownDeals,
+  liveIds,
+  markGone,
+  markUnreadable,
+  openCount,
+  saveKnown,
+  saveStandings,
+  saveTransitions,
+  streamDeals,
+  transitionsOfDeal,
+  transitionsOfRun,
+} from '../../src/store/deals.ts'
+import type { Db } from '../../src/store/schema.ts'
+import { eachHome } from '../homes.ts'
+import { known, NOW, standing } from './fixtures.ts'
+
+async function watched(db: Db, limit = 100): Promise<string[]> {
+  const ids: string[] = []
+  for (let after: string | null = null; ; ) {
+    const page = await streamDeals(db, 'hub', { after, limit })
+    ids.push(...page.map((each) => each.known.ref.id))
+    after = ids.at(-1) ?? null
+    if (page.length < limit) return ids
+  }
+}
+
+eachHome((home) => {
+  it('gives back exactly what was saved, hostile text included', async () => {
+    const { db } = (await home.open()).database
+    const hostile = known('9007199254740993', {
+      name: '"\\u0000 \\\\u0000 <script>alert(1)</script> \u202e דיל 🦊 {a,"b"}',
+      amount: null,
+      meeting: { id: 'm', at: NOW, outside: null, series: null },
+    })
+    const withEvidence = {
+      ...hostile,
+      changes: [{ field: 'stage', at: NOW, from: null, to: 'won', by: 'person', source: 'CRM_UI' } as const],
+      activities: [{ id: 'a', kind: 'reply', at: NOW, outside: true } as const],
+    }
+    await saveKnown(db, 'r1', [withEvidence, known('2')])
+    const read = await knownDeals(db, 'hub', ['9007199254740993', 'unknown'])
+    expect([...read]).toEqual([['9007199254740993', withEvidence]])
+    expect(await knownDeals(db, 'sf', ['2'])).toEqual(new Map())
+  })
+
+  it('takes out of names what no database stores: NUL and half characters', async () => {
+    const { db } = (await home.open()).database
+    await saveKnown(db, 'r1', [known('1', { name: 'a\0b\ud800c' })])
+    expect((await knownDeals(db, 'hub', ['1'])).get('1')?.deal.name).toBe('ab\ufffdc')
+    expect((await findDeal(db, 'ab\ufffdc')).map((each) => each.known.ref.id)).toEqual(['1'])
+  })
+
+  it('never lets an older observation overwrite a newer one, in whatever order pages come', async () => {
+    const { db } = (await home.open()).database
+    const versions = [1, 2, 3].map((n) => known('1', { modifiedAt: NOW + n, amount: n }))
+    for (const order of [
+      [0, 1, 2],
+      [2, 1, 0],
+      [1, 2, 0],
+      [2, 2, 1],
+    ]) {
+      for (const n of order) await saveKnown(db, `r${n}`, versions.slice(n, n + 1))
+      const stored = (await getDeals(db, 'hub', ['1'])).get('1')
+      expect(stored).toMatchObject({ known: { deal: { amount: 3 } }, seenRun: 'r2' })
+    }
+    // The same version again may bring new evidence.
+    await saveKnown(db, 'r9', [{ ...known('1', { modifiedAt: NOW + 3, amount: 3 }), firstSeen: 1 }])
+    expect((await knownDeals(db, 'hub', ['1'])).get('1')?.firstSeen).toBe(1)
+  })
+
+  it('streams open deals, and closed or gone ones only while something is left to end', async () => {
+    const { db } = (await home.open()).database
+    const borrowed = { category: null, stage: 'proposal', at: NOW }
+    const stall = { startedAt: NOW, rule: 'no_movement', taskKey: 'k', dead: false } as const
+    await saveKnown(db, 'r1', [
+      known('open'),
+      known('won', { outcome: 'won' }),
+      known('won-stalled', { outcome: 'won' }),
+      known('won-borrowed', { outcome: 'won' }),
+      known('won-settled', { outcome: 'won' }),
+      known('lost-flagged', { outcome: 'lost', own: { ...NO_OWN_FIELDS, stalled: true } }),
+      known('lost-parked', { outcome: 'lost', own: { ...NO_OWN_FIELDS, state: 'parked' } }),
+      known('gone'),
+      known('gone-stalled'),
+      known('gone-settled'),
+      known('other', {}, 'sf'),
+    ])
+    await saveStandings(db, 'hub', [
+      { id: 'won-stalled', standing: standing({ state: 'stalled', stall }), dueOn: null },
+      { id: 'won-borrowed', standing: standing({ state: 'closed', borrowed }), dueOn: null },
+      { id: 'won-settled', standing: standing({ state: 'closed' }), dueOn: null },
+      { id: 'gone-stalled', standing: standing({ state: 'stalled', stall }), dueOn: '2026-12-01' },
+      { id: 'gone-settled', standing: standing({ state: 'gone', borrowed }), dueOn: null },
+    ])
+    await markGone(db, 'hub', ['gone', 'gone-stalled', 'gone-settled'])
+    const expected = ['gone-stalled', 'lost-flagged', 'lost-parked', 'open', 'won-borrowed', 'won-stalled']
+    expect(await watched(db)).toEqual(expected)
+    expect(await watched(db, 2)).toEqual(expected)
+    expect(await openCount(db, 'hub')).toBe(1)
+    expect(await liveIds(db, 'hub', { after: 'open', limit: 2 })).toEqual(['won', 'won-borrowed'])
+    const gone = (await getDeals(db, 'hub', ['gone-stalled'])).get('gone-stalled')
+    expect(gone).toMatchObject({ gone: true, dueOn: '2026-12-01', standing: { state: 'stalled', stall } })
+  })
+
+  it('ends gone and unreadable when the deal is read again', async () => {
+    const { db } = (await home.open()).database
+    await saveKnown(db, 'r1', [known('1'), known('2')])
+    await markGone(db, 'hub', ['1'])
+    await markUnreadable(db, 'hub', [
+      { deal: '2', problem: 'amount is "x\0"' },
+      { deal: 'never-seen', problem: '?' },
+    ])
+    expect(await streamDeals(db, 'hub', { after: null, limit: 9 })).toMatchObject([{ unreadable: 'amount is "x"' }])
+    await saveKnown(db, 'r2', [known('1'), known('2')])
+    const read = await streamDeals(db, 'hub', { after: null, limit: 9 })
+    expect(read.map((each) => [each.gone, each.unreadable, each.seenRun])).toEqual([
+      [false, null, 'r2'],
+      [false, null, 'r2'],
+    ])
+  })
+
+  it('records each transition once', async () => {
+    const { db } = (await home.open()).database
+    const transition = {
+      deal: { connection: 'hub', id: '1' },
+      from: 'moving',
+      to: 'stalled',
+      at: NOW,
+      rule: 'no_movement',
+      evidence: { idleDays: 16, limit: 15 },
+    } as const
+    await saveTransitions(db, 'r1', [transition])
+    await saveTransitions(db, 'r1', [transition])
+    expect(await transitionsOfRun(db, 'r1')).toEqual([transition])
+    expect(await transitionsOfDeal(db, 'hub', '1')).toEqual([{ ...transition, run: 'r1' }])
+  })
+
+  it('finds a deal by id, link, name or part of it, taking nothing for a pattern', async () => {
+    const { db } = (await home.open()).database
+    await saveKnown(db, 'r1', [
+      known('1', { name: 'Acme 100% wool' }),
+      known('2', { name: 'Acme' }),
+      known('3', { name: '1' }),
+    ])
+    const ids = async (words: string, connection?: string) =>
+      (await findDeal(db, words, connection)).map((each) => each.known.ref.id)
+    expect(await ids('1')).toEqual(['1'])
+    expect(await ids(' https://crm.example/2 ')).toEqual(['2'])
+    expect(await ids('ACME')).toEqual(['2'])
+    expect(await ids('100%')).toEqual(['1'])
+    expect(await ids('acm')).toEqual(['1', '2'])
+    expect(await ids('a%l')).toEqual([])
+    expect(await ids('1', 'sf')).toEqual([])
+  })
+}, 'databases')
