@@ -1,6 +1,7 @@
 // Before and after the call: is a deal still the one that was judged, has a write arrived, which status may follow
 // which. And the ledger's view of a deal: what our writes left on it, where the observation is older than they are.
 import { BLANK_CATEGORY, type Change, type Deal, type FieldValues, type Instant, type OwnFields } from './deal.ts'
+import type { OwnWrite } from './movement.ts'
 import type { LedgerRow, LedgerStatus, PlannedWrite } from './plan.ts'
 
 export type FieldKey = keyof FieldValues
@@ -142,4 +143,15 @@ export function settleFields(row: FieldsWrite, fresh: Deal): 'done' | 'planned' 
   const keys = FIELD_KEYS.filter((key) => key in row.after)
   const equals = (values: FieldValues) => keys.every((key) => sameValue(fieldValue(fresh, key), values[key]))
   return equals(row.after) ? 'done' : equals(row.before) ? 'planned' : 'left'
+}
+
+/** What of ours reached the CRM, for `movementLog`. */
+export function ownWrites(ledger: readonly LedgerRow[]): readonly OwnWrite[] {
+  return doneFields(ledger).flatMap((row) =>
+    Object.entries(row.after).map(([field, value]) => ({
+      field,
+      to: value === null ? null : String(value),
+      at: row.sentAt ?? row.plannedAt,
+    })),
+  )
 }

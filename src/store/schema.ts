@@ -1,5 +1,6 @@
 // The tables as Kysely sees them, one interface per table. Instants are bigint milliseconds and local dates are text,
-// so that both homes (pg and PGlite) give exactly the same JavaScript values without any parser tricks.
+// so that both homes (pg and PGlite) give exactly the same JavaScript values. Columns are snake_case in the database and
+// camelCase here (Kysely's CamelCasePlugin; raw SQL uses the database's names).
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
 import type { DealId, Instant, Known, LocalDate, Outcome, Reference, System, TaskKey } from '../core/deal.ts'
 import type { Group, LedgerStatus, PlannedWrite } from '../core/plan.ts'
@@ -42,20 +43,20 @@ export interface Schema {
     system: System
     cursor: string | null
     /** The run that stored the cursor. */
-    cursor_run: string | null
+    cursorRun: string | null
     /** When its first night was confirmed; null: nothing may be written yet. */
-    confirmed_at: Instant | null
-    last_good: JsonOrNull<LastGood>
-    census_at: Instant | null
+    confirmedAt: Instant | null
+    lastGood: JsonOrNull<LastGood>
+    censusAt: Instant | null
     problem: string | null
-    paused_until: Instant | null
+    pausedUntil: Instant | null
     reference: JsonOrNull<Reference>
   }
   run: {
     id: string
     connection: string
     kind: RunKind
-    local_date: LocalDate
+    localDate: LocalDate
     seq: number
     /** The next step; `done` when none is left. */
     step: Step | 'done'
@@ -63,28 +64,28 @@ export interface Schema {
     epoch: Generated<number>
     now: Instant
     settings: Json<Settings>
-    settings_hash: string
+    settingsHash: string
     options: Json<RunOptions>
     attempts: Generated<number>
     problem: string | null
     summary: JsonOrNull<Data>
     plan: JsonOrNull<readonly PlannedWrite[]>
-    created_at: Instant
-    finished_at: Instant | null
+    createdAt: Instant
+    finishedAt: Instant | null
   }
   deal: {
     connection: string
     id: DealId
     known: Json<Known>
     standing: JsonOrNull<Standing>
-    modified_at: Instant
+    modifiedAt: Instant
     outcome: Outcome
     name: string
     url: string
-    seen_run: string
+    seenRun: string
     gone: Generated<boolean>
     unreadable: string | null
-    due_on: LocalDate | null
+    dueOn: LocalDate | null
     /** The CRM holds one of our marks on it, so it must be looked at even when closed. */
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */
@@ -112,17 +113,17 @@ export interface Schema {
     person: string | null
     /** ISO week of the run in the company's zone, `2026-W48`. */
     week: string
-    task_key: TaskKey | null
+    taskKey: TaskKey | null
     seq: number
-    planned_at: Instant
-    sent_at: Instant | null
+    plannedAt: Instant
+    sentAt: Instant | null
     /** Epoch of the attempt that sent it; an older one is unknown, its call may still be in flight. */
-    sent_epoch: number | null
-    settled_at: Instant | null
+    sentEpoch: number | null
+    settledAt: Instant | null
     remote: string | null
     message: string | null
   }
-  figures: { run: string; connection: string; local_date: LocalDate; figures: Json<Data> }
+  figures: { run: string; connection: string; localDate: LocalDate; figures: Json<Data> }
   lease: { name: string; by: string; until: Instant }
 }
 

@@ -1,0 +1,289 @@
+// Step 3: sends the stored plan to the CRM without ever writing twice. Per batch: settle what an earlier attempt left
+// unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
+// What stays unanswered is unknown and waits for the settling of the next round.
+import type { Connector, RemoteTask, Write } from '../src/connector.ts'
+import type { Deal, DealId, Known, TaskKey } from '../src/core/deal.ts'
+import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
+import { RetryLater } from '../src/errors.ts'
+import { getDeals } from '../src/store/deals.ts'
+import {
+  ledgerForDeals,
+  markSent,
+  plannedRows,
+  rowsOfRun,
+  type Settlement,
+  type StoredRow,
+  sentRows,
+  sentRowsOfConnection,
+  settle,
+} from '../src/store/ledger.ts'
+import { fenced, nextStep, type Run } from '../src/store/runs.ts'
+import { crmTime, type JobContext } from './context.ts'
+
+const SETTLE_EVERY = 50
+/** How often one attempt goes round for writes that came back without an answer, before it waits. */
+const ROUNDS = 3
+
+type Fresh = ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>
+type Tasks = ReadonlyMap<TaskKey, RemoteTask>
+
+export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
+  const connector = await ctx.connector(run.connection)
+  const total = (await rowsOfRun(ctx.db, run.id)).filter((row) => row.status !== 'held').length
+  let done = 0
+  for (let round = 0; round < ROUNDS; round++) {
+    await settleUnknown(ctx, run, connector, signal)
+    /** Rows this round leaves to the next: the CRM said "later", or a call came back without an answer. */
+    const waiting = new Set<string>()
+    for (;;) {
+      signal.throwIfAborted()
+      const planned = await plannedRows(ctx.db, run.id, connector.can.readBatch + waiting.size)
+      const rows = planned.filter((row) => !waiting.has(row.key))
+      if (rows.length === 0) break
+      const ready = await affirm(ctx, run, connector, rows, signal)
+      const fields = ready.filter((row) => row.kind === 'fields')
+      for (const key of await send(ctx, run, connector, fields, signal)) waiting.add(key)
+      // Fields first: a deal whose flag was refused gets no task.
+      const others = ready.filter((row) => row.kind !== 'fields')
+      const { go, wait } = await afterFlags(ctx, run, others)
+      for (const key of wait) waiting.add(key)
+      for (const key of await send(ctx, run, connector, go, signal)) waiting.add(key)
+      done = Math.min(total, done + rows.length)
+      ctx.progress({ run: run.id, connection: run.connection, step: 'apply', done, total })
+    }
+    const open = (await plannedRows(ctx.db, run.id, 1)).length + (await sentRows(ctx.db, run.id)).length
+    if (open === 0) {
+      await fenced(ctx.db, run, (trx) => nextStep(trx, run, 'report'))
+      return
+    }
+  }
+  throw new RetryLater(`some writes of ${run.id} have no answer from the CRM yet`, ctx.retryMs)
+}
+
+/** Finds out what became of writes without an answer: fields by a fresh read, tasks by their key. */
+export async function settleUnknown(
+  ctx: JobContext,
+  run: Run,
+  connector: Connector,
+  signal: AbortSignal,
+): Promise<void> {
+  const unknown = await sentRowsOfConnection(ctx.db, run.connection)
+  if (unknown.length === 0) return
+  const byRun = Map.groupBy(unknown, (row) => row.run)
+  for (const [of, rows] of byRun) {
+    const { fresh, tasks } = await look(connector, rows, signal)
+    const settled: Settlement[] = []
+    for (const row of rows) {
+      const verdict = settleRow(row, fresh, tasks, connector, crmTime(ctx, run))
+      if (verdict !== null) settled.push(verdict)
+    }
+    await fenced(ctx.db, run, async (trx) => {
+      await settle(trx, of, settled, crmTime(ctx, run))
+      // A run that was given up writes nothing more: what proved absent is left to the next plan.
+      if (of !== run.id) {
+        const dropped = settled.filter((s) => s.status === 'planned')
+        const message = 'the run ended before this was written'
+        await settle(trx, of, dropped.map(({ key }) => ({ key, status: 'dropped', message })), crmTime(ctx, run))
+      }
+      await settleUndone(trx, run, rows, settled, crmTime(ctx, run))
+    })
+  }
+}
+
+/** Null: still unknown. */
+function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connector, now: number): Settlement | null {
+  const { key } = row
+  if (row.kind === 'fields') {
+    const deal = fresh.get(row.deal.id)
+    if (deal === undefined || deal === 'unreadable') return null
+    if (deal === 'gone') return { key, status: 'left', message: 'the deal was deleted' }
+    const status = settleFields(row, deal)
+    return status === 'left' ? { key, status, message: 'changed by someone else' } : { key, status }
+  }
+  const task = tasks.get(row.taskKey)
+  if (row.kind === 'create-task') {
+    if (task !== undefined) return { key, status: 'done', remote: task.id }
+    const absent = connector.can.taskKey === 'unique' || now - (row.sentAt ?? now) >= connector.can.settleMs
+    return absent ? { key, status: 'planned' } : null
+  }
+  if (row.kind === 'delete-task') return task === undefined ? { key, status: 'done' } : { key, status: 'planned' }
+  if (task === undefined) return { key, status: 'left', message: 'the task was deleted' }
+  const wantedOpen = row.kind === 'reopen-task'
+  if (task.open === wantedOpen && task.body === row.body) return { key, status: 'done', remote: task.id }
+  if (task.open !== wantedOpen && task.body === row.bodyBefore) return { key, status: 'planned' }
+  return { key, status: 'left', message: 'the task was changed by someone else' }
+}
+
+/** The rows that may still be written as judged; the others are settled as dropped or left. */
+async function affirm(
+  ctx: JobContext,
+  run: Run,
+  connector: Connector,
+  rows: readonly StoredRow[],
+  signal: AbortSignal,
+): Promise<readonly StoredRow[]> {
+  const { fresh, tasks } = await look(connector, rows, signal)
+  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
+  const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
+  const ready: StoredRow[] = []
+  const settled: Settlement[] = []
+  for (const row of rows) {
+    const known: Known | undefined = judged.get(row.deal.id)?.known
+    const own = (ledger.get(row.deal.id) ?? []).filter(
+      (other) => other.status === 'done' && other.plannedAt > (known?.deal.modifiedAt ?? 0),
+    )
+    const verdict = affirmRow(row, known, fresh, tasks, own, run)
+    if (verdict === null) ready.push(row)
+    else settled.push(verdict)
+  }
+  if (settled.length > 0) {
+    await fenced(ctx.db, run, async (trx) => {
+      await settle(trx, run.id, settled, crmTime(ctx, run))
+      await settleUndone(trx, run, rows, settled, crmTime(ctx, run))
+    })
+  }
+  return ready
+}
+
+/** Null: go. */
+function affirmRow(
+  row: StoredRow,
+  known: Known | undefined,
+  fresh: Fresh,
+  tasks: Tasks,
+  own: readonly StoredRow[],
+  run: Run,
+): Settlement | null {
+  const { key } = row
+  const deal = fresh.get(row.deal.id) ?? 'unreadable'
+  if (row.kind !== 'fields' && row.kind !== 'create-task') {
+    const task = tasks.get(row.taskKey)
+    if (task === undefined) return { key, status: 'left', message: 'the task was deleted' }
+    const touched = task.body !== row.bodyBefore || task.open === (row.kind === 'reopen-task')
+    if (touched) return { key, status: 'left', message: task.open ? 'the task was changed' : 'the task was completed' }
+  }
+  // An undo compares with what the undone run wrote, not with what a judgement saw.
+  if (run.kind === 'undo') {
+    if (row.kind !== 'fields') return null
+    if (deal === 'gone') return { key, status: 'left', message: 'the deal was deleted' }
+    if (deal === 'unreadable') return { key, status: 'dropped', message: 'the deal could not be read' }
+    const still = settleFields(row, deal)
+    return still === 'planned' ? null : still === 'done' ? null : { key, status: 'left', message: 'changed since' }
+  }
+  if (known === undefined) return { key, status: 'dropped', message: 'the deal is not known any more' }
+  const answer = reaffirm(row, known.deal, deal, own)
+  if (answer === 'go') return null
+  const message = answer.drop === 'changed' ? `changed since it was judged: ${answer.fields.join(', ')}` : answer.drop
+  return { key, status: 'dropped', message }
+}
+
+/** Task rows wait for the flag of their deal, and are dropped where it was not written. */
+async function afterFlags(
+  ctx: JobContext,
+  run: Run,
+  rows: readonly StoredRow[],
+): Promise<{ go: readonly StoredRow[]; wait: readonly string[] }> {
+  if (run.kind === 'undo') return { go: rows, wait: [] }
+  const ids = [...new Set(rows.map((row) => row.deal.id))]
+  const ledger = await ledgerForDeals(ctx.db, run.connection, ids)
+  const go: StoredRow[] = []
+  const wait: string[] = []
+  const dropped: Settlement[] = []
+  for (const row of rows) {
+    const fields = (ledger.get(row.deal.id) ?? []).filter((other) => other.run === run.id && other.kind === 'fields')
+    // Dropped rows are not in this list: the snapshot of the deal was stale, so reaffirm dropped the task as well.
+    const bad = fields.find((other) => other.status === 'refused' || other.status === 'left')
+    if (bad) dropped.push({ key: row.key, status: 'dropped', message: `the flag was not written (${bad.status})` })
+    else if (fields.some((other) => other.status === 'planned' || other.status === 'sent')) wait.push(row.key)
+    else go.push(row)
+  }
+  if (dropped.length > 0) await fenced(ctx.db, run, (trx) => settle(trx, run.id, dropped, crmTime(ctx, run)))
+  return { go, wait }
+}
+
+/** Stores the intent, sends, stores each answer. @returns keys without a final answer */
+async function send(
+  ctx: JobContext,
+  run: Run,
+  connector: Connector,
+  rows: readonly StoredRow[],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  if (rows.length === 0) return []
+  const open = new Set(rows.map((row) => row.key))
+  const later: string[] = []
+  await fenced(ctx.db, run, (trx) => markSent(trx, run, [...open], crmTime(ctx, run)))
+  let settled: Settlement[] = []
+  const store = async () => {
+    const batch = settled
+    settled = []
+    if (batch.length === 0) return
+    await fenced(ctx.db, run, async (trx) => {
+      await settle(trx, run.id, batch, crmTime(ctx, run))
+      await settleUndone(trx, run, rows, batch, crmTime(ctx, run))
+    })
+  }
+  try {
+    for await (const outcome of connector.write(rows.map(toWrite), signal)) {
+      open.delete(outcome.key)
+      if (outcome.result === 'done') settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
+      else if (outcome.result === 'refused') {
+        settled.push({ key: outcome.key, status: 'refused', message: outcome.message })
+      } else {
+        later.push(outcome.key)
+        settled.push({ key: outcome.key, status: 'planned', message: outcome.message })
+      }
+      if (settled.length >= SETTLE_EVERY) await store()
+    }
+  } finally {
+    await store()
+  }
+  return [...later, ...open]
+}
+
+function toWrite(row: StoredRow): Write {
+  const { key, lockGroup } = row
+  const deal = row.deal.id
+  if (row.kind === 'fields') return { kind: 'fields', key, deal, lockGroup, after: row.after }
+  if (row.kind === 'create-task') {
+    const { taskKey, owner, subject, body, due } = row
+    return { kind: 'create-task', key, deal, lockGroup, taskKey, owner, subject, body, due }
+  }
+  if (row.kind === 'delete-task') return { kind: 'delete-task', key, deal, task: row.task }
+  return { kind: row.kind, key, deal, task: row.task, body: row.body }
+}
+
+/** An undo that reached the CRM also closes the row it takes back. */
+async function settleUndone(
+  trx: Parameters<typeof settle>[0],
+  run: Run,
+  rows: readonly StoredRow[],
+  settled: readonly Settlement[],
+  now: number,
+): Promise<void> {
+  const of = run.options.undoes
+  if (of === undefined) return
+  const undoes = new Map(rows.flatMap((row) => (row.undoes === null ? [] : [[row.key, row.undoes]])))
+  const outcomes = settled.flatMap(({ key, status, message }): Settlement[] => {
+    const original = undoes.get(key)
+    if (original === undefined || (status !== 'done' && status !== 'left')) return []
+    return [{ key: original, status: status === 'done' ? 'undone' : 'left', ...(message ? { message } : {}) }]
+  })
+  await settle(trx, of, outcomes, now)
+}
+
+async function look(
+  connector: Connector,
+  rows: readonly StoredRow[],
+  signal: AbortSignal,
+): Promise<{ fresh: Fresh; tasks: Tasks }> {
+  const ids = rows.flatMap((row) =>
+    row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned') ? [row.deal.id] : [],
+  )
+  const keys = rows.flatMap((row): [TaskKey, DealId][] =>
+    row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned') ? [] : [[row.taskKey, row.deal.id]],
+  )
+  const fresh: Fresh = ids.length > 0 ? await connector.read([...new Set(ids)], signal) : new Map()
+  const tasks: Tasks = keys.length > 0 ? await connector.find(new Map(keys), signal) : new Map()
+  return { fresh, tasks }
+}

@@ -1,0 +1,36 @@
+// What every job is handed: the store, the connectors, the texts, the clock. Nothing here is global.
+import type { Connector } from '../src/connector.ts'
+import type { Instant } from '../src/core/deal.ts'
+import type { Texts } from '../src/core/explain.ts'
+import type { Settings } from '../src/core/policy.ts'
+import type { Log } from '../src/log.ts'
+import type { Run } from '../src/store/runs.ts'
+import type { Db } from '../src/store/schema.ts'
+
+/** For a person who waits: what a run is doing. */
+export interface RunProgress {
+  readonly run: string
+  readonly connection: string
+  readonly step: string
+  readonly done: number
+  readonly total: number | null
+}
+
+export interface JobContext {
+  readonly db: Db
+  connector(name: string): Promise<Connector>
+  readonly texts: (language: Settings['language']) => Texts
+  /** Wall clock. */
+  readonly clock: () => Instant
+  readonly log: Log
+  readonly progress: (progress: RunProgress) => void
+  /** How long a CRM that does not answer is waited for before a run that has written nothing is given up. */
+  readonly patienceMs: number
+  /** How long writes without an answer are left alone before the next look. */
+  readonly retryMs: number
+}
+
+/** The CRM's time: a run's `now` is frozen at its opening, and against a sandbox its clock is not ours. */
+export function crmTime(ctx: JobContext, run: Run): Instant {
+  return ctx.clock() + (run.now - run.createdAt)
+}

@@ -1,0 +1,70 @@
+// Opens a run: one connection, one night. Until a first night has been confirmed, whatever was asked for becomes a
+// preview: it is pulled, judged and kept by name, and nothing is written.
+import { createHash } from 'node:crypto'
+import { makeCalendar } from '../src/core/calendar.ts'
+import type { DealId, Instant, System } from '../src/core/deal.ts'
+import type { Settings } from '../src/core/policy.ts'
+import { UsageError } from '../src/errors.ts'
+import { ensureConnection } from '../src/store/connections.ts'
+import { getRun, openRun, type Run } from '../src/store/runs.ts'
+import type { JobContext } from './context.ts'
+
+const DAY_MS = 86_400_000
+
+export interface Night {
+  readonly connection: string
+  readonly system: System
+  readonly settings: Settings
+  readonly kind: 'night' | 'manual' | 'preview'
+  /** Frozen: what the whole run is judged at. */
+  readonly now: Instant
+  /** Id of the preview whose writes are confirmed by this run. */
+  readonly confirm?: string
+  readonly again?: readonly DealId[]
+}
+
+/** @throws UsageError when the preview to confirm is unknown, of another connection or older than a day */
+export async function openNight(ctx: JobContext, night: Night): Promise<{ run: Run } | { busy: Run }> {
+  const stored = await ensureConnection(ctx.db, night.connection, night.system)
+  if (night.confirm !== undefined) await checkPreview(ctx, night, night.confirm)
+  const unconfirmed = stored.confirmedAt === null && night.confirm === undefined
+  return openRun(ctx.db, {
+    connection: night.connection,
+    kind: unconfirmed ? 'preview' : night.kind,
+    localDate: makeCalendar(night.settings).localDate(night.now),
+    now: night.now,
+    settings: night.settings,
+    settingsHash: createHash('sha256').update(JSON.stringify(night.settings)).digest('hex'),
+    options: {
+      ...(night.confirm === undefined ? {} : { confirm: night.confirm }),
+      ...(night.again === undefined ? {} : { again: night.again }),
+    },
+    createdAt: ctx.clock(),
+  })
+}
+
+async function checkPreview(ctx: JobContext, night: Night, id: string): Promise<void> {
+  const preview = await getRun(ctx.db, id)
+  const again = 'Run "unstall plan" and confirm the preview it names.'
+  if (preview === null || preview.kind !== 'preview') throw new UsageError(`There is no preview named ${id}. ${again}`)
+  if (preview.connection !== night.connection) {
+    throw new UsageError(`Preview ${id} is of ${preview.connection}, not of ${night.connection}. ${again}`)
+  }
+  if (preview.status !== 'done') throw new UsageError(`Preview ${id} did not finish (${preview.status}). ${again}`)
+  if (night.now - preview.now > DAY_MS) throw new UsageError(`Preview ${id} is older than a day. ${again}`)
+}
+
+/** Takes a run back: a run of its own, so that it is planned, stored and executed like any other. */
+export async function openUndo(ctx: JobContext, of: Run, now: Instant): Promise<{ run: Run } | { busy: Run }> {
+  return openRun(ctx.db, {
+    connection: of.connection,
+    kind: 'undo',
+    localDate: makeCalendar(of.settings).localDate(now),
+    now,
+    settings: of.settings,
+    settingsHash: of.settingsHash,
+    options: { undoes: of.id },
+    step: 'decide',
+    createdAt: ctx.clock(),
+  })
+}

@@ -1,0 +1,66 @@
+// Step 1 of a night: reads what changed in the CRM, page by page; each page is stored together with its cursor, so a
+// killed worker goes on where the last stored page ended. Once a week it also looks for deals that vanished.
+import type { Connector } from '../src/connector.ts'
+import type { DealId } from '../src/core/deal.ts'
+import { observe } from '../src/core/movement.ts'
+import { getConnection, updateConnection } from '../src/store/connections.ts'
+import { knownDeals, liveIds, markGone, markUnreadable, saveKnown } from '../src/store/deals.ts'
+import { fenced, nextStep, type Run } from '../src/store/runs.ts'
+import type { JobContext } from './context.ts'
+
+const WEEK_MS = 7 * 86_400_000
+
+export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
+  const connector = await ctx.connector(run.connection)
+  const stored = await getConnection(ctx.db, run.connection)
+  const reference = await connector.reference(signal)
+  await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, problem: null }))
+  for await (const page of connector.pull(stored?.cursor ?? null, run.now, signal)) {
+    await fenced(ctx.db, run, async (trx) => {
+      const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
+      const deals = new Map(page.deals.map((d) => [d.id, d]))
+      const before = await knownDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
+      const known = []
+      for (const id of new Set([...deals.keys(), ...evidence.keys()])) {
+        const previous = before.get(id) ?? null
+        const deal = deals.get(id) ?? previous?.deal
+        // Evidence of a deal never seen (closed long ago): nothing to judge.
+        if (deal === undefined) continue
+        const ref = { connection: run.connection, id }
+        known.push(observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, run.now))
+      }
+      await saveKnown(trx, run.id, known)
+      await markGone(trx, run.connection, page.gone)
+      await markUnreadable(trx, run.connection, page.unreadable)
+      await updateConnection(trx, run.connection, { cursor: page.cursor, cursorRun: run.id })
+    })
+    ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
+  }
+  const due = stored !== null && stored.cursor !== null && run.now - (stored.censusAt ?? 0) >= WEEK_MS
+  if (due) await census(ctx, run, connector, signal)
+  await fenced(ctx.db, run, async (trx) => {
+    if (due || stored?.cursor == null) await updateConnection(trx, run.connection, { censusAt: run.now })
+    await nextStep(trx, run, 'decide')
+  })
+}
+
+/** A deal missing from the CRM's full list is asked for by id before it is called gone. */
+async function census(ctx: JobContext, run: Run, connector: Connector, signal: AbortSignal): Promise<void> {
+  const live = new Set<DealId>()
+  for await (const ids of connector.census(signal)) {
+    for (const id of ids) live.add(id)
+    ctx.progress({ run: run.id, connection: run.connection, step: 'census', done: live.size, total: null })
+  }
+  let after: DealId | null = null
+  for (;;) {
+    const ours: readonly DealId[] = await liveIds(ctx.db, run.connection, { after, limit: 1000 })
+    const missing = ours.filter((id) => !live.has(id))
+    if (missing.length > 0) {
+      const fresh = await connector.read(missing, signal)
+      const gone = missing.filter((id) => fresh.get(id) === 'gone')
+      await fenced(ctx.db, run, (trx) => markGone(trx, run.connection, gone))
+    }
+    after = ours.at(-1) ?? null
+    if (after === null) return
+  }
+}

@@ -1,0 +1,167 @@
+// The command line: one file per command, one way in. Results go to stdout, progress and errors to stderr,
+// and the exit code is 0 (done), 1 (a problem of the run) or 2 (a usage or configuration error).
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Fatal, RetryLater, UsageError } from '../errors.ts'
+import { EXIT, type ExitCode, printJson, red, say } from './output.ts'
+
+export interface GlobalOptions {
+  readonly config: string
+  readonly json: boolean
+}
+
+/** Every command is loaded when it is called: `--help` should not open a database. */
+type Action = (options: GlobalOptions & Record<string, unknown>, ...args: string[]) => Promise<ExitCode>
+
+function version(): string {
+  for (const up of ['../..', '../../..']) {
+    try {
+      const found: unknown = JSON.parse(readFileSync(new URL(`${up}/package.json`, import.meta.url), 'utf8'))
+      if (typeof found === 'object' && found !== null && 'version' in found) return String(found.version)
+    } catch {
+      // The published package lies one folder deeper than the source.
+    }
+  }
+  return 'unknown'
+}
+
+export function instant(text: string): number {
+  const at = Date.parse(text)
+  if (Number.isNaN(at)) throw new InvalidArgumentError('expected an ISO date and time such as 2026-11-23T02:00:00Z.')
+  return at
+}
+
+export function whole(text: string): number {
+  const n = Number(text)
+  if (!Number.isInteger(n) || n < 0) throw new InvalidArgumentError('expected a whole number.')
+  return n
+}
+
+const list = (value: string, before: readonly string[] = []): string[] => [...before, value]
+
+/** @returns the exit code; never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  let code: number = EXIT.ok
+  const program = new Command('unstall')
+    .description('Finds deals that stopped moving, takes them out of the forecast, asks for a yes or a no.')
+    .version(version())
+    .option('-c, --config <file>', 'configuration file', 'unstall.config.yaml')
+    .option('--json', 'print the result as JSON', false)
+    .showSuggestionAfterError()
+    .showHelpAfterError('(unstall --help lists the commands)')
+    .exitOverride()
+  const on = (command: Command, load: () => Promise<Action>): Command =>
+    command.exitOverride().action(async (...args: unknown[]) => {
+      const positional = args.slice(0, -2).map((arg) => (typeof arg === 'string' ? arg : ''))
+      const action = await load()
+      code = await action(command.optsWithGlobals(), ...positional)
+    })
+
+  on(
+    program
+      .command('demo')
+      .description('everything on this machine, no account needed: two lookalike CRMs and two weeks of nights')
+      .option('--seed <n>', 'another company', whole, 1)
+      .option('--nights <n>', 'nights after the first', whole, 14),
+    async () => (await import('./demo.ts')).demo,
+  )
+  on(
+    program
+      .command('check')
+      .argument('[name]', 'connection')
+      .description('token, scopes, fields, stages: green, or what to do'),
+    async () => (await import('./check.ts')).check,
+  )
+  on(
+    program
+      .command('setup')
+      .argument('<name>', 'connection')
+      .option('--apply', 'create what is missing')
+      .description('lists, then creates the fields unstall writes'),
+    async () => (await import('./setup.ts')).setup,
+  )
+  on(
+    program
+      .command('plan')
+      .argument('[name]', 'connection')
+      .option('--now <time>', 'judge as if it were this moment', instant)
+      .description('shows exactly what tonight would write and why; writes nothing'),
+    async () => (await import('./plan.ts')).plan,
+  )
+  on(
+    program
+      .command('run')
+      .argument('[name]', 'connection')
+      .option('--confirm <preview>', 'confirm the first night, as previewed by `unstall plan`')
+      .option('--again <deal>', 'flag a deal again that was taken back (repeatable)', list)
+      .option('--now <time>', 'against a sandbox only: judge as if it were this moment', instant)
+      .description('one night, now'),
+    async () => (await import('./run.ts')).run,
+  )
+  on(
+    program.command('runs').option('--limit <n>', 'how many', whole, 20).description('what was done, night by night'),
+    async () => (await import('./runs.ts')).runs,
+  )
+  on(
+    program
+      .command('undo')
+      .argument('<run>', 'id of the run')
+      .description('takes a whole run back, except what people changed since'),
+    async () => (await import('./undo.ts')).undo,
+  )
+  on(
+    program
+      .command('explain')
+      .argument('<deal>', 'id, link or name')
+      .option('--now <time>', 'judge as if it were this moment', instant)
+      .description('the movement of one deal and the verdict, step by step'),
+    async () => (await import('./explain.ts')).explain,
+  )
+  on(
+    program
+      .command('sandbox')
+      .option('--hubspot-port <n>', 'port, 0 for any', whole, 4010)
+      .option('--salesforce-port <n>', 'port, 0 for any', whole, 4020)
+      .option('--now <time>', "the lookalikes' clock starts here", instant)
+      .option('--deals <n>', 'how many deals', whole, 400)
+      .option('--seed <n>', 'another company', whole, 1)
+      .option('--csv <file>', 'load this pipeline instead')
+      .option('--latency <ms>', 'every answer takes this long', whole, 0)
+      .option('--limits <kind>', 'none, rolling or bucket', 'none')
+      .option('--search-lag <ms>', 'how far the search index lags', whole, 0)
+      .option('--token-life <s>', 'seconds until a token expires', whole)
+      .option('--task-key <kind>', 'unique or plain', 'unique')
+      .description('only the lookalike CRMs, to point any client at'),
+    async () => (await import('./sandbox.ts')).sandbox,
+  )
+  on(
+    program
+      .command('start')
+      .option('--role <role>', 'all', 'all')
+      .description('the service: nightly schedule and workers'),
+    async () => (await import('./start.ts')).start,
+  )
+  const config = program.command('config').description('the configuration file')
+  on(
+    config.command('schema').description('prints its JSON Schema, for editors'),
+    async () => (await import('./config.ts')).schema,
+  )
+
+  try {
+    await program.parseAsync([...argv], { from: 'user' })
+    return code
+  } catch (error) {
+    return failed(error, argv.includes('--json'))
+  }
+}
+
+function failed(error: unknown, json: boolean): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+  const known = error instanceof UsageError || error instanceof Fatal || error instanceof RetryLater
+  const message = error instanceof Error ? error.message : String(error)
+  if (json) printJson({ error: { kind: error instanceof Error ? error.name : 'Error', message } })
+  say(`${red('unstall:')} ${message}`)
+  if (!known && error instanceof Error && debugging()) say(error.stack ?? '')
+  else if (!known) say('This is a defect of unstall, not of your data. UNSTALL_LOG=debug shows where.')
+  return error instanceof UsageError ? EXIT.usage : EXIT.problem
+}
