@@ -51,6 +51,7 @@ export class People {
         TimeZoneSidKey: 'GMT',
         LanguageLocaleKey: 'en_US',
         FiscalYearStartMonth: 1,
+        DefaultCurrencyIsoCode: seed.currency,
       },
       by(''),
     )

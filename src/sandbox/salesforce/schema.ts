@@ -82,7 +82,7 @@ UserRole 00E: Name string(80), DeveloperName string(80), ParentRoleId reference 
 Group 00G: Name string(40), DeveloperName string(80), Type picklist(40)
 Profile 00e: Name string(255), PermissionsModifyAllData boolean, PermissionsModifyMetadata boolean
 Organization 00D: Name string(80), OrganizationType picklist(40), InstanceName string(5), IsSandbox boolean,
-  TimeZoneSidKey picklist(40), LanguageLocaleKey picklist(40), FiscalYearStartMonth int
+  TimeZoneSidKey picklist(40), LanguageLocaleKey picklist(40), FiscalYearStartMonth int, DefaultCurrencyIsoCode picklist(3)
 RecordType 012: Name string(80), DeveloperName string(80), SobjectType picklist(40), IsActive boolean
 OpportunityStage 01J: ApiName string(255), MasterLabel string(255), IsActive boolean, IsClosed boolean, IsWon boolean,
   DefaultProbability percent, ForecastCategory picklist(40), ForecastCategoryName picklist(40), SortOrder int
