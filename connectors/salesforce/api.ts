@@ -16,6 +16,8 @@ export const WRITE_BATCH = 200
 export const READ_BATCH = 2000
 const TRIES = 4
 const PATIENCE_MS = 10_000
+/** The cap counts a sliding 24 hours: a probe now and then finds out when some are free again. */
+const DAILY_PAUSE_MS = 15 * 60_000
 
 /** A write without an answer: it may have been applied. */
 export class Unknown extends Error {
@@ -81,22 +83,24 @@ export function createApi({ credential, gate, sleep, timeoutMs }: ApiOptions) {
           renewed = true
           continue
         }
-        if (code === 'REQUEST_LIMIT_EXCEEDED') {
-          // The daily cap and the cap of long-running calls share one code; only the words differ.
-          const pause = /concurrent/i.test(message) ? 30_000 : 15 * 60_000
-          gate.observe({ pauseMs: pause })
-          throw new RetryLater(`Salesforce's API limit is used up: ${message}`, pause)
+        // The daily cap and the cap of long-running calls share one code; only the words differ.
+        const crowded = code === 'REQUEST_LIMIT_EXCEEDED' && /concurrent/i.test(message)
+        if (code === 'REQUEST_LIMIT_EXCEEDED' && !crowded) {
+          gate.observe({ pauseMs: DAILY_PAUSE_MS })
+          throw new RetryLater(`Salesforce's API calls of the day are used up: ${message}`, DAILY_PAUSE_MS)
         }
         if (DRIFT.test(code)) throw new Drift(message)
         if (DENIED.test(code)) throw new Fatal('permission', `Salesforce does not allow this: ${message}`)
         const lost = error instanceof NoAnswer ? error.reached : status >= 500 || status < 300 || TRANSIENT.test(code)
         if (lost && !repeatable) throw new Unknown(message)
-        const transient = lost || error instanceof NoAnswer || status === 429 || code === 'UNABLE_TO_LOCK_ROW'
+        const transient =
+          lost || crowded || error instanceof NoAnswer || status === 429 || code === 'UNABLE_TO_LOCK_ROW'
         if (!transient) throw new Rejected(`${message} (${code})`)
         const asked = Number(transport.seen?.headers['retry-after'] ?? Number.NaN) * 1000
         const pause = asked >= 0 ? asked : 500 * 2 ** (attempt - 1)
         if (status === 429) gate.observe({ pauseMs: pause })
-        if (pause > PATIENCE_MS || attempt >= TRIES) throw new RetryLater(message, Math.max(pause, 30_000))
+        if (pause > PATIENCE_MS || attempt >= TRIES)
+          throw new RetryLater(message, Math.max(pause, crowded ? 120_000 : 30_000))
         await sleep(pause, signal)
       }
     }

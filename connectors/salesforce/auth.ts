@@ -60,7 +60,7 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
       return { token: answer.access_token, instanceUrl: trustedOrigin(answer.instance_url, local), user }
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof Fatal) throw error
+      if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
       const status = transport.seen?.status ?? 0
       if (error instanceof NoAnswer || status === 429 || status >= 500)
         throw new RetryLater(`could not sign in to Salesforce: ${reason(error)}`, 30_000, { cause: error })

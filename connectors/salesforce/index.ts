@@ -2,7 +2,7 @@
 // `describe` shows its user) and asks only for that, so a hidden field costs its own meaning and nothing else.
 import type { Connector, ConnectorOptions, RemoteTask, Write, WriteOutcome } from '../../src/connector.ts'
 import type { Deal, DealId, Reference } from '../../src/core/deal.ts'
-import { Fatal, RetryLater } from '../../src/errors.ts'
+import { Fatal } from '../../src/errors.ts'
 import { createApi, Drift, READ_BATCH } from './api.ts'
 import type { SalesforceCredential } from './auth.ts'
 import { TASK_KEY } from './fields.ts'
@@ -15,13 +15,15 @@ import { createWriter } from './write.ts'
 export { clientCredentials, type SalesforceCredential } from './auth.ts'
 
 type SObject = keyof typeof WANTED
+/** Keys of up to 80 characters per query: see IN_CHUNK. */
+const KEY_CHUNK = 150
 const OBJECTS = ['Opportunity', 'OpportunityHistory', 'Event', 'Task', 'EmailMessage'] as const satisfies SObject[]
 
 /** What the org is like. Read anew by `reference`, after `setup`, and when a query names what is no longer there. */
 interface Org {
   readonly reference: Reference
   readonly lens: Lens
-  readonly described: ReadonlyMap<SObject, Described>
+  readonly described: Map<SObject, Described>
 }
 
 /** A connection to one org. `baseUrl` is not used: the credential says which host its token is for. */
@@ -148,7 +150,8 @@ export function connectSalesforce(
   const writer = createWriter(api, {
     /** Editable fields of an object, read anew on demand. */
     editable: async (object, signal, anew) => {
-      const { described } = await org(signal, anew)
+      const { described } = await org(signal)
+      if (anew) described.set(object, await api.describe(object, signal))
       return new Set(described.get(object)?.fields.flatMap(({ name, updateable }) => (updateable ? [name] : [])))
     },
     priority: async (signal) => {
@@ -167,24 +170,21 @@ export function connectSalesforce(
   async function read(ids: readonly DealId[], signal: AbortSignal) {
     const result = new Map<DealId, Deal | 'gone' | 'unreadable'>(ids.map((id) => [id, 'unreadable']))
     const valid = ids.filter((id) => /^006[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?$/.test(id))
+    if (valid.length === 0) return result
+    const reading = await readingOf(signal)
+    const booked = await reading.meetings(valid, api.now() ?? options.clock(), signal)
     for (const some of chunks(valid, READ_BATCH)) {
       const records = await adapting(signal, async (known) =>
         api.retrieve('Opportunity', some, shown(known, 'Opportunity'), signal),
       )
-      const reading = await readingOf(signal)
-      const booked = await reading.meetings(some, api.now() ?? options.clock(), signal)
-      const { deals } = reading.page(
-        records.flatMap((record) => record ?? []),
-        booked,
-      )
-      for (const deal of deals) result.set(deal.id, deal)
+      const found = records.flatMap((record) => (record ? [record] : []))
+      for (const deal of reading.page(found, booked).deals) result.set(deal.id, deal)
       const missing = some.filter((_, at) => !records[at])
-      for (const part of chunks(missing, IN_CHUNK))
-        for await (const page of select('Opportunity', `WHERE IsDeleted = true AND Id IN ${among(part)}`, signal, {
-          all: true,
-          only: 'Id',
-        }))
+      for (const part of chunks(missing, IN_CHUNK)) {
+        const tail = `WHERE IsDeleted = true AND Id IN ${among(part)}`
+        for await (const page of select('Opportunity', tail, signal, { all: true, only: 'Id' }))
           for (const row of page.records) result.set(String(row.Id), 'gone')
+      }
     }
     return result
   }
@@ -193,7 +193,7 @@ export function connectSalesforce(
     const found = new Map<string, RemoteTask>()
     const fields = ['Id', 'WhatId', 'OwnerId', 'Subject', 'Description', 'ActivityDate', 'IsClosed', TASK_KEY]
     const quoted = [...keys.keys()].map((key) => key.replace(/[\\']/g, '\\$&'))
-    for (const some of chunks(quoted, IN_CHUNK / 2)) {
+    for (const some of chunks(quoted, KEY_CHUNK)) {
       const soql = `SELECT ${fields.join(', ')} FROM Task WHERE ${TASK_KEY} IN ${among(some)} ORDER BY CreatedDate, Id`
       const rows = await table(soql, signal).catch(drifted)
       for (const row of sort(Task, rows, 'Id').good) {

@@ -119,13 +119,16 @@ const startOf = (row: Event, timezone: string): Instant | null => {
 /** A contact or lead on the event is someone from outside; colleagues are invited as users and do not count. */
 const outside = (row: Event) => row.WhoId != null || (row.WhoCount ?? 0) > 0
 
+/** Salesforce's clock reaches us in whole seconds. */
+const happened = (at: Instant, now: Instant) => at < now + 1000
+
 /** An event in the past took place: Salesforce has no "held", a cancelled one is deleted. Null: nothing to say. */
 export function toMeeting(row: Event, lens: Lens, now: Instant): Activity | BookedMeeting | null {
   const at = startOf(row, lens.timezone)
   // The head of an old-style series stands for its occurrences, which are rows of their own.
   if (at === null || row.IsDeleted || row.IsRecurrence) return null
   const id = `event:${row.Id}`
-  if (at <= now) return { id, kind: 'meeting', at, outside: outside(row) }
+  if (happened(at, now)) return { id, kind: 'meeting', at, outside: outside(row) }
   return { id, at, outside: outside(row), series: row.RecurrenceActivityId ?? null }
 }
 
@@ -147,7 +150,7 @@ export function toTaskActivity(row: Task, lens: Lens, now: Instant): Activity | 
   if (!row.IsClosed || row.Unstall_Key__c || (row.CreatedById && row.CreatedById === lens.self)) return null
   const at =
     row.CompletedDateTime ?? (row.ActivityDate ? noon(row.ActivityDate, lens.timezone) : (row.CreatedDate ?? null))
-  if (at === null || at > now) return null
+  if (at === null || !happened(at, now)) return null
   const id = `task:${row.Id}`
   if (row.TaskSubtype === 'Call' || row.CallType != null) {
     const spoke = row.CallType === 'Inbound' || (row.CallDurationInSeconds ?? 0) > 0
@@ -165,7 +168,7 @@ const BOUNCER = /^(?:mailer-daemon|postmaster|no-?reply)@/i
 /** An incoming e-mail a person wrote. Null: outgoing, automatic, a bounce or a calendar notice. */
 export function toReply(row: Email, now: Instant): Activity | null {
   const at = row.MessageDate ?? row.CreatedDate
-  if (!row.Incoming || at > now) return null
+  if (!row.Incoming || !happened(at, now)) return null
   if (AUTO_SUBJECT.test(row.Subject ?? '') || AUTO_HEADER.test(row.Headers ?? '')) return null
   return BOUNCER.test(row.FromAddress ?? '') ? null : { id: `email:${row.Id}`, kind: 'reply', at, outside: true }
 }

@@ -25,8 +25,8 @@ export type Select = (
 ) => AsyncIterable<{ readonly records: readonly Record<string, unknown>[]; readonly totalSize: number }>
 
 /** `since`: start of the last complete pull (evidence, deletions). `after`: id the first sync got to. `from`: the delta. */
-const Cursor = z.object({ since: z.number(), after: z.string().optional(), from: z.number().optional() })
-type Place = z.infer<typeof Cursor>
+const Place = z.object({ since: z.number(), after: z.string().optional(), from: z.number().optional() })
+type Place = z.infer<typeof Place>
 
 const iso = (at: Instant) => new Date(at).toISOString()
 const day = (at: Instant) => iso(at).slice(0, 10)
@@ -241,7 +241,7 @@ export function createPull(select: Select, lens: Lens) {
 
 function parse(cursor: string): Place {
   try {
-    return Cursor.parse(JSON.parse(cursor))
+    return Place.parse(JSON.parse(cursor))
   } catch (cause) {
     throw new Fatal('data', 'the stored place of the last sync is not readable: sync this connection anew', { cause })
   }

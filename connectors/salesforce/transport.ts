@@ -2,8 +2,9 @@
 // the process as an uncaught error, never ends a slow body, and cannot be aborted. This one is a single fetch: bounded
 // by timeout and signal including the body, no redirects, no retries (api.ts decides those). Proxies: NODE_USE_ENV_PROXY.
 import { PassThrough } from 'node:stream'
-import { type HttpRequest, type HttpResponse, StreamPromise } from 'jsforce'
+import type { HttpRequest, HttpResponse } from 'jsforce'
 import { Transport } from 'jsforce/lib/transport.js'
+import { StreamPromise } from 'jsforce/lib/util/promise.js'
 import { Fatal } from '../../src/errors.ts'
 
 /** No usable answer. `reached`: the server may have acted; false only where it never got the request. */
