@@ -4,9 +4,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'
 import { Act, type CallsAnswer, Clock, type Fault, Faults, type JournalLine } from './control.ts'
-import { FaultPlan, seeded } from './faults.ts'
+import { FaultPlan } from './faults.ts'
 import { matchPath, plainHeaders, readBody } from './http.ts'
 import { type Lane, Limiter, type Limits } from './limits.ts'
+import { random } from './random.ts'
 import type { Instant } from './seed.ts'
 import { Tokens } from './tokens.ts'
 
@@ -153,7 +154,7 @@ class Server implements Kernel {
   #endpoint = ''
   #journal: { readonly line: JournalLine; readonly act: boolean }[] = []
   #calls = new Map<string, z.infer<typeof CallsAnswer>['calls'][number]>()
-  #random: () => number = seeded(1)
+  #random: () => number = random(1).next
   #faults = new FaultPlan(() => this.#random())
   #limiter: Limiter
 
@@ -221,7 +222,7 @@ class Server implements Kernel {
 
   #restart(): Lookalike {
     this.#setClock(this.options.now)
-    this.#random = seeded(this.options.seed)
+    this.#random = random(this.options.seed).next
     this.#journal = []
     this.#calls = new Map()
     this.#faults.set([])

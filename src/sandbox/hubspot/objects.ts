@@ -280,7 +280,11 @@ function read(store: Store, object: ObjectType, call: Call): Answer {
     else lost.push(id)
   }
   const { status: _status, alone: _alone, ...failed } = missing(object, lost)
-  return answered(store, [...results.values()], lost.length > 0 ? [{ status: 'error', errors: [], links: {}, ...failed }] : [])
+  return answered(
+    store,
+    [...results.values()],
+    lost.length > 0 ? [{ status: 'error', errors: [], links: {}, ...failed }] : [],
+  )
 }
 
 function list(store: Store, object: ObjectType, call: Call): Answer {

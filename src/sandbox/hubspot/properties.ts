@@ -45,12 +45,11 @@ export type ObjectType = 'deals' | 'tasks'
 /** Options that depend on the seed are filled in by the store. `!` marks read-only. */
 const SHIPPED: Readonly<Record<ObjectType, Readonly<Record<string, string>>>> = {
   deals: {
-    string:
-      'dealname description hs_next_step hs_object_source_label! hs_object_source! hs_object_source_id! hubspot_team_id! hs_merged_object_ids!',
+    string: 'dealname description hs_next_step hs_object_source_label! hs_object_source! hs_merged_object_ids!',
     number:
-      'amount hs_forecast_probability hs_deal_stage_probability hs_object_id! amount_in_home_currency! hs_forecast_amount! hs_projected_amount! num_notes! num_contacted_notes! hs_next_meeting_id! hs_number_of_inbound_calls! hs_number_of_scheduled_meetings!',
+      'amount hs_forecast_probability hs_deal_stage_probability hs_object_id! amount_in_home_currency! hs_forecast_amount! hs_projected_amount! num_notes! hs_next_meeting_id! hs_number_of_inbound_calls!',
     datetime:
-      'closedate createdate hs_createdate! hs_lastmodifieddate! hs_v2_date_entered_current_stage! hs_v2_time_in_current_stage! notes_last_contacted! notes_last_updated! notes_next_activity_date! hs_next_meeting_start_time! hs_latest_meeting_activity! engagements_last_meeting_booked! hs_sales_email_last_replied! hs_latest_sales_email_reply_date!',
+      'closedate createdate hs_createdate! hs_lastmodifieddate! hs_v2_date_entered_current_stage! notes_last_contacted! notes_last_updated! notes_next_activity_date! hs_next_meeting_start_time! hs_latest_meeting_activity! hs_sales_email_last_replied!',
     bool: 'hs_is_closed! hs_is_closed_won! hs_is_closed_lost!',
     enumeration:
       'dealstage pipeline hubspot_owner_id dealtype deal_currency_code hs_priority=low,medium,high hs_manual_forecast_category=OMIT,PIPELINE,BEST_CASE,COMMIT,CLOSED',

@@ -322,7 +322,7 @@ function* state(store: Store): Iterable<Readonly<Record<string, unknown>>> {
   for (const one of store.owners) yield { kind: 'owner', ...owner(one), managerEmail: one.managerEmail }
   for (const object of ['deals', 'tasks'] as const)
     for (const property of store.properties[object].values())
-      yield { kind: 'field', object: object.slice(0, -1), ...shown(property) }
+      if (!property.hubspotDefined) yield { kind: 'field', object: object.slice(0, -1), ...shown(property) }
   for (const object of ['deals', 'tasks'] as const) {
     for (const item of store.after(object, 0)) {
       if (item.archivedAt !== null) continue

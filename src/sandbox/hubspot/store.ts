@@ -329,18 +329,12 @@ const COMPUTED: Readonly<Record<string, Computed>> = {
   hs_forecast_amount: (_, _item, shown) => times(shown.values.hs_forecast_probability || '1', shown.values.amount),
   hs_projected_amount: (store, item, shown) => times(probability(store, item, shown), shown.values.amount),
   hs_v2_date_entered_current_stage: entered,
-  hs_v2_time_in_current_stage: entered,
   hs_sales_email_last_replied: latest('reply'),
-  hs_latest_sales_email_reply_date: latest('reply'),
   hs_latest_meeting_activity: latest('meeting'),
-  engagements_last_meeting_booked: latest('meeting'),
   notes_last_contacted: latest('reply', 'meeting', 'call'),
   notes_last_updated: latest('reply', 'meeting', 'call', 'note', 'task'),
-  num_contacted_notes: count(({ kind }) => kind === 'reply' || kind === 'meeting' || kind === 'call'),
   num_notes: count(() => true),
   hs_number_of_inbound_calls: count(({ inbound }) => inbound),
-  hs_number_of_scheduled_meetings: (store, item) =>
-    String(item.activities.filter(({ kind, at }) => kind === 'meeting' && at > store.kernel.now()).length),
   hs_next_meeting_start_time: (store, item) => date(nextMeeting(store, item)?.at ?? Number.NaN),
   hs_next_meeting_id: (store, item) => nextMeeting(store, item)?.id.toString(),
   /** Open tasks count as planned activities, our own too. */
