@@ -1,0 +1,99 @@
+// Two observations of a deal -> what is known of it: the newest snapshot and the union of all evidence. What differs
+// between two nights although the CRM's history says nothing of it becomes a change of its own. The store keeps it.
+import type { Activity, Change, Deal, DealRef, Evidence, Instant, Known } from './deal.ts'
+
+/** A field's value as changes carry it. */
+export function fieldText(value: string | number | boolean | null): string | null {
+  return value === null ? null : String(value)
+}
+
+/** CRM clocks differ from ours by less than this. */
+export const TOLERANCE = 5 * 60_000
+
+/** Fields whose changes are noticed between two nights. Those with a CRM history are dated by the snapshot, others by the run. */
+const WATCHED: readonly (readonly [Change['field'], (deal: Deal) => string | null])[] = [
+  ['pipeline', (deal) => deal.pipelineId],
+  ['stage', (deal) => deal.stageId],
+  ['amount', (deal) => fieldText(deal.amount)],
+  ['closeDate', (deal) => deal.closeDate],
+  ['owner', (deal) => deal.ownerId],
+  ['category', (deal) => deal.category],
+  ['stalled', (deal) => fieldText(deal.own.stalled)],
+  ['decision', (deal) => deal.own.decision],
+  ['decisionDue', (deal) => deal.own.decisionDue],
+  ['parkedReason', (deal) => deal.own.parkedReason],
+  ['parkedUntil', (deal) => deal.own.parkedUntil],
+]
+const FROM_HISTORY: ReadonlySet<Change['field']> = new Set(['pipeline', 'stage', 'amount', 'closeDate'])
+/** An answer already there on the first night is dated by that night. */
+const ON_FIRST_SIGHT: ReadonlySet<Change['field']> = new Set(['decision', 'decisionDue', 'parkedReason', 'parkedUntil'])
+
+function union<T extends { readonly at: Instant }>(
+  old: readonly T[],
+  more: readonly T[],
+  key: (one: T) => string,
+  prefer: (a: T, b: T) => T,
+): readonly T[] {
+  if (more.length === 0) return old
+  const all = new Map(old.map((one) => [key(one), one]))
+  for (const one of more) {
+    const had = all.get(key(one))
+    all.set(key(one), had === undefined ? one : prefer(had, one))
+  }
+  return [...all].sort(([a, x], [b, y]) => x.at - y.at || (a < b ? -1 : 1)).map(([, one]) => one)
+}
+
+const changeKey = (one: Change) => `${one.field} ${one.at} ${one.source} ${JSON.stringify(one.to)}`
+/** The same change told twice: the telling that says more, whichever came first. */
+const fuller = (a: Change, b: Change): Change =>
+  (a.from === undefined) !== (b.from === undefined)
+    ? a.from === undefined
+      ? b
+      : a
+    : `${a.by} ${a.from}` <= `${b.by} ${b.from}`
+      ? a
+      : b
+/** A meeting moved to another time keeps its id: the later one stands, and what is known of who took part. */
+const later = (a: Activity, b: Activity): Activity => {
+  const rank = (one: Activity) => `${one.outside === null ? 0 : one.outside ? 2 : 1} ${one.kind}`
+  return a.at !== b.at ? (a.at > b.at ? a : b) : rank(a) >= rank(b) ? a : b
+}
+
+/**
+ * Merges one observation into what is known. `now` is the frozen time of the run. Idempotent; the union of evidence
+ * does not depend on order; an older observation (by `modifiedAt`) never overwrites a newer one. Where the CRM's
+ * history says nothing of a difference between two observations, it becomes a change with source `observed`.
+ * Evidence alone: hand in `previous.deal` as `deal`.
+ */
+export function observe(
+  previous: Known | null,
+  seen: { readonly ref: DealRef; readonly deal: Deal; readonly evidence: Evidence | null },
+  now: Instant,
+): Known {
+  const { ref, deal, evidence } = seen
+  const changes = union(previous?.changes ?? [], evidence?.changes ?? [], changeKey, fuller)
+  const activities = union(previous?.activities ?? [], evidence?.activities ?? [], (one) => one.id, later)
+  if (previous && deal.modifiedAt < previous.deal.modifiedAt) return { ...previous, changes, activities }
+  const since = previous === null ? Number.NEGATIVE_INFINITY : previous.deal.modifiedAt - TOLERANCE
+  const found: Change[] = []
+  const note = (field: Change['field'], at: Instant, from: string | null | undefined, to: string | null) =>
+    found.push({ field, at, ...(from === undefined ? {} : { from }), to, by: 'unknown', source: 'observed' })
+  for (const [field, value] of WATCHED) {
+    const from = previous === null ? undefined : value(previous.deal)
+    const to = value(deal)
+    if (from === to || (from === undefined && (to === null || !ON_FIRST_SIGHT.has(field)))) continue
+    const told = changes.findLast((one) => one.field === field && one.source !== 'observed')
+    if (told !== undefined && told.to === to && told.at >= since) continue
+    note(field, FROM_HISTORY.has(field) ? Math.min(deal.modifiedAt, now) : now, from, to)
+  }
+  const series = deal.meeting?.series
+  if (deal.meeting && series && !changes.some((one) => one.field === 'meeting' && one.to?.startsWith(`${series} `)))
+    note('meeting', now, null, `${series} ${deal.meeting.id}`)
+  return {
+    ref,
+    deal,
+    changes: union(changes, found, changeKey, fuller),
+    activities,
+    firstSeen: previous?.firstSeen ?? now,
+  }
+}
