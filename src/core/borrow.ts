@@ -44,7 +44,13 @@ export function loan(input: LoanInput, context: LoanContext): Loan {
   if (out && context.settings.forecast === 'omit' && omitted !== null) {
     const none = { standing, category: undefined, saved: undefined, again: false }
     // Omitted already: by us, or by a person before, and then there is nothing to borrow.
-    if (standing.categoryTheirs || observed.category === omitted) return none
+    if (standing.categoryTheirs) return none
+    if (observed.category === omitted) {
+      if (saved === null || standing.borrowed !== null) return none
+      // Borrowed, says the CRM, and this database does not know since when (lost).
+      const borrowed = { category: recall(saved), stage: observed.stageId, at: standing.since }
+      return { ...none, standing: { ...standing, borrowed } }
+    }
     const taken = saved !== null && wrote === omitted
     if (putBackByPerson(input, taken, omitted)) return { ...none, standing: { ...standing, categoryTheirs: true } }
     return {

@@ -1,7 +1,7 @@
 // Before and after the call: is a deal still the one that was judged, has a write arrived, which status may follow
 // which. And the ledger's view of a deal: what our writes left on it, where the observation is older than they are.
 import { BLANK_CATEGORY, type Change, type Deal, type FieldValues, type Instant, type OwnFields } from './deal.ts'
-import type { OwnWrite } from './movement.ts'
+import { fieldText, type OwnWrite } from './movement.ts'
 import type { LedgerRow, LedgerStatus, PlannedWrite } from './plan.ts'
 
 export type FieldKey = keyof FieldValues
@@ -145,13 +145,15 @@ export function settleFields(row: FieldsWrite, fresh: Deal): 'done' | 'planned' 
   return equals(row.after) ? 'done' : equals(row.before) ? 'planned' : 'left'
 }
 
-/** What of ours reached the CRM, for `movementLog`. */
+/** What of ours reached the CRM, taken back or not: how `movementLog` recognises an echo. */
 export function ownWrites(ledger: readonly LedgerRow[]): readonly OwnWrite[] {
-  return doneFields(ledger).flatMap((row) =>
-    Object.entries(row.after).map(([field, value]) => ({
-      field,
-      to: value === null ? null : String(value),
-      at: row.sentAt ?? row.plannedAt,
-    })),
-  )
+  const writes: OwnWrite[] = []
+  for (const row of ledger) {
+    if (row.kind !== 'fields' || (row.status !== 'done' && row.status !== 'undone')) continue
+    for (const field of FIELD_KEYS) {
+      const value = row.after[field]
+      if (value !== undefined) writes.push({ field, to: fieldText(value), at: row.sentAt ?? row.plannedAt })
+    }
+  }
+  return writes
 }

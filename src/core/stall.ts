@@ -1,7 +1,7 @@
 // One stall from start to end: what state a deal is in, since when, and what was borrowed meanwhile. `advance` is the
 // state table of the product: moving -> stalled -> moving | closed | gone, `parked` and `answered_no` from either,
 // closed -> moving on reopening. It only reads what people did; what to write about it is plan.ts.
-import type { Deal, DealRef, Instant, Known, OwnFields, Rule, State, TaskKey } from './deal.ts'
+import type { Deal, DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
 import type { Memory, Verdict } from './judge.ts'
 import type { LedgerRow } from './plan.ts'
 import { lastWritten, latestChange, ownAfter, recall, sameInstant } from './reaffirm.ts'
@@ -29,6 +29,8 @@ export interface Standing {
   readonly dismissedAt: Instant | null
   /** Taken back by `undo` (start of that stall): final, until the stall would have ended or `--again` asks for it. */
   readonly undoneStall: Instant | null
+  /** What was undone was not a stall but this state: equally final until it would have ended. */
+  readonly undoneState?: 'parked' | 'answered_no'
 }
 
 export interface Transition {
@@ -110,7 +112,8 @@ export function advance(standing: Standing | null, input: AdvanceInput): Advance
   const was = standing ?? NEW_STANDING(verdict.state === 'closed' ? 'closed' : 'moving', now)
   const own = ownAfter(known.deal, input.ledger)
   const dismissed = was.stall !== null && verdict.state === 'stalled' && clearedByPerson(known, own, input.ledger)
-  const undoneStall = verdict.state === 'stalled' && input.again !== true ? was.undoneStall : null
+  const stillUndone = input.again !== true && verdict.state === (was.undoneState ?? 'stalled')
+  const undoneStall = stillUndone ? was.undoneStall : null
   const state = dismissed || undoneStall !== null ? 'moving' : verdict.state
 
   let stall: Stall | null = null
@@ -139,6 +142,7 @@ export function advance(standing: Standing | null, input: AdvanceInput): Advance
     categoryTheirs: over || opened ? false : was.categoryTheirs,
     dismissedAt: dismissed ? now : opened ? null : was.dismissedAt,
     undoneStall,
+    ...(undoneStall !== null && was.undoneState !== undefined ? { undoneState: was.undoneState } : {}),
   }
   const changed = was.state !== state
   const transitions = changed
@@ -208,38 +212,44 @@ export function sameStanding(a: Standing, b: Standing): boolean {
     a.borrowed === b.borrowed &&
     a.categoryTheirs === b.categoryTheirs &&
     a.dismissedAt === b.dismissedAt &&
-    a.undoneStall === b.undoneStall
+    a.undoneStall === b.undoneStall &&
+    a.undoneState === b.undoneState
   )
 }
 
 /**
- * The standing after an undo, read from the deal as the undo leaves it. `undone`: the start of the stall whose flag was
- * taken back, if that is what the run had done.
+ * The standing after an undo, read from the deal as the undo leaves it. `undone`: what was taken back, if the run had
+ * set a flag (`at` is the start of that stall) or another state.
  */
 export function restoredStanding(
   ref: DealRef,
   was: Standing,
   after: Deal,
-  undone: Instant | null,
+  undone: { readonly state: WrittenState; readonly at: Instant } | null,
   now: Instant,
 ): Standing {
   const { own } = after
   const closed = after.outcome !== 'open'
+  const known = was.stall !== null && (own.since === null || sameInstant(was.stall.startedAt, own.since))
   let stall: Stall | null = null
-  if (!closed && own.stalled && own.since !== null && own.reason !== null)
-    stall =
-      was.stall !== null && sameInstant(was.stall.startedAt, own.since)
-        ? { ...was.stall, rule: own.reason }
-        : { startedAt: own.since, rule: own.reason, taskKey: taskKey(ref, own.since), dead: false }
+  if (!closed && own.stalled) {
+    if (was.stall !== null && known) stall = { ...was.stall, rule: own.reason ?? was.stall.rule }
+    else if (own.since !== null && own.reason !== null)
+      stall = { startedAt: own.since, rule: own.reason, taskKey: taskKey(ref, own.since), dead: false }
+  }
   const written = own.state === 'parked' || own.state === 'answered_no' ? own.state : 'moving'
   const state: State = closed ? 'closed' : stall !== null ? 'stalled' : written
   const saved = own.categoryBefore
+  const { undoneState: _, ...rest } = was
   return {
-    ...was,
+    ...rest,
     state,
     since: state === was.state ? was.since : now,
     stall,
     borrowed: saved === null ? null : (was.borrowed ?? { category: recall(saved), stage: after.stageId, at: now }),
-    undoneStall: stall !== null ? null : (undone ?? was.undoneStall),
+    undoneStall: state === 'moving' ? (undone?.at ?? was.undoneStall) : null,
+    ...(state === 'moving' && (undone?.state === 'parked' || undone?.state === 'answered_no')
+      ? { undoneState: undone.state }
+      : {}),
   }
 }
