@@ -106,6 +106,29 @@ export const JournalLine = z.object({
   after: values.nullable().meta({ description: 'the written fields after; null: deleted' }),
 })
 export type JournalLine = z.infer<typeof JournalLine>
+const text = z.string()
+/** Lines of GET /__sandbox/state. */
+export const StateLine = {
+  hubspot: z.discriminatedUnion('kind', [
+    z.object({ kind: z.literal('deal'), id: text, properties: z.record(z.string(), z.string()) }),
+    z.object({
+      kind: z.literal('task'),
+      id: text,
+      dealId: z.string().nullable(),
+      properties: z.record(z.string(), z.string()),
+    }),
+    z.looseObject({ kind: z.literal('owner'), id: text, email: z.string(), archived: z.boolean() }),
+    z.looseObject({ kind: z.literal('field'), object: z.enum(['deal', 'task']), name: z.string(), type: z.string() }),
+    z.looseObject({ kind: z.literal('meta'), system: z.literal('hubspot'), now: z.string(), currency: z.string() }),
+  ]),
+  salesforce: z.discriminatedUnion('kind', [
+    z.looseObject({ kind: z.literal('deal'), Id: text, Name: z.string(), StageName: z.string() }),
+    z.looseObject({ kind: z.literal('task'), Id: text, WhatId: z.string().nullable(), Subject: z.string().nullable() }),
+    z.looseObject({ kind: z.literal('owner'), Id: text, Email: z.string().nullable(), IsActive: z.boolean() }),
+    z.looseObject({ kind: z.literal('field'), object: z.string(), name: z.string(), type: z.string() }),
+    z.looseObject({ kind: z.literal('meta'), now: z.string(), apiUserId: z.string(), currency: z.string() }),
+  ]),
+}
 export const CallsAnswer = z.object({
   calls: z.array(
     z.object({

@@ -275,8 +275,8 @@ class Server implements Kernel {
         const retryAfterS = Math.ceil(taken.retryAfterMs / 1000)
         return this.#refuse({ kind: 'rate', lane: lane.name, retryAfterS }, call)
       }
-      const headers = this.#system.headers(call, taken ? taken.remaining : null)
       const answer = this.#route(found, call)
+      const headers = this.#system.headers(call, taken ? taken.remaining : null)
       return { ...answer, headers: { ...headers, ...answer.headers } }
     } catch (error) {
       this.options.onBug(error)

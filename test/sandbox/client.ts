@@ -42,7 +42,8 @@ export async function open(build: (kernel: Kernel) => Lookalike, options: Sandbo
     ...options,
   })
   const call = async (path: string, init: RequestInit, token = 'sandbox-test'): Promise<Got> => {
-    const headers = { authorization: `Bearer ${token}` }
+    const type = typeof init.body === 'string' && init.body.startsWith('grant_type') ? 'x-www-form-urlencoded' : 'json'
+    const headers = { authorization: `Bearer ${token}`, 'content-type': `application/${type}` }
     const signal = AbortSignal.timeout(2000)
     const response = await fetch(sandbox.url + path, { headers, redirect: 'manual', signal, ...init })
     const text = await response.text()

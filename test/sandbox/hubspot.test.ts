@@ -111,6 +111,8 @@ describe('reading deals', () => {
     expect((await client.get(`${DEALS}?limit=50&propertiesWithHistory=dealstage`)).status).toBe(200)
     expect((await client.get('/crm/objects/2026-03/deals')).status).toBe(200)
     expect((await client.get('/crm/v3/objects/deals')).status).toBe(404)
+    const long = `${DEALS}?properties=${'x'.repeat(15_000)}`
+    expect((await client.get(long)).status).toBe(414)
   })
 
   it('keeps history newest first, at most 20, with its sources', async () => {
@@ -230,6 +232,7 @@ describe('search', () => {
       expect([answer.status, answer.at('category')], what).toEqual([400, 'VALIDATION_ERROR'])
     }
     expect((await client.post(`${DEALS}/search`, 'not json')).status).toBe(400)
+    expect((await client.post(`${DEALS}/search`, 'grant_type=json')).status).toBe(415)
   })
 
   it('stops at 10,000 results and goes on by id', async () => {

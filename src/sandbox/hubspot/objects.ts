@@ -45,6 +45,8 @@ export const DEAL_TO_TASK = 215
 
 export const now = (store: Store) => new Date(store.kernel.now()).toISOString()
 export const body = (call: Call): unknown => {
+  if (!/^application\/json\b/.test(call.headers['content-type'] ?? ''))
+    throw new Refused(failure(415, 'VALIDATION_ERROR', 'Unsupported Media Type: send application/json'))
   try {
     return JSON.parse(call.body)
   } catch {
@@ -97,11 +99,7 @@ function check(store: Store, object: ObjectType, input: Readonly<Record<string, 
   }
   const placed = { values: { ...item?.values, ...clean } }
   if ((clean.dealstage || clean.pipeline) && !store.stage(placed))
-    problems.push({
-      name: 'dealstage',
-      error: 'INVALID_OPTION',
-      message: 'the stage is not in the pipeline of the deal',
-    })
+    problems.push({ name: 'dealstage', error: 'INVALID_OPTION', message: 'not a stage of the pipeline of the deal' })
   if (problems.length > 0) return { failed: { status: 400, category: 'VALIDATION_ERROR', ...invalid(problems) } }
   for (const [name, value] of Object.entries(clean)) {
     const holder = value === '' ? undefined : store.holder(name, value)
