@@ -160,6 +160,8 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     stalledInterval: settings.stalledCheckMs ?? 3_000,
     // Being killed is not the job's fault: BullMQ would fail it for good at the second time.
     maxStalledCount: 1_000_000,
+    // After an error of the store itself; BullMQ's 15 s would come on top of every restart of a server.
+    runRetryDelay: 2_000,
   } satisfies Partial<WorkerOptions>
   const worker =
     concurrency === 0

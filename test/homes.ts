@@ -2,7 +2,7 @@
 //   eachHome((home) => { it('…', async () => { const { database } = await home.open() … }) })
 // Every `open` is a fresh, migrated, empty database, to be called inside a test and closed after it.
 import { createHash } from 'node:crypto'
-import { mkdtempSync, openAsBlob, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
@@ -165,7 +165,7 @@ async function loadSnapshot(): Promise<Blob> {
     hash.update(readFileSync(join(import.meta.dirname, '../node_modules', name, 'package.json')))
   const file = join(tmpdir(), `unstall-snapshot-${hash.digest('hex').slice(0, 16)}.tar`)
   try {
-    return await openAsBlob(file)
+    return new Blob([readFileSync(file)])
   } catch {} // not made yet
   const template = mkdtempSync(join(tmpdir(), 'unstall-template-'))
   const database = await openDatabase({ dataDir: template })
@@ -178,7 +178,7 @@ async function loadSnapshot(): Promise<Blob> {
   writeFileSync(`${file}.${process.pid}`, new Uint8Array(await dump.arrayBuffer()))
   renameSync(`${file}.${process.pid}`, file) // whole or not at all: two test files may do this at once
   rmSync(template, { recursive: true, force: true })
-  return openAsBlob(file)
+  return dump
 }
 
 /** Waits for something that happens outside our clock (queue tests); fails after five seconds unless told. */

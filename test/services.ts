@@ -6,6 +6,7 @@ import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } fr
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import pg from 'pg'
 
 function find(names: readonly string[], folders: readonly string[] = []): string | null {
   const path = (process.env.PATH ?? '').split(delimiter)
@@ -56,7 +57,7 @@ export default function setup(): () => void {
 
 export interface Server {
   readonly url: string
-  /** Ends it at once (`SIGKILL`), its data stays until `stop`. */
+  /** Ends it at once, as a crash would; its data stays until `stop`. */
   kill(): Promise<void>
   /** Starts it again on the same port and data. */
   start(): Promise<void>
@@ -79,7 +80,7 @@ export async function startRedis(): Promise<Server> {
     '--appendonly',
     'yes',
   ]
-  return server(`redis://127.0.0.1:${port}`, port, directory, () =>
+  return server(`redis://127.0.0.1:${port}`, port, directory, 'SIGKILL', () =>
     spawn(program, [...options, '--maxmemory-policy', 'noeviction'], { stdio: 'ignore' }),
   )
 }
@@ -88,21 +89,27 @@ export async function startPostgres(): Promise<Server> {
   const directory = mkdtempSync(join(tmpdir(), 'unstall-postgres-'))
   const port = await freePort()
   const initdb = services.PostgreSQL ?? 'initdb'
-  // PostgreSQL refuses to run as root.
+  // PostgreSQL refuses to run as root. SIGQUIT is its shutdown without a checkpoint; SIGKILL may leave its children.
   const user = process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : {}
   if (user.uid !== undefined) chownSync(directory, user.uid, user.gid)
   const options = { ...user, cwd: directory, stdio: 'ignore' } as const
   execFileSync(initdb, ['-D', directory, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'], options)
   const set = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'listen_addresses=127.0.0.1']
   const flags = [...set, 'unix_socket_directories='].flatMap((each) => ['-c', each])
-  return server(`postgres://postgres@127.0.0.1:${port}/postgres`, port, directory, () =>
+  return server(`postgres://postgres@127.0.0.1:${port}/postgres`, port, directory, 'SIGQUIT', () =>
     spawn(join(initdb, '..', 'postgres'), ['-D', directory, '-p', String(port), ...flags], options),
   )
 }
 
 const idOf = (flag: '-u' | '-g') => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
 
-async function server(url: string, port: number, directory: string, launch: () => ChildProcess): Promise<Server> {
+async function server(
+  url: string,
+  port: number,
+  directory: string,
+  crash: NodeJS.Signals,
+  launch: () => ChildProcess,
+): Promise<Server> {
   let child: ChildProcess | null = null
   const end = (signal: NodeJS.Signals) =>
     new Promise<void>((resolve) => {
@@ -115,11 +122,11 @@ async function server(url: string, port: number, directory: string, launch: () =
   process.once('exit', () => child?.kill('SIGKILL'))
   const self: Server = {
     url,
-    kill: () => end('SIGKILL'),
+    kill: () => end(crash),
     async start() {
       const started = launch()
       child = started
-      while (!(await answers(port))) {
+      while (!(await answers(port, url))) {
         if (started.exitCode !== null) throw new Error(`${started.spawnfile} ended with code ${started.exitCode}`)
         await new Promise((resolve) => setTimeout(resolve, 30))
       }
@@ -133,11 +140,21 @@ async function server(url: string, port: number, directory: string, launch: () =
   return self
 }
 
-const answers = (port: number) =>
-  new Promise<boolean>((resolve) => {
+async function answers(port: number, url: string): Promise<boolean> {
+  if (url.startsWith('postgres')) {
+    // It opens its port before it accepts anyone.
+    const client = new pg.Client(url)
+    client.on('error', () => {})
+    return client.connect().then(
+      () => client.end().then(() => true),
+      () => false,
+    )
+  }
+  return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
     socket.on('connect', () => socket.destroy())
   })
+}
 
 export const freePort = () =>
   new Promise<number>((resolve, reject) => {

@@ -1,7 +1,7 @@
 // What is remembered of a connection between two nights: where the next pull goes on, whether its first night was
 // confirmed, the last good night for the share brake, and what a person must repair.
 import type { Selectable } from 'kysely'
-import type { Instant, Reference, System } from '../core/deal.ts'
+import type { System } from '../core/deal.ts'
 import { json, plainOrNull } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
@@ -27,10 +27,11 @@ export type ConnectionChange = Partial<Omit<StoredConnection, 'name' | 'system'>
 
 /** The cursor is set inside `fenced`, in the transaction that stores its page. */
 export async function updateConnection(db: Executor, name: string, change: ConnectionChange): Promise<void> {
-  const { lastGood, problem, ...rest } = change
+  const { lastGood, reference, problem, ...rest } = change
   const set = {
     ...rest,
     ...(lastGood === undefined ? {} : { lastGood: lastGood && json(lastGood) }),
+    ...(reference === undefined ? {} : { reference: reference && json(reference) }),
     ...(problem === undefined ? {} : { problem: plainOrNull(problem) }),
   }
   if (Object.keys(set).length > 0) await db.updateTable('connection').set(set).where('name', '=', name).execute()

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'no
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
-import { Kysely, PostgresDialect } from 'kysely'
+import { CamelCasePlugin, Kysely, PostgresDialect, type PostgresPool } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import pg from 'pg'
 import { lock } from 'proper-lockfile'
@@ -57,7 +57,7 @@ export async function openDatabase(where: {
     })
     await database.exec(`SET search_path TO ${SEARCH_PATH}`)
     const pool = new PGlitePool(database)
-    const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
+    const db = kysely(pool)
     return {
       home: 'embedded',
       db,
@@ -84,9 +84,15 @@ function onPostgres(connectionString: string): Database {
   })
   // An idle client that loses its server: the pool replaces it, and whoever asks next gets the real error.
   pool.on('error', () => {})
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
+  const db = kysely(pool)
   return { home: 'postgres', db, pool, migrate: () => migrate(db), close: () => pool.end() }
 }
+
+const kysely = (pool: PostgresPool) =>
+  new Kysely<Schema>({
+    dialect: new PostgresDialect({ pool }),
+    plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
+  })
 
 async function migrate(db: Db): Promise<void> {
   const migrator = new Migrator({

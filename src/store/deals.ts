@@ -6,18 +6,10 @@ import type { Standing, Transition } from '../core/stall.ts'
 import { json } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
-export interface StoredDeal {
-  readonly known: Known
-  /** Null: never judged. */
-  readonly standing: Standing | null
-  readonly gone: boolean
-  /** Why its record could not be understood in the last pull. */
-  readonly unreadable: string | null
-  /** The run that last observed it. */
-  readonly seenRun: string
-  /** First day on which its verdict could change without an event. */
-  readonly dueOn: LocalDate | null
-}
+const STORED = ['known', 'standing', 'gone', 'unreadable', 'seenRun', 'dueOn'] as const
+/** `standing` null: never judged. `unreadable`: why its record could not be understood in the last pull. `seenRun`: the
+ *  run that last observed it. `dueOn`: first day on which its verdict could change without an event. */
+export type StoredDeal = Readonly<Pick<Selectable<Schema['deal']>, (typeof STORED)[number]>>
 
 interface Page {
   /** The last id of the page before; ids are ordered by their bytes. */
@@ -90,11 +82,9 @@ export async function markUnreadable(
 // Word for word the condition of the index `deal_watched`.
 const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR marked)))`
 
-const STORED = ['id', 'known', 'standing', 'gone', 'unreadable', 'seen_run', 'due_on'] as const
-
 /** One page ordered by id: open deals, and those closed or gone that still have something to end. */
 export async function streamDeals(db: Executor, connection: string, page: Page): Promise<readonly StoredDeal[]> {
-  const rows = await db
+  return db
     .selectFrom('deal')
     .select(STORED)
     .where('connection', '=', connection)
@@ -103,7 +93,6 @@ export async function streamDeals(db: Executor, connection: string, page: Page):
     .orderBy('id')
     .limit(page.limit)
     .execute()
-  return rows.map(fromRow)
 }
 
 export async function getDeals(
@@ -118,7 +107,7 @@ export async function getDeals(
     .where('connection', '=', connection)
     .where('id', '=', among(ids))
     .execute()
-  return new Map(rows.map((row) => [row.id, fromRow(row)]))
+  return new Map(rows.map((row) => [row.known.ref.id, row]))
 }
 
 /** Ids of all deals that are not known to be gone, open or closed: what the weekly census is compared with. */
@@ -211,7 +200,7 @@ export async function findDeal(db: Executor, words: string, connection?: string)
       .orderBy('id')
       .limit(10)
       .execute()
-    if (rows.length > 0) return rows.map(fromRow)
+    if (rows.length > 0) return rows
   }
   return []
 }
@@ -229,15 +218,6 @@ export async function openCount(db: Executor, connection: string): Promise<numbe
 
 /** One parameter for any number of ids. */
 const among = (ids: readonly string[]) => sql<string>`any(${ids}::text[])`
-
-const fromRow = (row: Pick<Selectable<Schema['deal']>, (typeof STORED)[number]>): StoredDeal => ({
-  known: row.known,
-  standing: row.standing,
-  gone: row.gone,
-  unreadable: row.unreadable,
-  seenRun: row.seen_run,
-  dueOn: row.due_on,
-})
 
 const toTransition = (row: Selectable<Schema['transition']>): Transition => ({
   deal: { connection: row.connection, id: row.deal },

@@ -101,7 +101,7 @@ export async function sentRowsOfConnection(db: Executor, connection: string): Pr
     .selectAll()
     .where('connection', '=', connection)
     .where('status', '=', 'sent')
-    .orderBy('planned_at')
+    .orderBy('plannedAt')
     .orderBy('seq')
     .execute()
   return rows.map(fromRow)
@@ -129,7 +129,7 @@ export async function countByStatus(db: Executor, run: string): Promise<Partial<
 export async function markSent(trx: Executor, run: Fence, keys: readonly string[], now: Instant): Promise<void> {
   const rows = await trx
     .updateTable('ledger')
-    .set({ status: 'sent', sent_at: now, sent_epoch: run.epoch })
+    .set({ status: 'sent', sentAt: now, sentEpoch: run.epoch })
     .where('run', '=', run.id)
     .where('key', '=', sql<string>`any(${keys}::text[])`)
     .where('status', '=', 'planned')
@@ -183,7 +183,7 @@ export async function ledgerForDeals(
           WHERE older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
             AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))))`,
     )
-    .orderBy('planned_at')
+    .orderBy('plannedAt')
     .orderBy('run')
     .orderBy('seq')
     .execute()
@@ -213,11 +213,11 @@ const fromRow = (row: Selectable<Schema['ledger']>): StoredRow => ({
   ...row.row,
   run: row.run,
   status: row.status,
-  plannedAt: row.planned_at,
-  sentAt: row.sent_at,
-  settledAt: row.settled_at,
+  plannedAt: row.plannedAt,
+  sentAt: row.sentAt,
+  settledAt: row.settledAt,
   remote: row.remote,
   message: row.message,
-  sentEpoch: row.sent_epoch,
+  sentEpoch: row.sentEpoch,
   week: row.week,
 })

@@ -12,27 +12,14 @@ export class Superseded extends Error {
   override readonly name = 'Superseded'
 }
 
-export interface Run {
-  /** `<connection>-<local date>-<n>` */
-  readonly id: string
-  readonly connection: string
-  readonly kind: RunKind
-  readonly localDate: LocalDate
-  readonly step: Step | 'done'
-  readonly status: RunStatus
-  readonly epoch: number
-  /** Frozen at opening. */
-  readonly now: Instant
-  readonly settings: Settings
-  readonly settingsHash: string
-  readonly options: RunOptions
-  /** Failed attempts of the current step. */
-  readonly attempts: number
-  readonly problem: string | null
-  readonly summary: Data | null
-  readonly createdAt: Instant
-  readonly finishedAt: Instant | null
-}
+// A preview's plan may be megabytes: it is only read by `getPlan`.
+const COLUMNS = [
+  ...(['id', 'connection', 'kind', 'localDate', 'step', 'status', 'epoch', 'now', 'settings', 'settingsHash'] as const),
+  ...(['options', 'attempts', 'problem', 'summary', 'createdAt', 'finishedAt'] as const),
+] as const
+
+/** A run row as schema.ts describes it, without the plan. */
+export type Run = Readonly<Pick<Selectable<Schema['run']>, (typeof COLUMNS)[number]>>
 
 export interface NewRun {
   readonly connection: string
@@ -50,26 +37,6 @@ export interface NewRun {
 /** What a write needs to know of its run. */
 export type Fence = Pick<Run, 'id' | 'epoch'>
 
-// A preview's plan may be megabytes: it is only read by `getPlan`.
-const COLUMNS = [
-  'id',
-  'connection',
-  'kind',
-  'local_date',
-  'step',
-  'status',
-  'epoch',
-  'now',
-  'settings',
-  'settings_hash',
-  'options',
-  'attempts',
-  'problem',
-  'summary',
-  'created_at',
-  'finished_at',
-] as const
-
 /** Opens the next run, or says which run is in the way (open, or the night run of that date). */
 export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } | { busy: Run }> {
   for (;;) {
@@ -77,7 +44,7 @@ export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } |
       .selectFrom('run')
       .select(sql<number>`coalesce(max(seq), 0) + 1`.as('next'))
       .where('connection', '=', run.connection)
-      .where('local_date', '=', run.localDate)
+      .where('localDate', '=', run.localDate)
       .executeTakeFirstOrThrow()
     const opened = await db
       .insertInto('run')
@@ -85,19 +52,19 @@ export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } |
         id: `${run.connection}-${run.localDate}-${next}`,
         connection: run.connection,
         kind: run.kind,
-        local_date: run.localDate,
+        localDate: run.localDate,
         seq: next,
         step: run.step ?? 'pull',
         now: run.now,
         settings: json(run.settings),
-        settings_hash: run.settingsHash,
+        settingsHash: run.settingsHash,
         options: json(run.options ?? {}),
-        created_at: run.createdAt,
+        createdAt: run.createdAt,
       })
       .onConflict((conflict) => conflict.doNothing())
       .returning(COLUMNS)
       .executeTakeFirst()
-    if (opened) return { run: fromRow(opened) }
+    if (opened) return { run: opened }
     const busy = await db
       .selectFrom('run')
       .select(COLUMNS)
@@ -106,13 +73,13 @@ export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } |
         where.or([
           where('status', '=', 'open'),
           ...(run.kind === 'night'
-            ? [where.and([where('kind', '=', 'night'), where('local_date', '=', run.localDate)])]
+            ? [where.and([where('kind', '=', 'night'), where('localDate', '=', run.localDate)])]
             : []),
         ]),
       )
       .orderBy(sql`status = 'open'`, 'desc')
       .executeTakeFirst()
-    if (busy) return { busy: fromRow(busy) }
+    if (busy) return { busy: busy }
     // Neither: another process took this number and finished meanwhile. The next number is free.
   }
 }
@@ -127,7 +94,7 @@ export async function startStep(db: Executor, id: string, step: Step): Promise<R
     .where('status', '=', 'open')
     .returning(COLUMNS)
     .executeTakeFirst()
-  return row ? fromRow(row) : null
+  return row ?? null
 }
 
 /** A transaction that first proves the epoch and holds the run row until it ends, so that no other worker can take the
@@ -157,7 +124,7 @@ type Change = Partial<{
   problem: string | null
   summary: string
   plan: string
-  finished_at: Instant
+  finishedAt: Instant
 }>
 
 /** Fenced by itself: changes the run row only while this epoch holds it. Throws Superseded. */
@@ -178,7 +145,7 @@ export const nextStep = (trx: Executor, run: Fence, step: Step): Promise<void> =
   change(trx, run, { step, attempts: 0, problem: null })
 
 export const finishRun = (db: Executor, run: Fence, at: Instant, summary: Data): Promise<void> =>
-  change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finished_at: at })
+  change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
 
 /** Gives the run up; its step stays where it failed. `stopped`: a person ended it. */
 export const failRun = (
@@ -187,7 +154,7 @@ export const failRun = (
   at: Instant,
   problem: string,
   status: 'failed' | 'stopped' = 'failed',
-): Promise<void> => change(db, run, { status, problem: plain(problem), finished_at: at })
+): Promise<void> => change(db, run, { status, problem: plain(problem), finishedAt: at })
 
 /** What is known so far, for the report and for `runs`. */
 export const saveSummary = (trx: Executor, run: Fence, summary: Data): Promise<void> =>
@@ -213,7 +180,7 @@ export async function recordAttempt(db: Executor, run: Fence, problem: string): 
 
 export async function getRun(db: Executor, id: string): Promise<Run | null> {
   const row = await db.selectFrom('run').select(COLUMNS).where('id', '=', id).executeTakeFirst()
-  return row ? fromRow(row) : null
+  return row ?? null
 }
 
 /** Newest first; 50 unless told. */
@@ -226,12 +193,12 @@ export async function listRuns(
     .selectFrom('run')
     .select(COLUMNS)
     .$if(connection !== undefined, (query) => query.where('connection', '=', connection ?? ''))
-    .orderBy('created_at', 'desc')
-    .orderBy('local_date', 'desc')
+    .orderBy('createdAt', 'desc')
+    .orderBy('localDate', 'desc')
     .orderBy('seq', 'desc')
     .limit(filter.limit ?? 50)
     .execute()
-  return rows.map(fromRow)
+  return rows
 }
 
 /** For the sweeper. */
@@ -252,17 +219,17 @@ export async function latestPreview(db: Executor, connection: string): Promise<R
     .where('connection', '=', connection)
     .where('kind', '=', 'preview')
     .where('status', '=', 'done')
-    .orderBy('local_date', 'desc')
+    .orderBy('localDate', 'desc')
     .orderBy('seq', 'desc')
     .executeTakeFirst()
-  return row ? fromRow(row) : null
+  return row ?? null
 }
 
 /** The forecast figures of a night; saving them again replaces them. */
 export async function saveFigures(trx: Executor, run: Run, figures: Data): Promise<void> {
   await trx
     .insertInto('figures')
-    .values({ run: run.id, connection: run.connection, local_date: run.localDate, figures: json(figures) })
+    .values({ run: run.id, connection: run.connection, localDate: run.localDate, figures: json(figures) })
     .onConflict((conflict) => conflict.column('run').doUpdateSet({ figures: json(figures) }))
     .execute()
 }
@@ -274,28 +241,9 @@ export async function listFigures(
 ): Promise<readonly { readonly run: string; readonly localDate: LocalDate; readonly figures: Data }[]> {
   return db
     .selectFrom('figures')
-    .select(['run', 'local_date as localDate', 'figures'])
+    .select(['run', 'localDate', 'figures'])
     .where('connection', '=', connection)
-    .orderBy('local_date')
+    .orderBy('localDate')
     .orderBy('run')
     .execute()
 }
-
-const fromRow = (row: Pick<Selectable<Schema['run']>, (typeof COLUMNS)[number]>): Run => ({
-  id: row.id,
-  connection: row.connection,
-  kind: row.kind,
-  localDate: row.local_date,
-  step: row.step,
-  status: row.status,
-  epoch: row.epoch,
-  now: row.now,
-  settings: row.settings,
-  settingsHash: row.settings_hash,
-  options: row.options,
-  attempts: row.attempts,
-  problem: row.problem,
-  summary: row.summary,
-  createdAt: row.created_at,
-  finishedAt: row.finished_at,
-})

@@ -40,6 +40,7 @@ eachHome((home) => {
       confirmedAt: 4,
       lastGood,
       censusAt: null,
+      reference: null,
       problem: 'token refused',
       pausedUntil: 1_795_000_000_000,
     })
