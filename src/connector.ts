@@ -175,6 +175,13 @@ export interface ConnectorOptions {
   readonly timezone: string
   /** Per request; default 30 s. */
   readonly timeoutMs?: number
+  /**
+   * What the store holds of these deals (absent: never seen). With it, history is read only where stage, amount or close
+   * date differ from the local copy; without it, of every changed deal.
+   */
+  readonly known?: (
+    ids: readonly DealId[],
+  ) => Promise<ReadonlyMap<DealId, Pick<Deal, 'pipelineId' | 'stageId' | 'amount' | 'closeDate'>>>
   /** Warnings for the log: never tokens, never whole records. */
   readonly warn?: (message: string, data?: Record<string, unknown>) => void
 }
