@@ -78,6 +78,7 @@ const NIGHT = 'night'
 const RETRY_MS = 5_000
 /** After an abort: for handlers to notice it. */
 const ABORT_MS = 1_500
+const REDIS_MS = 10_000
 // A kept job of the same id would make `add` do nothing; the dead letters live in the run row.
 const FORGET = { removeOnComplete: true, removeOnFail: true }
 
@@ -236,12 +237,17 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
 async function openRedis(url: string, log: QueueLog): Promise<Redis> {
   const redis = new Redis(url, { maxRetriesPerRequest: null })
   redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis'))
-  const policy = /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory'))?.[1]
-  if (policy === 'noeviction') return redis
+  const info = redis.info('memory')
+  info.catch(() => {}) // seen below; after `disconnect` nobody waits for it
+  // Refused at start; later it is waited for.
+  const problem = (await within(info, REDIS_MS))
+    ? /^maxmemory_policy:noeviction/m.test(await info)
+      ? null
+      : 'may throw away jobs: set "maxmemory-policy noeviction"'
+    : `did not answer within ${REDIS_MS / 1000} s`
+  if (problem === null) return redis
   redis.disconnect()
-  throw new UsageError(
-    `Redis may throw away jobs: its maxmemory-policy is ${policy ?? 'unknown'}. Set "maxmemory-policy noeviction".`,
-  )
+  throw new UsageError(`The Redis of REDIS_URL (${new URL(url).host}) ${problem}.`)
 }
 
 const words = (error: unknown) => (error instanceof Error ? error.message : String(error))

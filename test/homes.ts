@@ -135,7 +135,8 @@ export const homes: readonly Home[] = [
 export function eachHome(tests: (home: Home) => void, which: 'all' | 'databases' = 'all'): void {
   for (const home of which === 'all' ? homes : homes.slice(0, 2)) {
     const lacking = missing(home.needs)
-    if (lacking && required) describe(home.name, () => it(`has ${lacking}`, () => Promise.reject(new Error('missing'))))
+    if (lacking && required)
+      describe(home.name, () => it(`has ${lacking}`, () => Promise.reject(new Error(`${lacking} is missing here`))))
     else describe.skipIf(lacking !== null)(home.name, () => tests(home))
   }
   afterAll(async () => {
