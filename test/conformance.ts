@@ -1,5 +1,6 @@
 // What every connector must do: the port's contract, run against a lookalike CRM over real HTTP. A connector's own
 // conformance.test.ts starts its sandbox and calls `conformance`. What a CRM cannot do is told by its capabilities.
+import { createServer } from 'node:net'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type {
   Connector,
@@ -591,7 +592,7 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
 
       test('nobody listens: reads RetryLater, writes later', async () => {
         const { deal } = await oneDeal()
-        const nowhere = connect({ baseUrl: 'http://127.0.0.1:9' })
+        const nowhere = connect({ baseUrl: await closedPort() })
         await expect(nowhere.read([deal.id], never)).rejects.toBeInstanceOf(RetryLater)
         const { results, thrown } = await write([fieldsOf(deal.id, { stalled: true })], nowhere)
         expect(results).toEqual(['later'])
@@ -663,6 +664,16 @@ export async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
   for await (const one of source) all.push(one)
   return all
+}
+
+/** An origin at which nobody listens. */
+async function closedPort(): Promise<string> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return `http://127.0.0.1:${address.port}`
 }
 
 function summarise(pages: readonly Page[]) {

@@ -187,7 +187,14 @@ export function connectHubspot(options: HubspotOptions): Connector {
     find: (keys, signal) => guard(find(keys, signal)),
     async *write(writes, signal) {
       if (writes.length === 0) return
-      const known = await guard(learned(signal))
+      let known: Learned
+      try {
+        known = await guard(learned(signal))
+      } catch (error) {
+        const message = error instanceof Error ? error.message : 'HubSpot could not be reached'
+        if (!signal.aborted) for (const { key } of writes) yield { key, result: 'later', message }
+        throw error
+      }
       const deals = new Map(writes.flatMap((one) => (one.kind === 'create-task' ? [[one.taskKey, one.deal]] : [])))
       const tasksByKey = async (keys: readonly TaskKey[]) => {
         const tasks = await find(new Map(keys.map((key) => [key, deals.get(key) ?? ''])), signal)

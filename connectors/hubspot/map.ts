@@ -190,15 +190,18 @@ export function actor(sourceType: string | null | undefined): Actor {
 /** The newest versions HubSpot keeps of a property (not documented; beyond it, `from` of the oldest is not known). */
 const HISTORY_CAP = 20
 
-/** Changes from history and activities from the rolled-up dates; null where there is neither. Throws Unreadable. */
-export function toEvidence(record: CrmRecord, portal: Portal, now: Instant): Evidence | null {
+/**
+ * Changes from history and activities from the rolled-up dates; null where there is neither. `asOf`: HubSpot's clock; a
+ * meeting after it has not been held yet. Throws Unreadable.
+ */
+export function toEvidence(record: CrmRecord, portal: Portal, asOf: Instant): Evidence | null {
   const changes = Object.entries(TRACKED).flatMap(([property, field]) =>
     toChanges(record.propertiesWithHistory?.[property] ?? [], field, portal),
   )
   const activities: Activity[] = []
   const add = (kind: Activity['kind'], property: string, outside: boolean | null) => {
     const at = instant(record, property)
-    if (at === null || at > now || activities.some((other) => other.at === at)) return
+    if (at === null || (kind === 'meeting' && at > asOf) || activities.some((other) => other.at === at)) return
     activities.push({ id: `${kind} ${at}`, kind, at, outside })
   }
   add('reply', 'hs_sales_email_last_replied', true)

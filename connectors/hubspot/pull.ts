@@ -40,16 +40,22 @@ interface Context {
   readonly now: Instant
   readonly signal: AbortSignal
   read: number
+  /** HubSpot's clock at the newest answer. */
+  asOf: Instant
 }
 
 /**
  * `since` null: all deals but those closed for more than two years. A walk that was interrupted is finished first, then
  * what changed meanwhile follows. Throws Fatal for a cursor or a page token that makes no sense.
  */
-export async function* pull(start: Omit<Context, 'read' | 'signal'>, since: string | null, signal: AbortSignal) {
+export async function* pull(
+  start: Omit<Context, 'read' | 'asOf' | 'signal'>,
+  since: string | null,
+  signal: AbortSignal,
+) {
   // What was asked for ahead ends with the walk.
   const ahead = new AbortController()
-  const context = { ...start, read: 0, signal: AbortSignal.any([signal, ahead.signal]) }
+  const context = { ...start, read: 0, asOf: start.now, signal: AbortSignal.any([signal, ahead.signal]) }
   let walk: Walk = since === null ? { mode: 'list', after: null, mark: null } : parse(since)
   const resumed = since !== null && (walk.mode === 'list' || walk.mark !== null)
   try {
@@ -84,6 +90,7 @@ async function* list(context: Context, after: string | null, began: Instant | nu
   for (let next: ReturnType<typeof ask> | null = ask(after); next !== null; ) {
     const { data, at } = await next
     mark ??= at ?? now
+    context.asOf = clock(at, now)
     const token = nextToken(data, seen)
     next = token === null ? null : ask(token)
     context.read += data.results.length
@@ -105,6 +112,7 @@ async function* search(context: Context, walk: Search): AsyncGenerator<Page, Ins
   for (let next: ReturnType<typeof ask> | null = ask(last); next !== null; ) {
     const { data, at }: Answer<RecordPage> = await next
     mark ??= at ?? now
+    context.asOf = clock(at, now)
     total ??= data.total ?? null
     const begun = last
     last = lastId(data, begun)
@@ -135,6 +143,9 @@ async function* search(context: Context, walk: Search): AsyncGenerator<Page, Ins
   }
   return mark ?? now
 }
+
+/** The Date header counts whole seconds. */
+const clock = (at: Instant | null, now: Instant) => Math.max(now, (at ?? 0) + 999)
 
 const TOLD = ['pipelineId', 'stageId', 'amount', 'closeDate'] as const
 
@@ -183,7 +194,7 @@ interface Digest {
 
 /** Each record on its own, so that a malformed one is quarantined alone. */
 function digest(context: Context, results: readonly unknown[], skip: (deal: Deal) => boolean = () => false) {
-  const { portal, now } = context
+  const { portal, asOf } = context
   const deals: Deal[] = []
   const evidence: Evidence[] = []
   const unreadable: { deal: DealId; problem: string }[] = []
@@ -197,7 +208,7 @@ function digest(context: Context, results: readonly unknown[], skip: (deal: Deal
     try {
       const deal = toDeal(parsed.data, portal)
       if (skip(deal)) continue
-      const found = toEvidence(parsed.data, portal, now)
+      const found = toEvidence(parsed.data, portal, asOf)
       deals.push(deal)
       if (found) evidence.push(found)
       entered.set(deal.id, enteredStage(parsed.data) ?? 0)
