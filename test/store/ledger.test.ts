@@ -132,8 +132,7 @@ eachHome((home) => {
       ['2', 'planned'],
       ['3', 'planned'],
     ])
-    const insert = db.insertInto('ledger').columns([]).expression
-    expect(insert).toBeTypeOf('function')
+    // Even past this code, the index refuses a second live task.
     await expect(
       db
         .updateTable('ledger')
