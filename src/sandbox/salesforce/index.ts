@@ -88,9 +88,7 @@ export function salesforce(seed: Seed, options: SalesforceOptions = {}): (kernel
             if (!row.IsDeleted)
               yield {
                 kind,
-                ...Object.fromEntries(
-                  org.visible(type, false).map((field) => [field.name, org.read(type, row, field)]),
-                ),
+                ...Object.fromEntries(org.visible(type, false).map((field) => [field.name, org.read(row, field)])),
               }
           }
         }

@@ -28,6 +28,8 @@ export interface SaveError {
   readonly fields: readonly string[]
 }
 
+export type Saved = SaveError | { readonly id: string }
+
 export interface OrgOptions {
   readonly without: readonly string[]
   readonly tracked: readonly string[]
@@ -36,13 +38,23 @@ export interface OrgOptions {
 }
 
 /** One error of a whole request: an array body, as REST sends it. */
-export function refused(status: number, errorCode: string, message: string): Refused {
-  return new Refused({ status, body: [{ message, errorCode }] })
+export function refused(status: number, errorCode: string, message: string, fields?: readonly string[]): Refused {
+  return new Refused({ status, body: [{ message, errorCode, ...(fields ? { fields } : {}) }] })
 }
 
 const error = (statusCode: string, message: string, ...fields: string[]): SaveError => ({ statusCode, message, fields })
-const STAMPS = ['LastModifiedDate', 'LastModifiedById', 'SystemModstamp']
+const stamps = (saver: Saver): Row => ({
+  LastModifiedDate: stamp(saver.at),
+  LastModifiedById: saver.user,
+  SystemModstamp: stamp(saver.stamp),
+})
+const ID = /^\w{15}(\w{3})?$/
+const isTask = (row: Row) => text(row.Id).startsWith('00T')
 const text = (value: Value | undefined) => (typeof value === 'string' ? value : '')
+
+const RESTRICTED = 'INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST'
+const READ_ONLY =
+  'Please check the security settings of this field and verify that it is read/write for your profile or permission set.'
 
 export class Org {
   readonly types: Map<string, ObjectType>
@@ -108,21 +120,15 @@ export class Org {
     return grants
   }
 
-  read(type: ObjectType, row: Row, field: Field): Value {
+  read(row: Row, field: Field): Value {
     if (field.formula) return field.formula.of(row)
-    if (type.name === 'Opportunity' && /^Has(Open|Overdue)/.test(field.name)) {
+    if (field.name === 'HasOpenActivity' || field.name === 'HasOverdueTask') {
       const today = day(this.options.now())
-      const open = this.activitiesOf(row.Id).filter((task) => !task.IsDeleted && this.#isOpen(task, today))
-      return field.name === 'HasOpenActivity'
-        ? open.length > 0
-        : open.some(
-            (task) => text(task.ActivityDate) < today && text(task.Id).startsWith('00T') && task.ActivityDate !== null,
-          )
+      const late = (activity: Row) => activity.ActivityDate !== null && text(activity.ActivityDate) < today
+      const open = this.activitiesOf(row.Id).filter((a) => !a.IsDeleted && (isTask(a) ? !a.IsClosed : !late(a)))
+      return field.name === 'HasOpenActivity' ? open.length > 0 : open.some((a) => isTask(a) && late(a))
     }
     return row[field.name] ?? (field.type === 'boolean' ? false : null)
-  }
-  #isOpen(activity: Row, today: string): boolean {
-    return text(activity.Id).startsWith('00T') ? !activity.IsClosed : text(activity.ActivityDate) >= today
   }
   activitiesOf(what: Value | undefined): Row[] {
     return this.#activities.get(text(what)) ?? []
@@ -141,15 +147,9 @@ export class Org {
   }
 
   /** Creates (`id` null) or changes a record. Nothing is applied where an error comes back; `dry`: nor otherwise. */
-  save(
-    type: ObjectType,
-    id: string | null,
-    given: Row,
-    saver: Saver,
-    dry = false,
-  ): SaveError | { readonly id: string } {
+  save(type: ObjectType, id: string | null, given: Row, saver: Saver, dry = false): Saved {
     const before = id === null ? null : (type.rows.get(longId(id)) ?? null)
-    if (id !== null && !/^\w{15}(\w{3})?$/.test(id))
+    if (id !== null && !ID.test(id))
       return error('MALFORMED_ID', `${type.name} ID: id value of incorrect type: ${id}`, 'Id')
     if (id !== null && !before) return error('INVALID_CROSS_REFERENCE_KEY', 'invalid cross reference id')
     if (before?.IsDeleted) return error('ENTITY_IS_DELETED', 'entity is deleted')
@@ -164,29 +164,20 @@ export class Org {
       row.ActivityDate = text(row.StartDateTime ?? row.ActivityDateTime ?? row.ActivityDate).slice(0, 10) || null
     if ('WhatId' in row) row.AccountId = this.type('Opportunity')?.rows.get(text(row.WhatId))?.AccountId ?? null
     if ('WhoId' in row) row.WhoCount = row.WhoId === null ? 0 : 1
-    Object.assign(row, {
-      LastModifiedDate: stamp(saver.at),
-      LastModifiedById: saver.user,
-      SystemModstamp: stamp(saver.stamp),
-    })
+    Object.assign(row, stamps(saver))
     if (before) type.rows.set(text(row.Id), row)
     else this.#add(type, row, saver)
     if (type.name === 'Opportunity') this.#history(before, row, saver)
     if ('WhatId' in row) this.#attach(before, row, saver)
     this.#grants = null
-    this.#journal(type, before, row, given)
+    this.#journal(type, before, row, given, saver)
     return { id: text(row.Id) }
   }
 
   /** A row as it is, without rules: reference data, users, e-mails. */
   put(object: string, values: Row, saver: Saver): string {
     const type = this.table(object)
-    const row: Row = {
-      ...values,
-      LastModifiedDate: stamp(saver.at),
-      LastModifiedById: saver.user,
-      SystemModstamp: stamp(saver.stamp),
-    }
+    const row: Row = { ...values, ...stamps(saver) }
     this.#add(type, row, saver)
     return text(row.Id)
   }
@@ -207,74 +198,38 @@ export class Org {
     for (const [name, value] of Object.entries(given)) {
       const field = this.field(type, name, saver.api)
       if (!field) continue
-      const may = before ? field.update : field.create
-      if (!may || (saver.api && field.custom && !this.editable(type, field)))
-        return error(
-          'INVALID_FIELD_FOR_INSERT_UPDATE',
-          `Unable to create/update fields: ${name}. Please check the security settings of this field and verify that it is read/write for your profile or permission set.`,
-          name,
-        )
-      if (
-        field.length > 0 &&
-        typeof value === 'string' &&
-        value.length > field.length &&
-        field.type !== 'picklist' &&
-        field.type !== 'reference'
-      )
-        return error(
-          'STRING_TOO_LONG',
-          `${field.label}: data value too large: ${value} (max length=${field.length})`,
-          name,
-        )
+      const wrong = (code: string, message: string) => error(code, message, name)
+      if (!(before ? field.update : field.create) || (saver.api && field.custom && !this.editable(type, field)))
+        return wrong('INVALID_FIELD_FOR_INSERT_UPDATE', `Unable to create/update fields: ${name}. ${READ_ONLY}`)
+      const measured = !['picklist', 'reference'].includes(field.type) && field.length > 0
+      if (measured && text(value).length > field.length)
+        return wrong('STRING_TOO_LONG', `${field.label}: data value too large: ${value} (max length=${field.length})`)
       if (field.restricted && value !== null && !field.values.includes(text(value)))
-        return error(
-          'INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST',
-          `${field.label}: bad value for restricted picklist field: ${value}`,
-          name,
-        )
-      const bad = field.type === 'reference' && value !== null ? this.#reference(type, field, value) : null
+        return wrong(RESTRICTED, `${field.label}: bad value for restricted picklist field: ${value}`)
+      if (field.type !== 'reference' || value === null) continue
+      const bad = this.#reference(type, field, value)
       if (bad) return bad
-      if (field.type === 'reference' && typeof value === 'string') row[name] = longId(value)
+      row[name] = longId(text(value))
     }
-    const missing = [...type.fields.values()].filter(
-      (f) => f.required && (row[f.name] ?? null) === null && (!before || f.name in given),
-    )
-    const names = missing.map((field) => field.name)
-    if (names.length > 0)
-      return error('REQUIRED_FIELD_MISSING', `Required fields are missing: [${names.join(', ')}]`, ...names)
+    const empty = (field: Field) => field.required && (row[field.name] ?? null) === null
+    const missing = [...type.fields.values()].filter((f) => empty(f) && (!before || f.name in given)).map((f) => f.name)
+    if (missing.length > 0)
+      return error('REQUIRED_FIELD_MISSING', `Required fields are missing: [${missing.join(', ')}]`, ...missing)
     if (type.name === 'FieldPermissions' && !before) return this.#permission(row)
-    const twice =
-      type.name === 'PermissionSetAssignment' &&
-      this.rows(type.name).find(
-        (other) => other.AssigneeId === row.AssigneeId && other.PermissionSetId === row.PermissionSetId,
-      )
-    return twice
-      ? error(
-          'DUPLICATE_VALUE',
-          `duplicate value found: PermissionSetId duplicates value on record with id: ${twice.Id}`,
-        )
-      : null
+    if (type.name !== 'PermissionSetAssignment') return null
+    const same = (name: string, other: Row) => other[name] === row[name]
+    const twice = this.rows(type.name).some((other) => same('AssigneeId', other) && same('PermissionSetId', other))
+    return twice ? error('DUPLICATE_VALUE', 'duplicate value found: PermissionSetId duplicates value on record') : null
   }
-  #reference(type: ObjectType, field: Field, value: Value): SaveError | null {
+  #reference(type: ObjectType, { name, label, to }: Field, value: Value): SaveError | null {
     const found = this.find(value)
-    if (!found) {
-      const right =
-        field.to.some((name) => text(value).startsWith(this.type(name)?.prefix ?? '?')) &&
-        /^\w{15}(\w{3})?$/.test(text(value))
-      return right
-        ? error('INVALID_CROSS_REFERENCE_KEY', 'invalid cross reference id', field.name)
-        : error('MALFORMED_ID', `${field.label}: id value of incorrect type: ${value}`, field.name)
-    }
-    if (!field.to.includes(found.type.name))
-      return error('FIELD_INTEGRITY_EXCEPTION', `${field.label}: id value of incorrect type: ${value}`, field.name)
-    if (found.row.IsDeleted) return error('ENTITY_IS_DELETED', 'entity is deleted', field.name)
-    const inactive = field.name === 'OwnerId' && !found.row.IsActive
-    return inactive
-      ? error(
-          'INACTIVE_OWNER_OR_USER',
-          `operation performed with inactive user [${value}] as owner of ${type.name.toLowerCase()}`,
-        )
-      : null
+    const fits = ID.test(text(value)) && to.some((target) => text(value).startsWith(this.type(target)?.prefix ?? '?'))
+    if (!fits) return error('MALFORMED_ID', `${label}: id value of incorrect type: ${value}`, name)
+    if (!found) return error('INVALID_CROSS_REFERENCE_KEY', 'invalid cross reference id', name)
+    if (found.row.IsDeleted) return error('ENTITY_IS_DELETED', 'entity is deleted', name)
+    if (name !== 'OwnerId' || found.row.IsActive) return null
+    const what = `operation performed with inactive user [${value}] as owner of ${type.name.toLowerCase()}`
+    return error('INACTIVE_OWNER_OR_USER', what)
   }
   /** A field permission must name an existing custom field, for Activity fields as Task.X or Event.X, which share it. */
   #permission(row: Row): SaveError | null {
@@ -283,11 +238,7 @@ export class Org {
     if (!field?.custom || object !== row.SobjectType)
       return error('INVALID_CROSS_REFERENCE_KEY', `In field: field - no CustomField named ${row.Field} found`, 'Field')
     if (field.formula && row.PermissionsEdit)
-      return error(
-        'FIELD_INTEGRITY_EXCEPTION',
-        `Field ${row.Field} is not updateable: formula fields cannot be editable`,
-        'Field',
-      )
+      return error('FIELD_INTEGRITY_EXCEPTION', `Formula field ${row.Field} cannot be editable`, 'Field')
     return null
   }
 
@@ -306,10 +257,8 @@ export class Org {
   }
   #history(before: Row | null, row: Row, saver: Saver): void {
     const changed = (name: string) => (before?.[name] ?? null) !== (row[name] ?? null)
-    if (
-      this.type('OpportunityHistory') &&
-      (!before || ['StageName', 'Amount', 'CloseDate', 'Probability'].some(changed))
-    ) {
+    const kept = ['StageName', 'Amount', 'CloseDate', 'Probability'].some(changed)
+    if (this.type('OpportunityHistory') && (!before || kept)) {
       const copied = ['StageName', 'Amount', 'ExpectedRevenue', 'CloseDate', 'Probability', 'ForecastCategory']
       const values = Object.fromEntries(copied.map((name) => [name, row[name] ?? null]))
       const previous = { PrevAmount: before?.Amount ?? null, PrevCloseDate: before?.CloseDate ?? null }
@@ -320,23 +269,13 @@ export class Org {
     if (!before || !this.type('OpportunityFieldHistory')) return
     for (const field of this.table('Opportunity').fields.values()) {
       if (!field.tracked || !changed(field.name)) continue
-      const pair = (of: (value: Value) => Value) => ({
-        OldValue: of(before[field.name] ?? null),
-        NewValue: of(row[field.name] ?? null),
-      })
-      const line = (values: Row) =>
-        this.put(
-          'OpportunityFieldHistory',
-          {
-            OpportunityId: row.Id ?? null,
-            Field: field.name.replace(/^(Owner|Account|RecordType)Id$/, '$1'),
-            ...values,
-          },
-          saver,
-        )
+      const name = field.name.replace(/^(Owner|Account|RecordType)Id$/, '$1')
       // A changed reference makes two rows: the names, then the ids.
-      if (field.type === 'reference') line(pair((value) => this.find(value)?.row.Name ?? null))
-      line(pair((value) => value))
+      const shown = (value: Value) => this.find(value)?.row.Name ?? null
+      for (const as of field.type === 'reference' ? [shown, (value: Value) => value] : [(value: Value) => value]) {
+        const values = { OldValue: as(before[field.name] ?? null), NewValue: as(row[field.name] ?? null) }
+        this.put('OpportunityFieldHistory', { OpportunityId: row.Id ?? null, Field: name, ...values }, saver)
+      }
     }
   }
   #status(before: Row | null, row: Row, saver: Saver): void {
@@ -358,27 +297,23 @@ export class Org {
   #lastActivity(what: string, saver: Saver): void {
     const deal = this.table('Opportunity').rows.get(what)
     if (!deal) return
-    const counted = this.activitiesOf(what).filter(
-      (row) => !row.IsDeleted && (row.IsClosed || text(row.Id).startsWith('00U')),
-    )
-    const last = counted.map((row) => text(row.ActivityDate)).reduce((a, b) => (a > b ? a : b), '') || null
+    const counts = (row: Row) => !row.IsDeleted && (row.IsClosed || !isTask(row))
+    const dates = this.activitiesOf(what)
+      .filter(counts)
+      .map((row) => text(row.ActivityDate))
+    const last = dates.sort().at(-1) || null
     if (last === (deal.LastActivityDate ?? null)) return
     deal.LastActivityDate = last
     deal.SystemModstamp = stamp(saver.stamp)
   }
 
-  remove(type: ObjectType, id: string, saver: Saver): SaveError | { readonly id: string } {
+  remove(type: ObjectType, id: string, saver: Saver): Saved {
     const row = type.rows.get(longId(id))
     if (!row) return error('INVALID_CROSS_REFERENCE_KEY', 'invalid cross reference id')
     if (row.IsDeleted) return error('ENTITY_IS_DELETED', 'entity is deleted')
     const before = { ...row }
     if (/^(PermissionSet|FieldPermissions)/.test(type.name)) type.rows.delete(longId(id))
-    const gone = {
-      IsDeleted: true,
-      LastModifiedDate: stamp(saver.at),
-      LastModifiedById: saver.user,
-      SystemModstamp: stamp(saver.stamp),
-    }
+    const gone = { IsDeleted: true, ...stamps(saver) }
     Object.assign(row, gone)
     if (type.name === 'Opportunity') {
       for (const activity of this.activitiesOf(row.Id)) Object.assign(activity, gone)
@@ -388,44 +323,45 @@ export class Org {
     if (this.recording) this.options.record({ object: type.name, id: text(row.Id), before, after: null })
     return { id: text(row.Id) }
   }
-  #journal(type: ObjectType, before: Row | null, row: Row, given: Row): void {
+  #journal(type: ObjectType, before: Row | null, row: Row, given: Row, saver: Saver): void {
     if (!this.recording) return
-    const names = before
-      ? Object.keys(row).filter((n) => n in given || (!STAMPS.includes(n) && row[n] !== before[n]))
-      : Object.keys(row)
+    const written = (name: string) =>
+      !before || name in given || (!(name in stamps(saver)) && row[name] !== before[name])
+    const names = Object.keys(row).filter(written)
     const pick = (from: Row) => Object.fromEntries(names.map((name) => [name, from[name] ?? null]))
     this.options.record({ object: type.name, id: text(row.Id), before: before && pick(before), after: pick(row) })
   }
 }
 
+const JSON_TYPES: Record<string, 'boolean' | 'number'> = {
+  boolean: 'boolean',
+  currency: 'number',
+  percent: 'number',
+  double: 'number',
+  int: 'number',
+}
+
 function cast(field: Field, value: unknown): Value {
-  const refuse = (kind: string) =>
-    refused(
+  const { type } = field
+  const kind = JSON_TYPES[type] ?? 'string'
+  const refuse = () => {
+    const words = `Cannot deserialize instance of ${type} from value ${String(value)}`
+    return refused(
       400,
       'JSON_PARSER_ERROR',
-      `Cannot deserialize instance of ${kind} from VALUE_${typeof value === 'string' ? 'STRING' : 'NUMBER'} value ${String(value)} or request may be missing a required field at [line:1, column:1]`,
+      `${words} or request may be missing a required field at [line:1, column:1]`,
     )
-  if (value === null || value === undefined || value === '') {
-    if (field.type === 'boolean') throw refuse('boolean')
-    return null
   }
-  if (['currency', 'percent', 'double', 'int'].includes(field.type)) {
-    if (typeof value !== 'number' || !Number.isFinite(value)) throw refuse('double')
+  if (type !== 'boolean' && (value === null || value === undefined || value === '')) return null
+  if (typeof value === 'boolean' || typeof value === 'number') {
+    if (typeof value !== kind) throw refuse()
     return value
   }
-  if (field.type === 'boolean') {
-    if (typeof value !== 'boolean') throw refuse('boolean')
-    return value
-  }
-  if (typeof value !== 'string') throw refuse('xsd:string')
-  if (field.type === 'date') {
-    if (!/^\d{4}-\d\d-\d\d$/.test(value) || Number.isNaN(Date.parse(value)) || day(Date.parse(value)) !== value)
-      throw refuse('date')
-  }
-  if (field.type === 'datetime') {
-    const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(value) ? Date.parse(value) : Number.NaN
-    if (Number.isNaN(at)) throw refuse('datetime')
-    return stamp(Math.floor(at / 1000) * 1000)
-  }
-  return value
+  if (typeof value !== 'string' || kind !== 'string') throw refuse()
+  if (type !== 'date' && type !== 'datetime') return value
+  const at = (type === 'date' ? /^\d{4}-\d\d-\d\d$/ : /^\d{4}-\d\d-\d\dT\d\d:\d\d/).test(value)
+    ? Date.parse(value)
+    : Number.NaN
+  if (Number.isNaN(at) || (type === 'date' && day(at) !== value)) throw refuse()
+  return type === 'date' ? value : stamp(at)
 }

@@ -153,7 +153,8 @@ export function objectTypes(without: readonly string[], tracked: readonly string
 /** `OwnerId` is followed as `Owner`. */
 export const relationOf = (field: Field) => (field.type === 'reference' ? field.name.replace(/Id$/, '') : null)
 
-export const stamp = (at: number) => new Date(at).toISOString().replace('Z', '+0000')
+/** Salesforce keeps no milliseconds. */
+export const stamp = (at: number) => new Date(at).toISOString().replace(/\d{3}Z$/, '000+0000')
 export const day = (at: number) => new Date(at).toISOString().slice(0, 10)
 
 const BASE62 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ012345'

@@ -2,7 +2,7 @@
 // documented language: unknown or unfilterable fields, quoted dates and mixed AND/OR without parentheses are refused.
 import type { Org } from './org.ts'
 import { refused } from './org.ts'
-import { type Field, longId, type ObjectType, type Row, relationOf, stamp, type Value } from './schema.ts'
+import { type Field, longId, type ObjectType, type Row, relationOf, type Value } from './schema.ts'
 
 type Get = (row: Row) => Value
 type Test = (row: Row) => boolean
@@ -200,7 +200,7 @@ class Parser {
     if (rest.length === 0) {
       const field = this.#org.field(type, head, true)
       if (!field) throw this.#invalid(head, `No such column '${head}' on entity '${type.name}'. ${FILTER_HELP}`)
-      return { names: [field.name], field, get: (row) => this.#org.read(type, row, field) }
+      return { names: [field.name], field, get: (row) => this.#org.read(row, field) }
     }
     const relation = this.#org
       .visible(type, true)
@@ -309,7 +309,7 @@ class Parser {
       const at = Date.parse(token)
       if (quoted || Number.isNaN(at) || token.includes('T') !== (field.type === 'datetime'))
         throw wrong(field.type === 'date' ? 'date' : 'dateTime')
-      return field.type === 'date' ? token : stamp(at)
+      return field.type === 'date' ? token : new Date(at).toISOString().replace('Z', '+0000')
     }
     if (NUMBERS.includes(field.type)) {
       if (quoted || !/^[+-]?\d/.test(token)) throw wrong('double')
