@@ -162,7 +162,7 @@ export function toTaskActivity(row: Task, lens: Lens, now: Instant): Activity | 
 const AUTO_SUBJECT =
   /^\s*(?:automatic reply|auto(?:matic)?[- ]?(?:reply|response)|out of (?:the )?office|r[ée]ponse automatique|absence du bureau|automatische antwort|abwesenheit|undeliver|delivery (?:status|failure)|mail delivery|returned mail|non remis|(?:accepted|declined|tentative|canceled|invitation|accept[ée]|refus[ée]|annul[ée])\s*:)/i
 const AUTO_HEADER =
-  /^(?:auto-submitted:\s*(?!no\b)|x-auto(?:reply|respond)|precedence:\s*(?:bulk|auto_reply|junk)|content-type:\s*(?:text\/calendar|multipart\/report))/im
+  /^(?:auto-submitted:(?!\s*no\b)|x-auto(?:reply|respond)|precedence:\s*(?:bulk|auto_reply|junk)|content-type:\s*(?:text\/calendar|multipart\/report))/im
 const BOUNCER = /^(?:mailer-daemon|postmaster|no-?reply)@/i
 
 /** An incoming e-mail a person wrote. Null: outgoing, automatic, a bounce or a calendar notice. */

@@ -1,0 +1,226 @@
+// The rule of repetition and what errors may say. Sleeps are recorded, never waited for.
+import { createServer } from 'node:http'
+import nock from 'nock'
+import { describe, expect, test } from 'vitest'
+import { createApi, Drift, Rejected, Unknown } from '../../../connectors/salesforce/api.ts'
+import type { SalesforceCredential } from '../../../connectors/salesforce/auth.ts'
+import { Fatal, RetryLater } from '../../../src/errors.ts'
+import { apiError, DATA, dealId, HOST, never, page, quietGate, strictNock, tokens } from './org.ts'
+
+strictNock()
+
+function build(credential: SalesforceCredential = tokens('tok-1', 'tok-2', 'tok-3'), timeoutMs = 300) {
+  const slept: number[] = []
+  const gate = quietGate()
+  const sleep = async (ms: number) => {
+    slept.push(ms)
+  }
+  return { api: createApi({ credential, gate, sleep, timeoutMs }), slept, gate }
+}
+const json = { 'content-type': 'application/json;charset=UTF-8' }
+const org = () => nock(HOST)
+const query = (soql: string) => org().get(`${DATA}/query`).query({ q: soql })
+async function all(pages: AsyncIterable<{ records: unknown[] }>) {
+  const rows: unknown[] = []
+  for await (const one of pages) rows.push(...one.records)
+  return rows
+}
+const caught = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    (value) => ({ value }),
+    (error: unknown) => error,
+  )
+
+describe('queries', () => {
+  test('go page by page through jsforce, with our version and name, and learn the budget', async () => {
+    const { api, gate } = build()
+    nock(HOST, { reqheaders: { authorization: 'Bearer tok-1', 'sforce-call-options': 'client=unstall' } })
+      .get(`${DATA}/query`)
+      .query({ q: 'SELECT Id FROM Opportunity' })
+      .reply(200, page([{ Id: 'a' }], '01g-2000', 3), { ...json, 'sforce-limit-info': 'api-usage=40/100' })
+    org()
+      .get(`${DATA}/query/01g-2000`)
+      .reply(200, page([{ Id: 'b' }, { Id: 'c' }]), json)
+    expect(await all(api.query('SELECT Id FROM Opportunity', never))).toEqual([{ Id: 'a' }, { Id: 'b' }, { Id: 'c' }])
+    expect(gate.seen).toEqual([{ remaining: 60, max: 100 }])
+  })
+
+  test('a repeated locator ends in Fatal, not in an endless pull', async () => {
+    const { api } = build()
+    query('SELECT Id FROM Task').reply(200, page([{ Id: 'a' }], '01g-1'), json)
+    org()
+      .get(`${DATA}/query/01g-1`)
+      .reply(200, page([{ Id: 'a' }], '01g-1'), json)
+    expect(await caught(all(api.query('SELECT Id FROM Task', never)))).toMatchObject({ name: 'Fatal', kind: 'data' })
+  })
+
+  test('deleted rows come from queryAll', async () => {
+    const { api } = build()
+    org().get(`${DATA}/queryAll`).query({ q: 'SELECT Id FROM Task' }).reply(200, page([]), json)
+    expect(await all(api.query('SELECT Id FROM Task', never, true))).toEqual([])
+  })
+})
+
+describe('reads', () => {
+  const limits = () => org().get(`${DATA}/limits`)
+  const good = { DailyApiRequests: { Max: 100, Remaining: 60 } }
+
+  test.each([
+    ['500', 500, apiError('UNKNOWN_EXCEPTION', 'oops')],
+    ['503 with a page', 503, '<html>maintenance</html>'],
+    ['429', 429, apiError('TOO_MANY_REQUESTS', 'slow down')],
+    ['a lock', 400, apiError('UNABLE_TO_LOCK_ROW', 'busy')],
+    ['200 with a page', 200, '<html>login</html>'],
+    ['200 with half of an answer', 200, '{"DailyApiRequests": {'],
+  ])('%s: read again, with longer pauses', async (_, status, body) => {
+    const { api, slept } = build()
+    const type = typeof body === 'string' && body.startsWith('<') ? { 'content-type': 'text/html' } : json
+    limits().times(2).reply(status, body, type)
+    limits().reply(200, good, json)
+    expect(await api.limits(never)).toEqual(good)
+    expect(slept).toEqual([500, 1000])
+  })
+
+  test('Retry-After is obeyed; one too long leaves the process', async () => {
+    const { api, slept, gate } = build()
+    limits().reply(429, apiError('X_Y', 'slow down'), { ...json, 'retry-after': '3' })
+    limits().reply(429, apiError('X_Y', 'slow down'), { ...json, 'retry-after': '90' })
+    expect(await caught(api.limits(never))).toMatchObject({ name: 'RetryLater', afterMs: 90_000 })
+    expect(slept).toEqual([3000])
+    expect(gate.pauses).toEqual([3000, 90_000])
+  })
+
+  test('an outage: four tries, then RetryLater', async () => {
+    const { api } = build()
+    limits().times(4).reply(502, 'bad gateway', { 'content-type': 'text/html' })
+    expect(await caught(api.limits(never))).toBeInstanceOf(RetryLater)
+  })
+
+  test('the daily limit parks the connection, the limit of long calls is waited for', async () => {
+    const { api, slept } = build()
+    limits().reply(403, apiError('REQUEST_LIMIT_EXCEEDED', 'ConcurrentPerOrgLongTxn Limit exceeded.'), json)
+    limits().reply(403, apiError('REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.'), json)
+    expect(await caught(api.limits(never))).toMatchObject({ name: 'RetryLater', afterMs: 900_000 })
+    expect(slept).toEqual([500])
+  })
+
+  test('an expired token is renewed once; a new one that is refused as well ends it', async () => {
+    const credential = tokens('tok-1', 'tok-2', 'tok-3')
+    const { api } = build(credential)
+    const expired = () => limits().reply(401, apiError('INVALID_SESSION_ID', 'Session expired or invalid'), json)
+    expired()
+    nock(HOST, { reqheaders: { authorization: 'Bearer tok-2' } })
+      .get(`${DATA}/limits`)
+      .reply(200, good, json)
+    await api.limits(never)
+    expect(credential.refused).toEqual(['tok-1'])
+    expired()
+    expired()
+    expect(await caught(api.limits(never))).toMatchObject({ name: 'Fatal', kind: 'credentials' })
+    expect(credential.refused).toEqual(['tok-1', 'tok-2', 'tok-3'])
+  })
+
+  test('what the org lacks is Drift, what it forbids is Fatal', async () => {
+    const { api } = build()
+    org().get(`${DATA}/sobjects/EmailMessage/describe`).reply(404, apiError('NOT_FOUND', 'no such object'), json)
+    expect(await caught(api.describe('EmailMessage', never))).toBeInstanceOf(Drift)
+    limits().reply(403, apiError('API_DISABLED_FOR_ORG', 'API is not enabled'), json)
+    expect(await caught(api.limits(never))).toMatchObject({ name: 'Fatal', kind: 'permission' })
+  })
+
+  test('a redirect is refused: the token goes nowhere else', async () => {
+    const { api } = build()
+    limits().reply(307, '', { location: 'https://evil.example/steal' })
+    expect(await caught(api.limits(never))).toBeInstanceOf(Fatal)
+  })
+
+  test('errors show neither token nor page', async () => {
+    const { api } = build(tokens('00D-very!secret'))
+    limits().reply(400, apiError('STRANGE', 'bad call with 00D-very!secret'), json)
+    const error = await caught(api.limits(never))
+    expect(error).toBeInstanceOf(Rejected)
+    expect(String(error)).not.toContain('secret')
+    limits().times(4).reply(500, '<html>00D-very!secret</html>', { 'content-type': 'text/html' })
+    const outage = await caught(api.limits(never))
+    expect(outage).toBeInstanceOf(RetryLater)
+    expect(JSON.stringify(outage, Object.getOwnPropertyNames(outage))).not.toContain('secret')
+  })
+})
+
+describe('writes', () => {
+  const records = [{ Id: dealId(1), Unstall_Stalled__c: true }]
+  const patch = () => org().patch(`${DATA}/composite/sobjects`)
+  const update = (api: ReturnType<typeof build>['api']) => api.update('Opportunity', records, never)
+
+  test('are sent once: 5xx, a page, a reset and half an answer leave them unknown', async () => {
+    const { api, slept } = build()
+    patch().reply(502, 'bad gateway', { 'content-type': 'text/html' })
+    expect(await caught(update(api))).toBeInstanceOf(Unknown)
+    patch().reply(200, '<html></html>', { 'content-type': 'text/html' })
+    expect(await caught(update(api))).toBeInstanceOf(Unknown)
+    patch().replyWithError(Object.assign(new Error('reset'), { code: 'ECONNRESET' }))
+    expect(await caught(update(api))).toBeInstanceOf(Unknown)
+    patch().reply(200, [], json)
+    expect(await caught(update(api))).toBeInstanceOf(Unknown)
+    expect(slept).toEqual([])
+  })
+
+  test('are repeated where Salesforce cannot have acted', async () => {
+    const { api, slept } = build()
+    patch().replyWithError(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+    patch().reply(429, apiError('TOO_MANY', 'slow down'), json)
+    patch().reply(401, apiError('INVALID_SESSION_ID', 'expired'), json)
+    patch().reply(200, [{ id: dealId(1), success: true, errors: [] }], json)
+    expect(await update(api)).toMatchObject([{ success: true }])
+    expect(slept).toEqual([500, 1000])
+  })
+
+  test('a request refused as a whole says so in Salesforce’s words', async () => {
+    const { api } = build()
+    patch().reply(400, apiError('JSON_PARSER_ERROR', 'Cannot deserialize'), json)
+    expect(await caught(update(api))).toMatchObject({
+      name: 'Rejected',
+      message: 'Cannot deserialize (JSON_PARSER_ERROR)',
+    })
+  })
+})
+
+describe('the wire', () => {
+  /** A real server: what nock cannot play. `after` runs once the request is there. */
+  async function against(answer: (response: import('node:http').ServerResponse) => void, signal = never) {
+    const server = createServer((_, response) => answer(response))
+    await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+    nock.enableNetConnect('127.0.0.1')
+    const address = server.address()
+    const origin = typeof address === 'object' && address ? `http://127.0.0.1:${address.port}` : ''
+    const credential = { ...tokens('t'), session: async () => ({ token: 't', instanceUrl: origin, user: null }) }
+    const begun = performance.now()
+    const result = await caught(build(credential, 150).api.limits(signal))
+    server.closeAllConnections()
+    server.close()
+    nock.disableNetConnect()
+    return { result, took: performance.now() - begun }
+  }
+  const begin = (response: import('node:http').ServerResponse) =>
+    response.writeHead(200, { ...json, 'content-length': '100' }).write('{"a":')
+
+  test('a body that never ends is given up after the timeout', async () => {
+    const { result, took } = await against(begin)
+    expect(result).toBeInstanceOf(RetryLater)
+    expect(took).toBeLessThan(2000)
+  })
+
+  test('a body cut in the middle is no answer, and no crash', async () => {
+    const { result } = await against((response) => {
+      begin(response)
+      setTimeout(() => response.destroy(), 10)
+    })
+    expect(result).toBeInstanceOf(RetryLater)
+  })
+
+  test('an abort ends the call at once with its reason', async () => {
+    const stop = new AbortController()
+    const { result } = await against(() => stop.abort(new Error('the night is over')), stop.signal)
+    expect(String(result)).toContain('the night is over')
+  })
+})

@@ -1,0 +1,76 @@
+// Client credentials: the token is fetched once, renewed on demand, and only ever sent to Salesforce.
+import nock from 'nock'
+import { describe, expect, test } from 'vitest'
+import { clientCredentials, trustedOrigin } from '../../../connectors/salesforce/auth.ts'
+import { HOST, never, SELF, strictNock } from './org.ts'
+
+strictNock()
+const json = { 'content-type': 'application/json' }
+const build = (loginUrl = HOST) =>
+  clientCredentials({ loginUrl, clientId: 'client', clientSecret: 's3cret/+', timeoutMs: 300 })
+const grant = (status: number, body: unknown, headers: Record<string, string> = json) =>
+  nock(HOST)
+    .post('/services/oauth2/token', {
+      grant_type: 'client_credentials',
+      client_id: 'client',
+      client_secret: 's3cret/+',
+    })
+    .reply(status, typeof body === 'string' ? body : JSON.stringify(body), headers)
+const answer = (token: string, instance_url = 'https://acme.my.salesforce.com') => ({
+  access_token: token,
+  instance_url,
+  id: `https://login.salesforce.com/id/00D000000000001AAA/${SELF}`,
+  token_type: 'Bearer',
+})
+const caught = (work: Promise<unknown>): Promise<unknown> => work.catch((error: unknown) => error)
+
+test('one grant serves every caller until the token is refused; a late refusal of an old one changes nothing', async () => {
+  const credential = build()
+  grant(200, answer('one'))
+  const both = await Promise.all([credential.session(never), credential.session(never)])
+  expect(both).toEqual(Array(2).fill({ token: 'one', instanceUrl: HOST, user: SELF }))
+  credential.expired('one')
+  grant(200, answer('two'))
+  expect(await credential.token(never)).toBe('two')
+  credential.expired('one')
+  expect(await credential.token(never)).toBe('two')
+})
+
+test('a failed grant is tried again by the next caller', async () => {
+  const credential = build()
+  grant(503, 'down', { 'content-type': 'text/plain' })
+  expect(await caught(credential.token(never))).toMatchObject({ name: 'RetryLater' })
+  grant(200, answer('one'))
+  expect(await credential.token(never)).toBe('one')
+})
+
+test('a wrong secret says what to check, and never the secret', async () => {
+  grant(400, { error: 'invalid_client', error_description: 'invalid client credentials s3cret/+' })
+  const error = await caught(build().token(never))
+  expect(error).toMatchObject({ name: 'Fatal', kind: 'credentials' })
+  expect(String(error)).toContain('invalid_client')
+  expect(String(error)).toContain('clientSecret')
+  expect(String(error)).not.toContain('s3cret')
+})
+
+describe('hosts', () => {
+  test.each([
+    'https://evil.example',
+    'http://acme.my.salesforce.com',
+    'https://salesforce.com.evil.example',
+    'http://127.0.0.1:80',
+  ])('a token for %s is not used', async (instance) => {
+    grant(200, answer('one', instance))
+    expect(await caught(build().token(never))).toMatchObject({ name: 'Fatal', kind: 'credentials' })
+  })
+
+  test.each(['https://acme--dev.sandbox.my.salesforce.com', 'https://acme.my.force.com'])('%s is Salesforce', (url) => {
+    expect(trustedOrigin(`${url}/some/path`, false)).toBe(url)
+  })
+
+  test('loopback only for a sandbox on loopback', () => {
+    expect(trustedOrigin('http://127.0.0.1:4020/', true)).toBe('http://127.0.0.1:4020')
+    expect(() => trustedOrigin('https://acme.my.salesforce.com', true)).toThrow('not an address of Salesforce')
+    expect(() => build('http://localhost.evil.example')).toThrow('not an address of Salesforce')
+  })
+})

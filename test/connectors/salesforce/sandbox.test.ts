@@ -1,0 +1,145 @@
+// What the shared contract cannot ask of every CRM: lesser orgs, conflicts, the delta's corners. Real HTTP.
+import { Connection } from 'jsforce'
+import { afterEach, describe, expect, test } from 'vitest'
+import { clientCredentials, connectSalesforce } from '../../../connectors/salesforce/index.ts'
+import type { Page } from '../../../src/connector.ts'
+import { generate } from '../../../src/sandbox/generate.ts'
+import { type Sandbox, startSandbox } from '../../../src/sandbox/kernel.ts'
+import { type SalesforceOptions, salesforce } from '../../../src/sandbox/salesforce/index.ts'
+import { never, quietGate } from './org.ts'
+
+const NOW = Date.parse('2026-11-20T09:00:00Z')
+let sandbox: Sandbox | null = null
+afterEach(async () => {
+  await sandbox?.close()
+  sandbox = null
+})
+
+async function start(options: SalesforceOptions = {}) {
+  const running = await startSandbox(salesforce(generate({ now: NOW, deals: 60, open: 50 }), options), { now: NOW })
+  sandbox = running
+  const credential = clientCredentials({ loginUrl: running.url, clientId: 'sandbox', clientSecret: 'sandbox' })
+  const connector = connectSalesforce({
+    credential,
+    gate: quietGate(),
+    clock: () => 0,
+    sleep: async () => {},
+    timezone: 'UTC',
+  })
+  const control = async (path: string, body: unknown) => {
+    const answer = await fetch(`${running.url}/__sandbox/${path}`, { method: 'POST', body: JSON.stringify(body) })
+    if (!answer.ok) throw new Error(await answer.text())
+  }
+  const act = (body: object) => control('act', body)
+  const pull = async (cursor: string | null, now = NOW) => {
+    const pages: Page[] = []
+    for await (const page of connector.pull(cursor, now, never)) pages.push(page)
+    const activities = (id: string) =>
+      pages.flatMap((page) => page.evidence.filter((one) => one.deal === id).flatMap((one) => one.activities))
+    return {
+      pages,
+      cursor: pages.at(-1)?.cursor ?? null,
+      deals: new Map(pages.flatMap((page) => page.deals.map((deal) => [deal.id, deal]))),
+      gone: pages.flatMap((page) => page.gone),
+      activities,
+    }
+  }
+  const journal = async () => (await fetch(`${running.url}/__sandbox/journal`)).text()
+  return { connector, credential, act, control, pull, journal, url: running.url }
+}
+const setup = async (connector: ReturnType<typeof connectSalesforce>) => {
+  for await (const _ of connector.setup(never)) {
+    // to the end
+  }
+}
+
+describe('what an org cannot tell', () => {
+  test('no stored e-mails, no history: the pull goes on, and check says what it costs and where to go', async () => {
+    const { connector, pull } = await start({ emailMessage: false, history: false })
+    const { tells } = await connector.reference(never)
+    expect(tells).toEqual({
+      participants: true,
+      personFromAutomation: false,
+      history: false,
+      replies: false,
+      calls: true,
+    })
+    expect((await pull(null)).deals.size).toBeGreaterThan(40)
+    const { findings } = await connector.check(never)
+    const warnings = findings.filter(({ level }) => level === 'warn')
+    expect(warnings.map(({ what }) => what).join('\n')).toMatch(/no opportunity history.*stores no e-mails as records/s)
+    expect(warnings.length).toBeGreaterThanOrEqual(3)
+    for (const { todo } of warnings) expect(todo).toMatch(/Setup >/)
+  })
+})
+
+describe('setup', () => {
+  test('a field of our name with another type: refused before anything is created', async () => {
+    const { connector, credential, journal, url } = await start()
+    const { token } = await credential.session(never)
+    const admin = new Connection({ instanceUrl: url, accessToken: token, version: '67.0' })
+    await admin.metadata.upsert('CustomField', {
+      fullName: 'Opportunity.Unstall_Reason__c',
+      label: 'Reason',
+      type: 'Text',
+      length: 20,
+    })
+    const before = await journal()
+    const steps: string[] = []
+    const run = async () => {
+      for await (const step of connector.setup(never)) steps.push(`${step.id} ${step.action}`)
+    }
+    await expect(run()).rejects.toMatchObject({ name: 'Fatal', kind: 'schema' })
+    expect(steps).toEqual(['Opportunity.Unstall_Reason__c conflict'])
+    expect(await journal()).toBe(before)
+    const { steps: listed, findings } = await connector.check(never)
+    expect(listed.find(({ action }) => action === 'conflict')?.detail).toMatch(/Text.*Object Manager/)
+    expect(findings.some(({ level, todo }) => level === 'problem' && todo?.includes('rename or delete'))).toBe(true)
+  })
+})
+
+describe('pull', () => {
+  test('calls by who picked up, notes as notes, deletions as gone, also from a cursor', async () => {
+    const { connector, act, pull } = await start()
+    await setup(connector)
+    const first = await pull(null)
+    const [one, two, three] = [...first.deals.values()].filter(({ outcome }) => outcome === 'open').map(({ id }) => id)
+    if (!one || !two || !three) throw new Error('three deals')
+    await act({ act: 'call', id: one, outcome: 'connected' })
+    await act({ act: 'call', id: two, outcome: 'no-answer' })
+    await act({ act: 'delete', id: three })
+    const next = await pull(first.cursor, NOW + 60_000)
+    const recent = (id: string) =>
+      next
+        .activities(id)
+        .filter(({ at }) => at >= NOW)
+        .map(({ kind, outside }) => [kind, outside])
+    expect(recent(one)).toEqual([['call', true]])
+    expect(recent(two)).toEqual([['call_attempt', true]])
+    expect(next.gone).toEqual([three])
+    expect(next.deals.has(three)).toBe(false)
+  })
+
+  test('a meeting that is cancelled brings its deal again, without it', async () => {
+    const { connector, act, pull } = await start()
+    await setup(connector)
+    const { deals } = await pull(null)
+    const free = [...deals.values()].find(({ outcome, meeting }) => outcome === 'open' && meeting === null)?.id ?? ''
+    const at = new Date(NOW + 4 * 86_400_000).toISOString()
+    const { cursor } = await pull(null)
+    await act({ act: 'meeting', id: free, at, held: false })
+    const booked = await pull(cursor, NOW + 1000)
+    expect(booked.deals.get(free)?.meeting).toMatchObject({ at: Date.parse(at), outside: true })
+    expect((await connector.read([free], never)).get(free)).toEqual(booked.deals.get(free))
+    await act({ act: 'meeting', id: free, at, held: false })
+    expect((await pull(booked.cursor, NOW + 2000)).deals.get(free)?.meeting).toBeNull()
+  })
+
+  test('a cursor nobody can read is Fatal', async () => {
+    const { connector } = await start()
+    const pull = async () => {
+      for await (const _ of connector.pull('{"nonsense":1}', NOW, never)) return
+    }
+    await expect(pull()).rejects.toMatchObject({ name: 'Fatal', kind: 'data' })
+  })
+})

@@ -1,0 +1,228 @@
+// What goes into one request, in which order, and which ledger rows each answer settles.
+import nock from 'nock'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { createApi } from '../../../connectors/salesforce/api.ts'
+import { createWriter, packed } from '../../../connectors/salesforce/write.ts'
+import type { Write, WriteOutcome } from '../../../src/connector.ts'
+import { apiError, DATA, dealId, HOST, never, quietGate, strictNock, taskId, tokens } from './org.ts'
+
+strictNock()
+const Body = z.object({ records: z.array(z.object({ id: z.string() })) })
+const json = { 'content-type': 'application/json' }
+const editable = new Set(['Unstall_Stalled__c', 'Unstall_State__c', 'ForecastCategoryName', 'Subject'])
+
+function build() {
+  const api = createApi({ credential: tokens('t', 'u'), gate: quietGate(), sleep: async () => {}, timeoutMs: 300 })
+  const learned: boolean[] = []
+  const write = createWriter(api, {
+    editable: async (_object, _signal, anew) => {
+      learned.push(anew)
+      return editable
+    },
+    priority: async () => 'Normal',
+    table: async () => [
+      { ApiName: 'Waiting', IsClosed: false, IsDefault: false },
+      { ApiName: 'Not Started', IsClosed: false, IsDefault: true },
+      { ApiName: 'Completed', IsClosed: true, IsDefault: false },
+    ],
+  })
+  async function run(writes: Write[]) {
+    const outcomes: WriteOutcome[] = []
+    let thrown: unknown = null
+    try {
+      for await (const one of write(writes, never)) outcomes.push(one)
+    } catch (error) {
+      thrown = error
+    }
+    return { outcomes, thrown, learned }
+  }
+  return run
+}
+const fields = (
+  n: number,
+  after: Extract<Write, { kind: 'fields' }>['after'],
+  group: string | null = null,
+  key = `k${n}`,
+): Write => ({
+  kind: 'fields',
+  key,
+  deal: dealId(n),
+  lockGroup: group,
+  after,
+})
+const done = (id: string) => ({ id, success: true, errors: [] })
+const failed = (statusCode: string, message = 'no') => ({
+  success: false,
+  errors: [{ statusCode, message, fields: [] }],
+})
+const idsOf = async (request: Request) => Body.parse(await request.clone().json()).records.map(({ id }) => id)
+const patch = (check?: (body: { allOrNone: boolean; records: Record<string, unknown>[] }) => boolean) =>
+  nock(HOST).patch(`${DATA}/composite/sobjects`, check)
+
+describe('packing', () => {
+  test('one account stays in one request, in a stable order, unless it is larger than a request', () => {
+    const jobs = [
+      ...Array.from({ length: 150 }, (_, n) => ({ group: 'B', id: `b${n}` })),
+      ...Array.from({ length: 90 }, (_, n) => ({ group: 'A', id: `a${n}` })),
+      ...Array.from({ length: 205 }, (_, n) => ({ group: 'C', id: `c${n}` })),
+    ]
+    const requests = packed(jobs)
+    expect(requests.map((one) => [...new Set(one.map(({ group }) => group))].join())).toEqual(['A', 'B', 'C', 'C'])
+    expect(requests.map(({ length }) => length)).toEqual([90, 150, 200, 5])
+    expect(packed(jobs.toReversed())).toEqual(requests)
+  })
+
+  test('deals without an account fill requests to the brim', () => {
+    const jobs = Array.from({ length: 450 }, (_, n) => ({ group: '', id: String(n) }))
+    expect(packed(jobs).map(({ length }) => length)).toEqual([200, 200, 50])
+  })
+})
+
+test('several rows of one deal are one record, and each row gets its outcome', async () => {
+  patch(({ allOrNone, records }) => {
+    expect({ allOrNone, records }).toEqual({
+      allOrNone: false,
+      records: [
+        { attributes: { type: 'Opportunity' }, id: dealId(2), Unstall_Stalled__c: false },
+        {
+          attributes: { type: 'Opportunity' },
+          id: dealId(1),
+          Unstall_Stalled__c: true,
+          ForecastCategoryName: 'Omitted',
+        },
+      ].map((record) => expect.objectContaining(record)),
+    })
+    return true
+  }).reply(200, [done(dealId(2)), done(dealId(1))], json)
+  const { outcomes } = await build()([
+    fields(1, { stalled: true }, 'B', 'flag'),
+    fields(2, { stalled: false }, 'A', 'other'),
+    fields(1, { category: 'Omitted' }, 'B', 'forecast'),
+  ])
+  expect(outcomes).toEqual([
+    { key: 'other', result: 'done' },
+    { key: 'flag', result: 'done' },
+    { key: 'forecast', result: 'done' },
+  ])
+})
+
+test('tasks are created open, completed, reopened and deleted in the org’s own words', async () => {
+  const create = nock(HOST)
+    .post(`${DATA}/composite/sobjects`, ({ records }) => {
+      expect(records).toEqual([
+        {
+          attributes: { type: 'Task' },
+          WhatId: dealId(1),
+          OwnerId: '005000000000002AAA',
+          Subject: `${'x'.repeat(254)}😀`,
+          Description: 'body',
+          ActivityDate: '2026-12-04',
+          Status: 'Not Started',
+          Priority: 'Normal',
+          Unstall_Key__c: 'key',
+        },
+      ])
+      return true
+    })
+    .reply(200, [done(taskId(9))], json)
+  patch(({ records }) => records.map(({ Status }) => Status).join() === 'Completed,Not Started').reply(
+    200,
+    [done(taskId(1)), done(taskId(2))],
+    json,
+  )
+  nock(HOST)
+    .delete(`${DATA}/composite/sobjects`)
+    .query({ ids: `${taskId(3)},${taskId(4)}` })
+    .reply(200, [done(taskId(3)), failed('ENTITY_IS_DELETED')], json)
+  const on = { deal: dealId(1) }
+  const { outcomes } = await build()([
+    {
+      kind: 'create-task',
+      key: 'new',
+      ...on,
+      lockGroup: null,
+      taskKey: 'key',
+      owner: '005000000000002AAA',
+      subject: `${'x'.repeat(254)}😀cut`,
+      body: 'body',
+      due: '2026-12-04',
+    },
+    { kind: 'complete-task', key: 'complete', ...on, task: taskId(1), body: 'done' },
+    { kind: 'reopen-task', key: 'reopen', ...on, task: taskId(2), body: 'again' },
+    { kind: 'delete-task', key: 'delete', ...on, task: taskId(3) },
+    { kind: 'delete-task', key: 'gone', ...on, task: taskId(4) },
+  ])
+  expect(create.isDone()).toBe(true)
+  expect(outcomes.map(({ key, result }) => [key, result])).toEqual(
+    ['new', 'complete', 'reopen', 'delete', 'gone'].map((key) => [key, 'done']),
+  )
+  expect(outcomes[0]).toMatchObject({ remote: taskId(9) })
+})
+
+test('a locked row is for later, any other refusal is told in Salesforce’s words', async () => {
+  patch().reply(
+    200,
+    [failed('UNABLE_TO_LOCK_ROW'), failed('FIELD_CUSTOM_VALIDATION_EXCEPTION', 'Omitted needs a reason')],
+    json,
+  )
+  const { outcomes } = await build()([fields(1, { stalled: true }), fields(2, { stalled: true })])
+  expect(outcomes).toEqual([
+    { key: 'k1', result: 'later', message: 'no (UNABLE_TO_LOCK_ROW)' },
+    { key: 'k2', result: 'refused', message: 'Omitted needs a reason (FIELD_CUSTOM_VALIDATION_EXCEPTION)' },
+  ])
+})
+
+test('a request refused as a whole is halved until the bad record is alone', async () => {
+  let calls = 0
+  nock(HOST)
+    .patch(`${DATA}/composite/sobjects`)
+    .times(7)
+    .reply(async (request: Request) => {
+      calls += 1
+      const ids = await idsOf(request)
+      return ids.includes(dealId(3))
+        ? [400, apiError('JSON_PARSER_ERROR', 'bad row'), json]
+        : [200, ids.map(done), json]
+    })
+  const { outcomes } = await build()(Array.from({ length: 8 }, (_, n) => fields(n, { stalled: true })))
+  expect(calls).toBe(7)
+  expect(outcomes.filter(({ result }) => result === 'done').length).toBe(7)
+  expect(outcomes.find(({ key }) => key === 'k3')).toMatchObject({
+    result: 'refused',
+    message: 'bad row (JSON_PARSER_ERROR)',
+  })
+})
+
+test('a field that is gone refuses only the rows that need it; the rest goes in one more call', async () => {
+  patch().reply(400, apiError('INVALID_FIELD', "No such column 'Unstall_Reason__c'"), json)
+  patch(({ records }) => records.length === 1).reply(200, [done(dealId(2))], json)
+  const { outcomes, learned } = await build()([
+    fields(1, { stalled: true, reason: 'no_movement' }),
+    fields(2, { stalled: true }),
+  ])
+  expect(learned).toEqual([true])
+  expect(outcomes).toEqual([
+    { key: 'k1', result: 'refused', message: expect.stringMatching(/Unstall_Reason__c.*unstall setup/) },
+    { key: 'k2', result: 'done' },
+  ])
+})
+
+const many = Array.from({ length: 700 }, (_, n) => fields(n, { stalled: true }))
+
+test('no answer: no outcome for that request; after two in a row the rest is for later and the job is parked', async () => {
+  patch().times(2).reply(502, 'bad gateway', { 'content-type': 'text/html' })
+  const { outcomes, thrown } = await build()(many)
+  expect(outcomes.length).toBe(300)
+  expect(new Set(outcomes.map(({ result }) => result))).toEqual(new Set(['later']))
+  expect(thrown).toMatchObject({ name: 'RetryLater' })
+})
+
+test('the daily limit in the middle: what was done stays done, the rest is for later', async () => {
+  patch().reply(200, async (request: Request) => (await idsOf(request)).map(done), json)
+  patch().reply(403, apiError('REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.'), json)
+  const { outcomes, thrown } = await build()(many)
+  expect(outcomes.filter(({ result }) => result === 'done').length).toBe(200)
+  expect(outcomes.filter(({ result }) => result === 'later').length).toBe(500)
+  expect(thrown).toMatchObject({ name: 'RetryLater', afterMs: 900_000 })
+})
