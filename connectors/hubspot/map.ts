@@ -284,7 +284,7 @@ export function toHtml(plain: string): string {
 }
 /** Back again, also where HubSpot has wrapped or reformatted it. */
 export function fromHtml(html: string): string {
-  const plain = html.replace(/<br\s*\/?>|<\/(p|div)>\s*(?=<)/gi, '\n').replace(/<[^>]*>/g, '')
+  const plain = html.replace(/<br\s*\/?>|<\/(p|div)>\s*(?=<[^/])/gi, '\n').replace(/<[^>]*>/g, '')
   return plain.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&nbsp;', ' ').replaceAll('&amp;', '&') // biome-ignore format: one chain
 }
 
