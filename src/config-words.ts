@@ -1,0 +1,137 @@
+// What the configuration file says to the person who writes it: what each setting means (for editors, through the JSON
+// Schema) and what is wrong with one, in the words of a RevOps manager rather than of a validator.
+import { z } from 'zod'
+
+type Schema = z.core.JSONSchema.BaseSchema
+
+const MEANINGS: Readonly<Record<string, string>> = {
+  timezone: 'Company time zone (IANA), such as Europe/Paris. Days are counted in it.',
+  language: 'Language of tasks, digests and reports.',
+  holidays: 'Country (FR), country and region (DE-BY), or a list of dates. Holidays are not working days.',
+  schedule: 'When the night runs: five cron fields in the company time zone.',
+  dataDir: 'Folder of the embedded database. DATABASE_URL and REDIS_URL in the environment replace it.',
+  connections: 'Your CRMs, each under a name of your choice.',
+  system: 'Which CRM this is.',
+  loginUrl: 'Salesforce My Domain, such as https://acme.my.salesforce.com.',
+  baseUrl: 'Only for a sandbox on this machine, such as http://127.0.0.1:4010.',
+  auth: 'How unstall signs in. A secret is written as the name of an environment variable: "$NAME" with braces.',
+  policy: 'When a deal counts as stalled. A policy below a connection is merged over the common one.',
+  idleDays: 'Working days without movement before a deal is stalled.',
+  decisionStages: 'The same, in stages in which a proposal is on the table.',
+  graceDays: 'Working days in which a rule stays silent.',
+  newDeal: 'Working days after creation in which a deal is never flagged.',
+  closeDate: 'Working days a close date may lie in the past.',
+  pushes: 'How often the close date may move later before the deal is stalled.',
+  countActivity: 'buyer: only what the buyer took part in. any: notes, e-mails and calls of the rep count weakly too.',
+  trustedSources: 'Sources (e-signature, quoting) whose stage and amount changes count as made by a person.',
+  automationUsers: 'Users behind which an integration works, where the CRM cannot tell them from people.',
+  decision: 'Asking for a yes or a no after a proposal. Without stages the decision rules are off.',
+  pipelines: 'Other limits for a pipeline or one of its stages, by id.',
+  exclude: 'Deals that are never flagged, by stage, pipeline or type.',
+  parking: 'How long a rep may park a deal, in calendar days.',
+  forecast: 'omit: borrow the forecast category. amount: leave it, rely on the amount that counts. none: only flag.',
+  tasks: 'Follow-up tasks: due after working days, at most so many new ones per owner and week.',
+  fallbackOwner: 'E-mail of the person who gets the list of deals whose owner has left.',
+  scope: 'Only these owners or teams, for a pilot.',
+  closures: 'Company shutdowns, such as 2026-12-24/2027-01-02. They stop the clock.',
+  absences: 'Owner e-mail and dates away, or the name of a CSV file with the columns owner, from, to.',
+  archive: 'After so many stalled days unstall proposes to archive; with a stage it moves the deal there.',
+  firstNight: 'Deals already dead for so many working days on the first night are listed instead of chased.',
+  brakes: 'When a night looks wrong, it writes nothing and says why.',
+}
+
+/** The JSON Schema (2020-12) of what a person writes, with what each setting means. */
+export const jsonSchemaOf = (schema: z.ZodType): Schema =>
+  z.toJSONSchema(schema, {
+    io: 'input',
+    override: ({ jsonSchema, path }) => {
+      const meaning = path.at(-2) === 'properties' ? MEANINGS[String(path.at(-1))] : undefined
+      if (meaning) jsonSchema.description = meaning
+    },
+  })
+
+/** The settings known at `path`, given what the file says there (which kind of connection, which kind of sign-in). */
+export function known(schema: Schema | boolean | undefined, path: readonly PropertyKey[], value: unknown): string[] {
+  if (typeof schema !== 'object') return []
+  const at = (key: PropertyKey): unknown =>
+    typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+  const fits = (option: Schema | boolean) =>
+    typeof option === 'object' &&
+    Object.entries(option.properties ?? {}).every(
+      ([key, part]) => typeof part !== 'object' || part.const === undefined || part.const === at(key),
+    )
+  const kinds = schema.oneOf ?? schema.anyOf
+  if (kinds) return kinds.filter(fits).flatMap((kind) => known(kind, path, value))
+  const [key, ...deeper] = path
+  if (key === undefined) return Object.keys(schema.properties ?? {})
+  return known(schema.properties?.[String(key)] ?? schema.additionalProperties, deeper, at(key))
+}
+
+/** ` (did you mean "x"?)`, or nothing where no candidate is near. */
+export function nearest(word: string, candidates: readonly string[]): string {
+  const distance = (other: string) => {
+    let row = Array.from({ length: other.length + 1 }, (_, index) => index)
+    for (const [i, letter] of [...word.toLowerCase()].entries()) {
+      const next = [i + 1]
+      for (const [j, theirs] of [...other.toLowerCase()].entries())
+        next.push(Math.min((row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1, (row[j] ?? 0) + (letter === theirs ? 0 : 1)))
+      row = next
+    }
+    return row.at(-1) ?? 0
+  }
+  const [best] = candidates.map((name) => ({ name, away: distance(name) })).sort((a, b) => a.away - b.away)
+  return best && best.away <= Math.max(2, word.length / 3) && best.away < word.length
+    ? ` (did you mean "${best.name}"?)`
+    : ''
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  number: 'a number',
+  int: 'a whole number',
+  string: 'text',
+  boolean: 'true or false',
+  array: 'a list, such as [a, b]',
+  object: 'a group of settings',
+  record: 'a group of settings',
+}
+
+export const fieldOf = (value: unknown, key: PropertyKey): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+
+export interface Problem {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}
+
+/** One issue of zod in plain words. `file`: what was read; `hide`: what may be a secret and must not be shown. */
+export function words(
+  issue: z.core.$ZodIssue,
+  file: unknown,
+  schema: Schema,
+  hide: (path: readonly PropertyKey[]) => boolean,
+): readonly Problem[] {
+  const { path } = issue
+  const say = (message: string) => [{ path, message }]
+  if (issue.code === 'unrecognized_keys') {
+    const keys = known(schema, path, file)
+    const other = (key: string) => nearest(key, keys) || `; known here: ${keys.join(', ')}`
+    return issue.keys.map((key) => ({ path: [...path, key], message: `is not a setting${other(key)}` }))
+  }
+  if (issue.code === 'custom' || issue.code === 'invalid_format') return say(issue.message)
+  if (issue.code === 'invalid_key') return say(issue.issues[0]?.message ?? issue.message)
+  const value = path.reduce(fieldOf, file)
+  if (value === undefined) return say('is missing')
+  // Of "this or that", the form the person chose is the one whose faults lie deeper.
+  const chosen =
+    issue.code === 'invalid_union' && issue.errors.find((form) => form.every((each) => each.path.length > 0))
+  if (chosen && chosen.length > 0)
+    return chosen.flatMap((each) => words({ ...each, path: [...path, ...each.path] }, file, schema, hide))
+  const shown = hide(path) ? '' : `, not ${JSON.stringify(value).slice(0, 60)}`
+  if (issue.code === 'invalid_type') return say(`must be ${TYPES[issue.expected] ?? issue.expected}${shown}`)
+  if (issue.code === 'too_small') return say(`must be ${issue.minimum} or more${shown}`)
+  if (issue.code === 'too_big') return say(`must be ${issue.maximum} or less${shown}`)
+  const options = fieldOf(issue, issue.code === 'invalid_value' ? 'values' : 'options')
+  if (!Array.isArray(options)) return say(`${issue.message}${shown}`)
+  const names = options.map(String)
+  return say(`must be ${names.length > 1 ? 'one of ' : ''}${names.join(', ')}${shown}${nearest(String(value), names)}`)
+}
