@@ -83,7 +83,12 @@ export async function settleUnknown(
       if (of !== run.id) {
         const dropped = settled.filter((s) => s.status === 'planned')
         const message = 'the run ended before this was written'
-        await settle(trx, of, dropped.map(({ key }) => ({ key, status: 'dropped', message })), crmTime(ctx, run))
+        await settle(
+          trx,
+          of,
+          dropped.map(({ key }) => ({ key, status: 'dropped', message })),
+          crmTime(ctx, run),
+        )
       }
       await settleUndone(trx, run, rows, settled, crmTime(ctx, run))
     })
@@ -226,7 +231,8 @@ async function send(
   try {
     for await (const outcome of connector.write(rows.map(toWrite), signal)) {
       open.delete(outcome.key)
-      if (outcome.result === 'done') settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
+      if (outcome.result === 'done')
+        settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
       else if (outcome.result === 'refused') {
         settled.push({ key: outcome.key, status: 'refused', message: outcome.message })
       } else {
@@ -281,7 +287,9 @@ async function look(
     row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned') ? [row.deal.id] : [],
   )
   const keys = rows.flatMap((row): [TaskKey, DealId][] =>
-    row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned') ? [] : [[row.taskKey, row.deal.id]],
+    row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned')
+      ? []
+      : [[row.taskKey, row.deal.id]],
   )
   const fresh: Fresh = ids.length > 0 ? await connector.read([...new Set(ids)], signal) : new Map()
   const tasks: Tasks = keys.length > 0 ? await connector.find(new Map(keys), signal) : new Map()

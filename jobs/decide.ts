@@ -12,7 +12,16 @@ import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
 import { saveStandings, saveTransitions, streamDeals } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, lockBudget, tasksInWeek } from '../src/store/ledger.ts'
-import { fenced, finishRun, getPlan, nextStep, type Run, saveFigures, savePlan, saveSummary } from '../src/store/runs.ts'
+import {
+  fenced,
+  finishRun,
+  getPlan,
+  nextStep,
+  type Run,
+  saveFigures,
+  savePlan,
+  saveSummary,
+} from '../src/store/runs.ts'
 import { settleUnknown } from './apply.ts'
 import type { JobContext } from './context.ts'
 
@@ -67,7 +76,9 @@ async function contextOf(ctx: JobContext, run: Run): Promise<{ context: PlanCont
     reference: stored.reference,
     firstNightAt: stored.confirmedAt,
     confirm:
-      preview === undefined ? null : { preview, keys: new Set((confirmed ?? []).filter(({ hold }) => !hold).map(previewKey)) },
+      preview === undefined
+        ? null
+        : { preview, keys: new Set((confirmed ?? []).filter(({ hold }) => !hold).map(previewKey)) },
   })
   return { context, again: new Set(run.options.again) }
 }
@@ -91,7 +102,11 @@ async function judgeAll(
   for (;;) {
     signal.throwIfAborted()
     const page = await streamDeals(ctx.db, run.connection, { after, limit: CHUNK })
-    const ledgers = await ledgerForDeals(ctx.db, run.connection, page.map(({ known }) => known.ref.id))
+    const ledgers = await ledgerForDeals(
+      ctx.db,
+      run.connection,
+      page.map(({ known }) => known.ref.id),
+    )
     for (const { known, standing, ...deal } of page) {
       if (deal.gone) {
         const over = goneStanding(known.ref, standing, run.now)

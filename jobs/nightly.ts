@@ -21,6 +21,8 @@ export interface Night {
   /** Id of the preview whose writes are confirmed by this run. */
   readonly confirm?: string
   readonly again?: readonly DealId[]
+  /** New tasks per person that previews of other connections already count on. */
+  readonly reserved?: Readonly<Record<string, number>>
 }
 
 /** @throws UsageError when the preview to confirm is unknown, of another connection or older than a day */
@@ -38,6 +40,7 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
     options: {
       ...(night.confirm === undefined ? {} : { confirm: night.confirm }),
       ...(night.again === undefined ? {} : { again: night.again }),
+      ...(night.reserved === undefined ? {} : { reserved: night.reserved }),
     },
     createdAt: ctx.clock(),
   })

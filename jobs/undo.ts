@@ -41,7 +41,12 @@ export async function undo(ctx: JobContext, run: Run, signal: AbortSignal): Prom
   await fenced(ctx.db, run, async (trx) => {
     const week = makeCalendar(run.settings).isoWeek(run.now)
     await insertPlan(trx, run, plan.rows, { now: run.now, week })
-    await settle(trx, of, plan.left.map((key) => ({ key, status: 'left' as const })), crmTime(ctx, run))
+    await settle(
+      trx,
+      of,
+      plan.left.map((key) => ({ key, status: 'left' as const })),
+      crmTime(ctx, run),
+    )
     const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing, dueOn: null }))
     await saveStandings(trx, run.connection, standings)
     await saveTransitions(trx, run.id, plan.transitions)

@@ -11,7 +11,7 @@ export interface GlobalOptions {
 }
 
 /** Every command is loaded when it is called: `--help` should not open a database. */
-type Action = (options: GlobalOptions & Record<string, unknown>, ...args: string[]) => Promise<ExitCode>
+type Action<O extends GlobalOptions> = (options: O, ...args: string[]) => Promise<ExitCode>
 
 function version(): string {
   for (const up of ['../..', '../../..']) {
@@ -50,11 +50,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     .showSuggestionAfterError()
     .showHelpAfterError('(unstall --help lists the commands)')
     .exitOverride()
-  const on = (command: Command, load: () => Promise<Action>): Command =>
+  const on = <O extends GlobalOptions>(command: Command, load: () => Promise<Action<O>>): Command =>
     command.exitOverride().action(async (...args: unknown[]) => {
       const positional = args.slice(0, -2).map((arg) => (typeof arg === 'string' ? arg : ''))
       const action = await load()
-      code = await action(command.optsWithGlobals(), ...positional)
+      code = await action(command.optsWithGlobals<O>(), ...positional)
     })
 
   on(
@@ -92,7 +92,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     program
       .command('run')
       .argument('[name]', 'connection')
-      .option('--confirm <preview>', 'confirm the first night, as previewed by `unstall plan`')
+      .option('--confirm <preview>', 'confirm the first night, as previewed by `unstall plan` (repeatable)', list)
       .option('--again <deal>', 'flag a deal again that was taken back (repeatable)', list)
       .option('--now <time>', 'against a sandbox only: judge as if it were this moment', instant)
       .description('one night, now'),
@@ -161,7 +161,6 @@ function failed(error: unknown, json: boolean): ExitCode {
   const message = error instanceof Error ? error.message : String(error)
   if (json) printJson({ error: { kind: error instanceof Error ? error.name : 'Error', message } })
   say(`${red('unstall:')} ${message}`)
-  if (!known && error instanceof Error && debugging()) say(error.stack ?? '')
-  else if (!known) say('This is a defect of unstall, not of your data. UNSTALL_LOG=debug shows where.')
+  if (!known && error instanceof Error) say(`This is a defect of unstall, not of your data. ${error.stack ?? ''}`)
   return error instanceof UsageError ? EXIT.usage : EXIT.problem
 }

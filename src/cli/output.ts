@@ -13,7 +13,8 @@ export interface Column {
 
 const segments = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
 /** East Asian wide and emoji take two cells. */
-const wide = /\p{Extended_Pictographic}|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60]/u
+const wide =
+  /\p{Extended_Pictographic}|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60]/u
 
 export function width(text: string): number {
   let cells = 0
@@ -42,14 +43,19 @@ export function cut(text: string, cells: number): string {
 }
 
 /** Lines of at most `total` cells; flexible columns give way, the longest first. */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[], total = terminalWidth()): string {
+export function table(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  total = terminalWidth(),
+): string {
   const cells = rows.map((row) => columns.map((_, i) => row[i] ?? ''))
   const widths = columns.map((c, i) => Math.max(width(c.title), ...cells.map((row) => width(row[i] ?? ''))))
   const excess = () => widths.reduce((sum, w) => sum + w, 0) + 2 * (widths.length - 1) - total
   for (let over = excess(); over > 0; over = excess()) {
     let longest = -1
     for (const [i, column] of columns.entries()) {
-      if (column.flexible && (widths[i] ?? 0) > 8 && (longest < 0 || (widths[i] ?? 0) > (widths[longest] ?? 0))) longest = i
+      if (column.flexible && (widths[i] ?? 0) > 8 && (longest < 0 || (widths[i] ?? 0) > (widths[longest] ?? 0)))
+        longest = i
     }
     if (longest < 0) break
     widths[longest] = Math.max(8, (widths[longest] ?? 0) - 1)

@@ -60,8 +60,8 @@ export const NO_SUMMARY: Summary = {
 export function withWrites(summary: Summary, rows: readonly LedgerRow[]): Summary {
   const writes: Record<string, Record<string, number>> = {}
   for (const row of rows) {
-    const group = (writes[row.group] ??= {})
-    group[row.status] = (group[row.status] ?? 0) + 1
+    const group = writes[row.group] ?? {}
+    writes[row.group] = { ...group, [row.status]: (group[row.status] ?? 0) + 1 }
   }
   return { ...summary, writes }
 }

@@ -1,0 +1,178 @@
+// Composition root: configuration in, a running unstall out. The one place that knows connectors, store, queue and
+// jobs together. The command line and the service open the same thing.
+import { setTimeout as delay } from 'node:timers/promises'
+import { connectHubspot, staticToken } from '../connectors/hubspot/index.ts'
+import { clientCredentials, connectSalesforce } from '../connectors/salesforce/index.ts'
+import type { JobContext, RunProgress } from '../jobs/context.ts'
+import { handlers } from '../jobs/index.ts'
+import { openNight } from '../jobs/nightly.ts'
+import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
+import type { Connector } from './connector.ts'
+import type { Instant } from './core/deal.ts'
+import type { Texts } from './core/explain.ts'
+import type { Settings } from './core/policy.ts'
+import { Fatal, RetryLater, UsageError } from './errors.ts'
+import { createGate } from './gate.ts'
+import { createLog, type Log } from './log.ts'
+import { type StepQueue, startQueue } from './queue.ts'
+import { type Database, DatabaseInUse, openDatabase } from './store/db.ts'
+import { en } from './texts/en.ts'
+import { fr } from './texts/fr.ts'
+
+export interface AppOptions {
+  readonly progress?: (progress: RunProgress) => void
+  /** Steps worked on at the same time; 0: this process only looks. Default 4. */
+  readonly concurrency?: number
+  /** How long a CRM that does not answer is waited for. A person waits a minute, the night four hours. */
+  readonly patienceMs?: number
+  /** Sets the schedules of every connection. */
+  readonly scheduled?: boolean
+  readonly log?: Log
+  /** Tests that kill processes shorten these; see queue.ts and jobs/context.ts. */
+  readonly timing?: {
+    readonly lockMs?: number
+    readonly stalledCheckMs?: number
+    readonly sweepMs?: number
+    readonly retryMs?: number
+  }
+}
+
+export interface App {
+  readonly config: Config
+  readonly database: Database
+  readonly ctx: JobContext
+  readonly queue: StepQueue
+  connection(name: string): ConnectionConfig
+  /** Stops taking work, waits for running calls (8 s), closes queue, connectors and database. */
+  close(): Promise<void>
+}
+
+const TEXTS: Readonly<Record<Settings['language'], Texts>> = { en, fr }
+const HOUR_MS = 3_600_000
+
+/** @throws UsageError naming every problem of the configuration, or who holds the data directory */
+export async function openApp(file: string, options: AppOptions = {}): Promise<App> {
+  const config = loadConfig(file, Date.now())
+  const log = options.log ?? createLog(config.environment.logLevel)
+  const database = await open(config)
+  const connectors = new Map<string, Connector>()
+  const connection = (name: string): ConnectionConfig => {
+    const found = config.connections.find((one) => one.name === name)
+    if (found) return found
+    const names = config.connections.map((one) => one.name).join(', ')
+    throw new UsageError(`There is no connection "${name}" in ${config.file}. It names: ${names}.`)
+  }
+  const ctx: JobContext = {
+    db: database.db,
+    connector: async (name) => {
+      const connector = connectors.get(name) ?? connect(connection(name), log)
+      connectors.set(name, connector)
+      return connector
+    },
+    texts: (language) => TEXTS[language],
+    clock: Date.now,
+    log,
+    progress: options.progress ?? (() => {}),
+    patienceMs: options.patienceMs ?? 4 * HOUR_MS,
+    retryMs: options.timing?.retryMs ?? 15_000,
+  }
+  let queue: StepQueue
+  try {
+    await database.migrate()
+    queue = await startQueue({
+      pool: database.pool,
+      ...(config.environment.redisUrl ? { redisUrl: config.environment.redisUrl.reveal() } : {}),
+      handlers: handlers(ctx, (name) => night(ctx, connection(name))),
+      log,
+      concurrency: options.concurrency ?? 4,
+      ...options.timing,
+    })
+  } catch (error) {
+    await database.close()
+    throw error
+  }
+  if (options.scheduled) {
+    const { schedule: cron, timezone } = config
+    await queue.schedule(config.connections.map(({ name }) => ({ connection: name, cron, timezone })))
+  }
+  return {
+    config,
+    database,
+    ctx,
+    queue,
+    connection,
+    close: async () => {
+      await queue.close()
+      for (const connector of connectors.values()) await connector.close()
+      await database.close()
+    },
+  }
+}
+
+async function open(config: Config): Promise<Database> {
+  const { databaseUrl } = config.environment
+  try {
+    return await openDatabase(databaseUrl ? { databaseUrl: databaseUrl.reveal() } : { dataDir: config.dataDir })
+  } catch (error) {
+    if (error instanceof DatabaseInUse) throw new UsageError(error.message, { cause: error })
+    throw error
+  }
+}
+
+/** The scheduled night of a connection. Null: another run is open, or tonight was done. */
+async function night(ctx: JobContext, { name, system, settings, ...rest }: ConnectionConfig) {
+  const now = await currentTime({ name, system, settings, ...rest })
+  const opened = await openNight(ctx, { connection: name, system, settings, kind: 'night', now })
+  if ('busy' in opened) {
+    ctx.log.info({ connection: name, run: opened.busy.id }, 'no new night: this run is open or was tonight’s')
+    return null
+  }
+  return opened.run.step === 'done' ? null : { runId: opened.run.id, step: opened.run.step }
+}
+
+/**
+ * The moment a night is judged at: this machine's clock, or for a sandbox on loopback the clock of its server, so
+ * that simulated weeks can pass in a minute.
+ */
+export async function currentTime(connection: ConnectionConfig, clock: () => Instant = Date.now): Promise<Instant> {
+  if (!connection.loopback) return clock()
+  try {
+    const answer = await fetch(`${connection.baseUrl}/__sandbox/calls`, { signal: AbortSignal.timeout(10_000) })
+    await answer.arrayBuffer()
+    const at = Date.parse(answer.headers.get('date') ?? '')
+    if (Number.isNaN(at))
+      throw new Fatal('data', `${connection.baseUrl} does not say what time it is (no Date header).`)
+    return at
+  } catch (error) {
+    if (error instanceof Fatal) throw error
+    const message = `${connection.name}: nothing answers at ${connection.baseUrl}. Is the sandbox running ("unstall sandbox")?`
+    throw new RetryLater(message, 5_000, { cause: error })
+  }
+}
+
+export function connect(connection: ConnectionConfig, log: Log): Connector {
+  const { auth, baseUrl, name, settings } = connection
+  const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
+  const common = {
+    gate: createGate({ clock: Date.now, sleep }),
+    clock: Date.now,
+    sleep,
+    timezone: settings.timezone,
+    decisionStages: settings.policy.decision.stages,
+    warn: (message: string, data?: Record<string, unknown>) => log.warn({ connection: name, ...data }, message),
+  }
+  if (connection.system === 'hubspot' && auth.kind === 'token')
+    return connectHubspot({ ...common, baseUrl, credential: staticToken(auth.token.reveal()) })
+  if (connection.system === 'salesforce' && auth.kind === 'client-credentials') {
+    const credential = clientCredentials({
+      loginUrl: baseUrl,
+      clientId: auth.clientId,
+      clientSecret: auth.clientSecret.reveal(),
+    })
+    return connectSalesforce({ ...common, credential })
+  }
+  throw new UsageError(
+    `${name}: signing in to ${connection.system} by "${auth.kind}" is not built yet. ` +
+      'Use { kind: token } for HubSpot or { kind: client-credentials } for Salesforce.',
+  )
+}

@@ -1,0 +1,56 @@
+// `unstall check`: reads only; every line is green or says what to do.
+import { connect, currentTime } from '../app.ts'
+import { loadConfig } from '../config.ts'
+import type { Finding, SetupStep } from '../connector.ts'
+import { Fatal, RetryLater, UsageError } from '../errors.ts'
+import { createLog } from '../log.ts'
+import type { GlobalOptions } from './main.ts'
+import { bold, EXIT, type ExitCode, green, plain, print, printJson, red, yellow } from './output.ts'
+import { SYSTEMS } from './print.ts'
+
+const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as const
+
+/** No database is opened: `check` also answers while the service holds it. */
+export async function check(options: GlobalOptions, name: string): Promise<ExitCode> {
+  const config = loadConfig(options.config, Date.now())
+  const log = createLog(config.environment.logLevel)
+  const connections = name ? config.connections.filter((one) => one.name === name) : config.connections
+  if (connections.length === 0) throw new UsageError(`There is no connection "${name}" in ${config.file}.`)
+  const results = []
+  for (const connection of connections) {
+    const connector = connect(connection, log)
+    let findings: readonly Finding[]
+    let steps: readonly SetupStep[] = []
+    try {
+      await currentTime(connection)
+      ;({ findings, steps } = await connector.check(AbortSignal.timeout(120_000)))
+    } catch (error) {
+      if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
+      findings = [{ level: 'problem', what: error.message }]
+    } finally {
+      await connector.close()
+    }
+    results.push({ connection: connection.name, system: connection.system, findings, steps })
+    if (!options.json) printHealth(`${connection.name} (${SYSTEMS[connection.system]})`, findings, steps)
+  }
+  if (options.json) printJson(results)
+  const bad = results.some(({ findings, steps }) => findings.some(isProblem) || steps.some(isMissing))
+  return bad ? EXIT.problem : EXIT.ok
+}
+
+const isProblem = (finding: Finding) => finding.level === 'problem'
+const isMissing = (step: SetupStep) => step.action !== 'present'
+
+function printHealth(title: string, findings: readonly Finding[], steps: readonly SetupStep[]): void {
+  print(bold(`\n${title}`))
+  for (const { level, what, todo } of findings)
+    print(`${MARKS[level]} ${plain(what)}${todo ? `\n    → ${plain(todo)}` : ''}`)
+  const missing = steps.filter((step) => step.action === 'create')
+  if (missing.length > 0)
+    print(
+      `${MARKS.problem} ${missing.length} of our fields are missing\n    → unstall setup ${title.split(' ')[0]} --apply`,
+    )
+  else if (steps.length > 0 && !steps.some(isMissing)) print(`${MARKS.ok} all our fields are there`)
+  for (const step of steps.filter((one) => one.action === 'conflict'))
+    print(`${MARKS.problem} ${plain(step.what)}: ${plain(step.detail ?? '')}`)
+}

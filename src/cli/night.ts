@@ -1,0 +1,110 @@
+// Runs one night (or preview, or undo) through the queue and waits for it, the way a person at a terminal does:
+// with progress, a way out by Ctrl-C, and an unfinished run that simply goes on next time.
+import type { RunProgress } from '../../jobs/context.ts'
+import { type Night, openNight } from '../../jobs/nightly.ts'
+import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
+import type { ConnectionConfig } from '../config.ts'
+import { Fatal, RetryLater, UsageError } from '../errors.ts'
+import { getRun, type Run } from '../store/runs.ts'
+import { Progress, say } from './output.ts'
+
+const PATIENCE_MS = 60_000
+const LOOK_EVERY_MS = 100
+
+/** Opens the app, runs `work`, closes. The first Ctrl-C stops gracefully: running calls end, the run goes on next time. */
+export async function withApp<T>(
+  file: string,
+  options: AppOptions,
+  work: (app: App, progress: Progress, stop: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const progress = new Progress()
+  const stop = new AbortController()
+  const onSignal = () => {
+    progress.end()
+    if (stop.signal.aborted) process.exit(130)
+    say(
+      'Stopping: waiting for the calls that are under way. What is planned stays stored; the next run goes on with it.',
+    )
+    stop.abort(new Interrupted())
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+  const app = await openApp(file, {
+    patienceMs: PATIENCE_MS,
+    ...options,
+    progress: (event) => {
+      progress.show(describe(event))
+      options.progress?.(event)
+    },
+  })
+  try {
+    return await work(app, progress, stop.signal)
+  } finally {
+    progress.end()
+    await app.close()
+    process.off('SIGINT', onSignal)
+    process.off('SIGTERM', onSignal)
+  }
+}
+
+/** A person pressed Ctrl-C. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+  constructor() {
+    super('stopped by hand; nothing is lost: the next run goes on where this one stopped')
+  }
+}
+
+function describe({ connection, step, done, total }: RunProgress): string {
+  const count = done === 0 ? '' : `  ${done}${total === null || total < done ? '' : ` of ${total}`}`
+  return `${connection}: ${STEPS[step] ?? step}${count}`
+}
+const STEPS: Readonly<Record<string, string>> = {
+  pull: 'reading deals',
+  census: 'looking for deleted deals',
+  decide: 'judging',
+  apply: 'writing',
+  report: 'summing up',
+}
+
+export function chosen(app: App, name: string | undefined): readonly ConnectionConfig[] {
+  return name === undefined || name === '' ? app.config.connections : [app.connection(name)]
+}
+
+/** `--now` for a run is only for a sandbox: a real CRM must never be written as of another day. */
+export async function nowOf(connection: ConnectionConfig, asked: number | undefined, writes: boolean): Promise<number> {
+  if (asked !== undefined && writes && !connection.loopback)
+    throw new UsageError(
+      `--now is for a sandbox: ${connection.name} is a real CRM. Leave it out, or use "unstall plan".`,
+    )
+  return asked ?? currentTime(connection)
+}
+
+/** Opens a run and waits until it is over. An unfinished run of the connection is finished first. */
+export async function runNight(app: App, night: Night, stop: AbortSignal): Promise<Run> {
+  for (;;) {
+    const opened = await openNight(app.ctx, night)
+    if ('run' in opened) return finished(app, opened.run, stop)
+    if (opened.busy.status !== 'open') return opened.busy
+    say(`${night.connection}: finishing ${opened.busy.id} first, which was not over.`)
+    await finished(app, opened.busy, stop)
+  }
+}
+
+/** Waits for a run that may be worked on here or by another process. */
+export async function finished(app: App, run: Run, stop: AbortSignal): Promise<Run> {
+  if (run.status !== 'open' || run.step === 'done') return run
+  const started = Date.now()
+  await app.queue.add(run.id, run.step)
+  for (;;) {
+    stop.throwIfAborted()
+    const now = await getRun(app.ctx.db, run.id)
+    if (now === null) throw new Error(`${run.id} vanished`)
+    if (now.status === 'failed') throw new Fatal('data', `${now.id}: ${now.problem ?? 'failed'}`)
+    if (now.status !== 'open') return now
+    if (now.epoch > run.epoch + 200 || Date.now() - started > PATIENCE_MS * 60) {
+      throw new RetryLater(`${run.id} is not over after an hour. It stays open; "unstall run" goes on with it.`, 0)
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
+}
