@@ -31,8 +31,15 @@ const TOKEN =
   /\s*('(?:[^'\\]|\\.)*'|\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:?\d\d)|\d{4}-\d\d-\d\d|[+-]?\d+(?:\.\d+)?|[A-Za-z][\w.]*|<=|>=|!=|<>|[=<>(),])\s*/y
 const KEYWORDS = /^(select|from|where|and|or|not|in|like|group|by|order|limit|offset|asc|desc|nulls|null)$/i
 const NUMBERS = ['currency', 'percent', 'double', 'int']
-const FILTER_HELP =
+const COMPARE: Record<string, (a: string | number | boolean, b: string | number | boolean) => boolean> = {
+  '<': (a, b) => a < b,
+  '<=': (a, b) => a <= b,
+  '>': (a, b) => a > b,
+  '>=': (a, b) => a >= b,
+}
+const HELP =
   "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. Please reference your WSDL or the describe call for the appropriate names."
+const NO_MORE = 'Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch'
 
 /** Runs a query as the API user. `all`: deleted rows too. Throws Refused: MALFORMED_QUERY, INVALID_FIELD, INVALID_TYPE. */
 export function query(org: Org, soql: string, all: boolean, version: string): Result {
@@ -65,19 +72,15 @@ class Parser {
     }
   }
 
-  #malformed(token: string) {
-    return refused(
-      400,
-      'MALFORMED_QUERY',
-      `${this.#soql}\nERROR at Row:1:Column:${this.#soql.indexOf(token) + 1}\nunexpected token: '${token || '<EOF>'}'`,
-    )
+  #refused(code: string, token: string, message: string) {
+    const at = `ERROR at Row:1:Column:${this.#soql.indexOf(token) + 1}`
+    return refused(400, code, `\n${this.#soql}\n^\n${at}\n${message}`)
+  }
+  #malformed(token = this.#tokens[this.#at] ?? '') {
+    return this.#refused('MALFORMED_QUERY', token, `unexpected token: '${token || '<EOF>'}'`)
   }
   #invalid(token: string, message: string) {
-    return refused(
-      400,
-      'INVALID_FIELD',
-      `\n${this.#soql}\n^\nERROR at Row:1:Column:${this.#soql.indexOf(token) + 1}\n${message}`,
-    )
+    return this.#refused('INVALID_FIELD', token, message)
   }
   #is(word: string): boolean {
     return this.#tokens[this.#at]?.toLowerCase() === word
@@ -88,7 +91,7 @@ class Parser {
     return true
   }
   #need(word: string): void {
-    if (!this.#take(word)) throw this.#malformed(this.#tokens[this.#at] ?? '')
+    if (!this.#take(word)) throw this.#malformed()
   }
   #name(): string {
     const token = this.#tokens[this.#at++] ?? ''
@@ -106,19 +109,17 @@ class Parser {
     return items
   }
   end(): void {
-    const rest = this.#tokens[this.#at]
-    if (rest !== undefined) throw this.#malformed(rest)
+    if (this.#at < this.#tokens.length) throw this.#malformed()
   }
 
   select(): Result {
     const { type, columns, rows, grouped } = this.#statement()
     if (columns.length === 0) return { totalSize: rows.length, records: [] }
+    const value = ({ reduce, get }: Column, [row, ...others]: readonly Row[]) =>
+      reduce ? reduce(row ? [row, ...others] : []) : row ? get(row) : null
     const records = grouped
       ? grouped.map((group) => () => {
-          const values = columns.map((c) => [
-            c.names.at(-1),
-            c.reduce ? c.reduce(group) : group[0] ? c.get(group[0]) : null,
-          ])
+          const values = columns.map((column) => [column.names.at(-1), value(column, group)])
           return { attributes: { type: 'AggregateResult' }, ...Object.fromEntries(values) }
         })
       : rows.map((row) => () => this.#render(type, columns, row))
@@ -131,44 +132,30 @@ class Parser {
     this.#need('from')
     const from = this.#name()
     const type = this.#org.type(from)
-    if (!type)
-      throw refused(
-        400,
-        'INVALID_TYPE',
-        `\n${this.#soql}\nERROR at Row:1:Column:${this.#soql.indexOf(from) + 1}\nsObject type '${from}' is not supported. If you are attempting to use a custom object, be sure to append the '__c' after the entity name. Please reference your WSDL or the describe call for the appropriate names.`,
-      )
+    if (!type) throw this.#refused('INVALID_TYPE', from, `sObject type '${from}' is not supported. ${HELP}`)
     const test = this.#take('where') ? this.#or(type) : () => true
-    let rows = [...type.rows.values()].filter((row) => (this.#all || !row.IsDeleted) && test(row))
+    const rows = [...type.rows.values()].filter((row) => (this.#all || !row.IsDeleted) && test(row))
     const group = this.#take('group') ? this.#groupBy(type) : null
     if (this.#take('order')) {
       this.#need('by')
-      rows = sorted(
-        rows,
-        this.#list(() => this.#orderKey(type)),
-      )
+      const keys = this.#list(() => this.#orderKey(type))
+      rows.sort((a, b) => keys.map((key) => key(a, b)).find((order) => order !== 0) ?? 0)
     }
     const limit = this.#take('limit') ? this.#integer() : Number.POSITIVE_INFINITY
     const offset = this.#take('offset') ? this.#integer() : 0
     if (offset > 2000) throw refused(400, 'NUMBER_OUTSIDE_VALID_RANGE', 'Maximum SOQL offset allowed is 2000')
     let expression = 0
-    const bare = items.length === 1 && items[0]?.call === 'COUNT' && items[0].name === '' && !group
-    const columns = bare
-      ? []
-      : items.map((item): Column => {
-          const path = item.name === '' ? null : this.#path(type, item.name)
-          const get = path?.get ?? (() => null)
-          if (!item.call) return { names: path?.names ?? [], get, reduce: null }
-          return { names: [item.alias ?? `expr${expression++}`], get, reduce: reducer(item.call, get, path === null) }
-        })
-    const grouped =
-      group || columns.some((column) => column.reduce) ? groups(rows, group).slice(offset, offset + limit) : null
-    if (grouped && grouped.length > 2000)
-      throw refused(
-        400,
-        'EXCEEDED_ID_LIMIT',
-        'Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch',
-      )
-    return { type, columns, rows: rows.slice(offset, offset + limit), grouped }
+    const total = items.length === 1 && items[0]?.call === 'COUNT' && items[0].name === '' && !group
+    const columns = (total ? [] : items).map(({ name, call, alias }): Column => {
+      const path = name === '' ? null : this.#path(type, name)
+      const get = path?.get ?? (() => true)
+      if (!call) return { names: path?.names ?? [], get, reduce: null }
+      return { names: [alias ?? `expr${expression++}`], get, reduce: reducer(call, get) }
+    })
+    const cut = <T>(all: readonly T[]) => all.slice(offset, offset + limit)
+    const grouped = group || columns.some(({ reduce }) => reduce) ? cut(groups(rows, group)) : null
+    if (grouped && grouped.length > 2000) throw refused(400, 'EXCEEDED_ID_LIMIT', NO_MORE)
+    return { type, columns, rows: cut(rows), grouped }
   }
   #groupBy(type: ObjectType): Path[] {
     this.#need('by')
@@ -183,13 +170,23 @@ class Parser {
     const alias = [',', 'from'].includes(this.#tokens[this.#at]?.toLowerCase() ?? ',') ? undefined : this.#name()
     return { name: inner, call: name.toUpperCase(), alias }
   }
-  #orderKey(type: ObjectType) {
+  #nullsLast(): boolean {
+    const last = this.#take('last')
+    if (!last) this.#need('first')
+    return last
+  }
+  #orderKey(type: ObjectType): (a: Row, b: Row) => number {
     const name = this.#name()
     const path = this.#path(type, name)
     if (!path.field.filter) throw this.#invalid(name, `field '${name}' can not be sorted in a query call`)
     const descending = this.#take('desc') || (this.#take('asc') && false)
-    const nulls = this.#take('nulls') ? this.#name().toLowerCase() : descending ? 'last' : 'first'
-    return { get: path.get, sign: descending ? -1 : 1, nullSign: nulls === 'last' ? 1 : -1 }
+    const last = this.#take('nulls') ? this.#nullsLast() : descending
+    return (a: Row, b: Row): number => {
+      const [x, y] = [fold(path.get(a), path.field), fold(path.get(b), path.field)]
+      if (x === y) return 0
+      if (x === null || y === null) return (x === null) === last ? 1 : -1
+      return x < y === descending ? 1 : -1
+    }
   }
 
   /** A field, possibly through relations. Of a polymorphic relation only Id, Name and Type, as of the Name object. */
@@ -199,39 +196,30 @@ class Parser {
     const [head = '', ...rest] = parts
     if (rest.length === 0) {
       const field = this.#org.field(type, head, true)
-      if (!field) throw this.#invalid(head, `No such column '${head}' on entity '${type.name}'. ${FILTER_HELP}`)
+      if (!field) throw this.#invalid(head, `No such column '${head}' on entity '${type.name}'. ${HELP}`)
       return { names: [field.name], field, get: (row) => this.#org.read(row, field) }
     }
-    const relation = this.#org
-      .visible(type, true)
-      .find((field) => relationOf(field)?.toLowerCase() === head.toLowerCase())
+    const visible = this.#org.visible(type, true)
+    const relation = visible.find((field) => relationOf(field)?.toLowerCase() === head.toLowerCase())
     const target = relation?.to.flatMap((name) => this.#org.type(name) ?? [])[0]
     if (!relation || !target)
-      throw this.#invalid(
-        head,
-        `Didn't understand relationship '${head}' in field path. If you are attempting to use a custom relationship, be sure to append the '__r' after the custom relationship name. Please reference your WSDL or the describe call for the appropriate names.`,
-      )
-    const names = (inner: readonly string[]) => [relationOf(relation) ?? head, ...inner]
-    if (
-      rest.length === 1 &&
-      /^type$/i.test(rest[0] ?? '') &&
-      ['What', 'Who', 'Owner'].includes(relationOf(relation) ?? '')
-    )
-      return {
-        names: names(['Type']),
-        field: { name: 'Type', type: 'string', filter: true },
-        get: (row) => this.#org.find(row[relation.name] ?? null)?.type.name ?? null,
-      }
-    const polymorphic = relation.to.length > 1
-    if (polymorphic && !/^(id|name)$/i.test(rest.join('.')))
-      throw this.#invalid(rest.join('.'), `No such column '${rest.join('.')}' on entity 'Name'. ${FILTER_HELP}`)
-    const inner = this.#path(target, rest.join('.'))
-    const get: Get = (row) => {
-      const found = this.#org.find(row[relation.name] ?? null)
-      if (!found) return null
-      return polymorphic ? (found.row[inner.field.name] ?? null) : inner.get(found.row)
+      throw this.#invalid(head, `Didn't understand relationship '${head}' in field path. ${HELP}`)
+    const name = relationOf(relation) ?? head
+    const found = (row: Row) => this.#org.find(row[relation.name] ?? null)
+    const tail = rest.join('.')
+    if (/^type$/i.test(tail) && ['What', 'Who', 'Owner'].includes(name)) {
+      const field = { name: 'Type', type: 'string', filter: true }
+      return { names: [name, 'Type'], field, get: (row) => found(row)?.type.name ?? null }
     }
-    return { names: names(inner.names), field: inner.field, get }
+    const polymorphic = relation.to.length > 1
+    if (polymorphic && !/^(id|name)$/i.test(tail))
+      throw this.#invalid(tail, `No such column '${tail}' on entity 'Name'. ${HELP}`)
+    const inner = this.#path(target, tail)
+    const get: Get = (row) => {
+      const other = found(row)?.row
+      return other ? (polymorphic ? (other[inner.field.name] ?? null) : inner.get(other)) : null
+    }
+    return { names: [name, ...inner.names], field: inner.field, get }
   }
 
   #or(type: ObjectType): Test {
@@ -257,7 +245,7 @@ class Parser {
     const { field, get } = this.#path(type, name)
     if (!field.filter) throw this.#invalid(name, `field '${name}' can not be filtered in a query call`)
     const negated = this.#take('not')
-    if (negated && !this.#is('in')) throw this.#malformed(this.#tokens[this.#at] ?? '')
+    if (negated && !this.#is('in')) throw this.#malformed()
     if (this.#take('in')) {
       this.#need('(')
       const values = this.#is('select') ? this.#subselect() : new Set(this.#list(() => this.#literal(name, field)))
@@ -272,22 +260,15 @@ class Parser {
       return (row) => like.test(String(get(row) ?? ''))
     }
     const operator = this.#tokens[this.#at++] ?? ''
-    if (!['=', '!=', '<>', '<', '<=', '>', '>='].includes(operator)) throw this.#malformed(operator)
+    if (!['=', '!=', '<>'].includes(operator) && !COMPARE[operator]) throw this.#malformed(operator)
     const value = this.#literal(name, field)
-    if (operator === '=') return (row) => fold(get(row), field) === value
-    if (operator === '!=' || operator === '<>') return (row) => fold(get(row), field) !== value
+    const compared = COMPARE[operator]
+    if (!compared) return (row) => (fold(get(row), field) === value) === (operator === '=')
     if (field.type === 'boolean' || value === null)
       throw refused(400, 'INVALID_QUERY_FILTER_OPERATOR', `invalid operator on ${field.type} field`)
     return (row) => {
       const own = fold(get(row), field)
-      if (own === null) return false
-      return operator === '<'
-        ? own < value
-        : operator === '<='
-          ? own <= value
-          : operator === '>'
-            ? own > value
-            : own >= value
+      return own !== null && compared(own, value)
     }
   }
   #subselect(): Set<Value> {
@@ -300,11 +281,9 @@ class Parser {
     const token = this.#tokens[this.#at++] ?? ''
     if (/^null$/i.test(token)) return null
     const quoted = token.startsWith("'")
+    const should = `should ${quoted ? 'not ' : ''}be enclosed in quotes`
     const wrong = (kind: string) =>
-      this.#invalid(
-        name,
-        `value of filter criterion for field '${name}' must be of type ${kind} and should ${quoted ? 'not ' : ''}be enclosed in quotes`,
-      )
+      this.#invalid(name, `value of filter criterion for field '${name}' must be of type ${kind} and ${should}`)
     if (field.type === 'date' || field.type === 'datetime') {
       const at = Date.parse(token)
       if (quoted || Number.isNaN(at) || token.includes('T') !== (field.type === 'datetime'))
@@ -327,34 +306,26 @@ class Parser {
   }
 
   #render(type: ObjectType, columns: readonly Column[], row: Row): Record<string, unknown> {
-    const url = (name: string, id: Value | undefined) => ({
-      type: name,
-      url: `/services/data/${this.#version}/sobjects/${name}/${id}`,
-    })
-    const record: Record<string, unknown> = { attributes: url(type.name, row.Id) }
+    const attributes = (name: string, id: Value | undefined) => {
+      const url = `/services/data/${this.#version}/sobjects/${name}/${id}`
+      return { attributes: { type: name, url } }
+    }
+    const record: Record<string, unknown> = attributes(type.name, row.Id)
     for (const { names, get } of columns) {
       const [head = '', ...rest] = names
-      if (rest.length === 0) record[head] = get(row)
-      else {
-        const [column = ''] = rest.length === 1 ? rest : [rest.join('.')]
-        const target = this.#org.find(row[`${head}Id`] ?? null)
-        const inner = target ? (asRecord(record[head]) ?? { attributes: url(target.type.name, target.row.Id) }) : null
-        if (inner) nest(inner, column.split('.'), get(row))
-        record[head] = inner
-      }
+      const target = rest.length > 0 ? this.#org.find(row[`${head}Id`] ?? null) : null
+      if (target) record[head] ??= attributes(target.type.name, target.row.Id)
+      if (rest.length === 0 || target) nest(record, names, get(row))
+      else record[head] = null
     }
     return record
   }
 }
 
-function asRecord(value: unknown): Record<string, unknown> | null {
-  return typeof value === 'object' && value !== null ? Object.assign(value) : null
-}
-function nest(into: Record<string, unknown>, names: readonly string[], value: Value): void {
-  const [head = '', ...rest] = names
+function nest(into: Record<string, unknown>, [head = '', ...rest]: readonly string[], value: Value): void {
   if (rest.length === 0) into[head] = value
   else {
-    const inner = asRecord(into[head]) ?? {}
+    const inner: Record<string, unknown> = { ...Object(into[head]) }
     nest(inner, rest, value)
     into[head] = inner
   }
@@ -366,29 +337,14 @@ function fold(value: Value, field: { readonly type: string }): Value {
   return field.type === 'id' || field.type === 'reference' ? longId(value) : value.toLowerCase()
 }
 
-function compare(a: Value, b: Value): number {
-  const [x, y] = [a, b].map((v) => (typeof v === 'string' ? v.toLowerCase() : v))
-  if (x === undefined || y === undefined || x === null || y === null || x === y) return 0
-  return x < y ? -1 : 1
-}
-function sorted(rows: readonly Row[], keys: readonly { get: Get; sign: number; nullSign: number }[]): Row[] {
-  return [...rows].sort((a, b) => {
-    for (const { get, sign, nullSign } of keys) {
-      const [x, y] = [get(a), get(b)]
-      const order = x === null || y === null ? (x === y ? 0 : x === null ? nullSign : -nullSign) : sign * compare(x, y)
-      if (order !== 0) return order
-    }
-    return 0
-  })
-}
 function groups(rows: readonly Row[], by: readonly Path[] | null): Row[][] {
   if (!by) return [[...rows]]
   return [...Map.groupBy(rows, (row) => JSON.stringify(by.map((path) => path.get(row)))).values()]
 }
-function reducer(call: string, get: Get, bare: boolean): (rows: readonly Row[]) => Value {
-  if (call === 'COUNT') return (rows) => (bare ? rows.length : rows.filter((row) => get(row) !== null).length)
-  if (call === 'SUM') return (rows) => rows.reduce((sum, row) => sum + Number(get(row) ?? 0), 0)
+function reducer(call: string, get: Get): (rows: readonly Row[]) => Value {
+  const values = (rows: readonly Row[]) => rows.map(get).filter((value) => value !== null)
+  if (call === 'COUNT') return (rows) => values(rows).length
+  if (call === 'SUM') return (rows) => values(rows).reduce<number>((sum, value) => sum + Number(value), 0)
   const sign = call === 'MAX' ? 1 : -1
-  return (rows) =>
-    rows.map(get).reduce((best, v) => (best === null || (v !== null && sign * compare(v, best) > 0) ? v : best), null)
+  return (rows) => values(rows).sort((a, b) => (a < b ? sign : -sign))[0] ?? null
 }
