@@ -26,11 +26,9 @@ const TYPES: Record<string, string> = {
   Percent: 'percent',
 }
 
-/** Components by type and full name, as they were sent. */
-type Components = Map<string, Node>
-
 export function metadataApi(org: Org, valid: (token: string) => boolean, saver: () => Saver) {
-  const components: Components = new Map()
+  /** By type and full name, as they were sent. */
+  const components = new Map<string, Node>()
 
   function handle(call: Call): Answer {
     const envelope = parseXml(call.body)
@@ -76,21 +74,10 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
 
   function write(node: Node, verb: string, there: boolean): SaveError | null {
     const name = textOf(node, 'fullName')
-    if (there && verb === 'create')
-      return {
-        statusCode: 'DUPLICATE_DEVELOPER_NAME',
-        message: `The ${node.type} named ${name} is already in use`,
-        fields: ['fullName'],
-      }
-    if (!there && verb === 'update') return wrong(`no ${node.type} named ${name} found`, 'INVALID_CROSS_REFERENCE_KEY')
-    const problem =
-      node.type === 'CustomField'
-        ? customField(node, name)
-        : node.type === 'PermissionSet'
-          ? permissionSet(node, name)
-          : node.type === 'ListView'
-            ? listView(node, name)
-            : wrong(`type ${node.type} is not played by this sandbox`, 'INVALID_TYPE')
+    if (there && verb === 'create') return wrong(`${node.type} ${name} is already in use`, 'DUPLICATE_DEVELOPER_NAME')
+    if (!there && verb === 'update') return wrong(`no ${node.type} named ${name} found`, LOST)
+    const make = { CustomField: customField, PermissionSet: permissionSet, ListView: listView }[node.type]
+    const problem = make ? make(node, name) : wrong(`type ${node.type} is not played by this sandbox`, 'INVALID_TYPE')
     if (problem) return problem
     journal(node.type, name, components.get(`${node.type} ${name}`) ?? null, node)
     components.set(`${node.type} ${name}`, node)
@@ -104,58 +91,38 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
 
   function customField(node: Node, fullName: string): SaveError | null {
     const [object = '', name = ''] = fullName.split('.')
-    const targets = (object === 'Activity' ? ['Task', 'Event'] : [object]).flatMap((target) => org.type(target) ?? [])
+    const targets = objectsOf(object).flatMap((target) => org.type(target) ?? [])
     const [target] = targets
-    if (!target || ['Task', 'Event'].includes(object))
-      return wrong(
-        `Entity of type CustomObject named ${object} cannot have custom fields`,
-        'INVALID_CROSS_REFERENCE_KEY',
-      )
+    if (!target || ['Task', 'Event'].includes(object)) return wrong(`no CustomObject named ${object} found`, LOST)
     if (!/^[A-Za-z](?:_?[A-Za-z0-9])*__c$/.test(name) || name.length > 43)
-      return wrong(
-        `The object name '${name}' must begin with a letter, end with __c and use only letters, digits and single underscores`,
-      )
-    const [kind, label, formula] = ['type', 'label', 'formula'].map((key) => textOf(node, key))
-    const type = TYPES[kind ?? '']
-    if (!type || !label) return wrong(`Required field is missing: ${type ? 'label' : 'type'}`, 'REQUIRED_FIELD_MISSING')
+      return wrong(`The field name '${name}' must begin with a letter, end with __c and use single underscores`)
+    const of = (key: string) => textOf(node, key)
+    const kind = of('type')
+    const type = TYPES[kind]
+    const calculated = of('formula') !== ''
+    if (!type || !of('label')) return wrong(`Required field is missing: ${type ? 'label' : 'type'}`)
     const old = target.fields.get(name.toLowerCase())
-    if (old && (old.type !== type || (old.formula === null) !== (formula === '')))
+    if (old && (old.type !== type || (old.formula !== null) !== calculated))
       return wrong(`Cannot change the field type of ${fullName}`)
-    if (kind === 'Checkbox' && formula === '' && textOf(node, 'defaultValue') === '')
-      return wrong("Must specify 'defaultValue' for a Checkbox field")
-    const length = Number(textOf(node, 'length'))
-    if (kind === 'Text' && formula === '' && !(length >= 1 && length <= 255))
-      return wrong("Must specify 'length' between 1 and 255 for a Text field")
-    if (
-      ['Number', 'Currency'].includes(kind ?? '') &&
-      !(Number(textOf(node, 'precision')) <= 18 && textOf(node, 'scale') !== '')
-    )
-      return wrong("Must specify 'precision' (at most 18) and 'scale'")
-    if (textOf(node, 'unique') === 'true') return wrong('unique fields are not played by this sandbox')
     const set = child(child(node, 'valueSet'), 'valueSetDefinition')
-    const values = set?.children.filter((c) => c.name === 'value').map((c) => textOf(c, 'fullName')) ?? []
-    if (kind === 'Picklist' && (values.length === 0 || new Set(values).size < values.length))
-      return wrong('Must specify a value set without duplicates for a Picklist field')
+    const values = (set?.children ?? []).filter((c) => c.name === 'value').map((c) => textOf(c, 'fullName'))
+    const length = kind === 'Picklist' ? 255 : Number(of('length'))
+    const needs: Record<string, readonly [met: boolean, what: string]> = {
+      Checkbox: [calculated || of('defaultValue') !== '', "'defaultValue' for a Checkbox field"],
+      Text: [calculated || (length >= 1 && length <= 255), "'length' between 1 and 255 for a Text field"],
+      Number: [Number(of('precision')) <= 18 && of('scale') !== '', "'precision' (at most 18) and 'scale'"],
+      Picklist: [values.length > 0 && new Set(values).size === values.length, 'a value set without duplicates'],
+    }
+    const [met, what] = needs[kind === 'Currency' ? 'Number' : kind] ?? [true, '']
+    if (!met) return wrong(`Must specify ${what}`)
+    if (of('unique') === 'true') return wrong('unique fields are not played by this sandbox')
     try {
-      const blanks = textOf(node, 'formulaTreatBlanksAs') === 'BlankAsZero'
-      const compiled = formula ? { text: formula, of: compile(formula, target.fields, blanks) } : null
+      const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
+      const formula = calculated ? { text: of('formula'), of: compile(of('formula'), target.fields, zero) } : null
       const restricted = child(child(node, 'valueSet'), 'restricted')?.text === 'true'
-      const writable = compiled === null
-      const field = {
-        ...PLAIN_FIELD,
-        name,
-        label,
-        type,
-        values,
-        restricted,
-        formula: compiled,
-        length: kind === 'Picklist' ? 255 : length,
-        create: writable,
-        update: writable,
-        filter: kind !== 'LongTextArea',
-        custom: true,
-        tracked: textOf(node, 'trackHistory') === 'true',
-      }
+      const can = { create: !calculated, update: !calculated, filter: kind !== 'LongTextArea' }
+      const is = { custom: true, restricted, tracked: of('trackHistory') === 'true' }
+      const field = { ...PLAIN_FIELD, name, label: of('label'), type, values, length, formula, ...can, ...is }
       for (const each of targets) each.fields.set(name.toLowerCase(), field)
       return null
     } catch (error) {
@@ -165,85 +132,72 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
   }
 
   function permissionSet(node: Node, name: string): SaveError | null {
-    if (!textOf(node, 'label')) return wrong('Required field is missing: label', 'REQUIRED_FIELD_MISSING')
-    const found = org.rows('PermissionSet').find((row) => row.Name === name)
+    if (!textOf(node, 'label')) return wrong('Required field is missing: label')
+    const sets = org.table('PermissionSet')
     const type = org.table('FieldPermissions')
-    const parent = String(
-      found?.Id ??
-        org.put('PermissionSet', { Name: name, Label: textOf(node, 'label'), IsOwnedByProfile: false }, saver()),
-    )
-    const rows = node.children
-      .filter((c) => c.name === 'fieldPermissions')
-      .map((c): Row => {
-        const field = textOf(c, 'field')
-        return {
-          ParentId: parent,
-          SobjectType: field.split('.')[0] ?? '',
-          Field: field,
-          PermissionsRead: textOf(c, 'readable') === 'true',
-          PermissionsEdit: textOf(c, 'editable') === 'true',
-        }
-      })
-    const problem = rows
-      .map((row) => org.save(type, null, row, { ...saver(), api: false }, true))
-      .find((result) => 'statusCode' in result)
-    if (problem && 'statusCode' in problem) {
-      if (!found) org.table('PermissionSet').rows.delete(parent)
-      return problem
+    const admin = { ...saver(), api: false }
+    const found = org.rows('PermissionSet').find((row) => row.Name === name)
+    const values = { Name: name, Label: textOf(node, 'label'), IsOwnedByProfile: false }
+    const parent = String(found?.Id ?? org.put('PermissionSet', values, admin))
+    const granted = node.children.filter((c) => c.name === 'fieldPermissions')
+    const rows = granted.map((c): Row => {
+      const [Field, read, edit] = ['field', 'readable', 'editable'].map((key) => textOf(c, key))
+      const may = { PermissionsRead: read === 'true', PermissionsEdit: edit === 'true' }
+      return { ParentId: parent, SobjectType: (Field ?? '').split('.')[0] ?? '', Field: Field ?? '', ...may }
+    })
+    for (const row of rows) {
+      const tried = org.save(type, null, row, admin, true)
+      if ('id' in tried) continue
+      if (!found) sets.rows.delete(parent)
+      return tried
     }
     // What is sent replaces the set: a permission left out is taken away.
     for (const row of org.rows('FieldPermissions')) if (row.ParentId === parent) type.rows.delete(String(row.Id))
-    for (const row of rows) org.save(type, null, row, { ...saver(), api: false })
+    for (const row of rows) org.save(type, null, row, admin)
     return null
   }
 
   function listView(node: Node, name: string): SaveError | null {
-    const type = org.type(name.split('.')[0] ?? '')
-    if (!type || !textOf(node, 'label') || !textOf(node, 'filterScope'))
-      return wrong('Required field is missing: label or filterScope', 'REQUIRED_FIELD_MISSING')
-    const used = node.children.flatMap((c) =>
-      c.name === 'columns' ? c.text : c.name === 'filters' ? textOf(c, 'field') : [],
+    const fields = org.type(name.split('.')[0] ?? '')?.fields
+    if (!fields || !textOf(node, 'label') || !textOf(node, 'filterScope')) return wrong('Required field is missing')
+    const used = node.children.map((c) =>
+      c.name === 'columns' ? c.text : c.name === 'filters' ? textOf(c, 'field') : '',
     )
-    const unknown = used.find(
-      (column) => /__c$/i.test(column) && !type.fields.has((column.split('.').at(-1) ?? '').toLowerCase()),
-    )
+    const unknown = used.find((used) => /__c$/i.test(used) && !fields.has(used.replace(/.*\./, '').toLowerCase()))
     return unknown === undefined ? null : wrong(`Could not resolve list view column: ${unknown}`)
   }
 
   function remove(type: string, fullName: string): SaveError | null {
     const node = components.get(`${type} ${fullName}`)
-    if (!node) return wrong(`no ${type} named ${fullName} found`, 'INVALID_CROSS_REFERENCE_KEY')
+    if (!node) return wrong(`no ${type} named ${fullName} found`, LOST)
     components.delete(`${type} ${fullName}`)
     const [object = '', name = ''] = fullName.split('.')
-    if (type === 'CustomField')
-      for (const target of object === 'Activity' ? ['Task', 'Event'] : [object]) dropField(org, target, name)
-    if (type === 'PermissionSet')
-      for (const row of org.rows('PermissionSet'))
-        if (row.Name === fullName) org.remove(org.table('PermissionSet'), String(row.Id), saver())
+    if (type === 'CustomField') for (const target of objectsOf(object)) dropField(target, name)
+    const sets = type === 'PermissionSet' ? org.rows(type).filter((row) => row.Name === fullName) : []
+    for (const row of sets) org.remove(org.table(type), String(row.Id), saver())
     journal(type, fullName, node, null)
     return null
+  }
+  function dropField(object: string, name: string): void {
+    const type = org.type(object)
+    type?.fields.delete(name.toLowerCase())
+    for (const row of type?.rows.values() ?? []) delete row[name]
+    const permissions = org.rows('FieldPermissions').filter((row) => row.Field === `${object}.${name}`)
+    for (const row of permissions) org.remove(org.table('FieldPermissions'), String(row.Id), saver())
   }
 
   /** Somebody deletes a custom field in the set-up pages; false where there is none of that name. */
   function drop(field: string): boolean {
-    const name = [...components.keys()].find(
-      (key) => key === `CustomField ${field}` || (key.startsWith('CustomField ') && key.endsWith(`.${field}`)),
-    )
-    return name !== undefined && remove('CustomField', name.slice('CustomField '.length)) === null
+    const names = [...components.keys()].filter((key) => key.startsWith('CustomField ')).map((key) => key.slice(12))
+    const name = names.find((each) => each === field || each.endsWith(`.${field}`))
+    return name !== undefined && remove('CustomField', name) === null
   }
 
   return { handle, drop }
 }
 
-function dropField(org: Org, object: string, name: string): void {
-  const type = org.type(object)
-  type?.fields.delete(name.toLowerCase())
-  for (const row of type?.rows.values() ?? []) delete row[name]
-  for (const row of org.rows('FieldPermissions'))
-    if (row.Field === `${object}.${name}`)
-      org.remove(org.table('FieldPermissions'), String(row.Id), { user: '', at: 0, stamp: 0, api: false })
-}
-
+const LOST = 'INVALID_CROSS_REFERENCE_KEY'
+const objectsOf = (object: string) => (object === 'Activity' ? ['Task', 'Event'] : [object])
 const wrong = (message: string, statusCode = 'FIELD_INTEGRITY_EXCEPTION'): SaveError => ({
   statusCode,
   message,
@@ -251,8 +205,9 @@ const wrong = (message: string, statusCode = 'FIELD_INTEGRITY_EXCEPTION'): SaveE
 })
 
 function saved(fullName: string, error: SaveError | null, extra = ''): string {
+  const fields = error?.fields.map((field) => tag('fields', field)).join('')
   const errors = error
-    ? `<errors>${error.fields.map((field) => tag('fields', field)).join('')}${tag('message', error.message)}${tag('statusCode', error.statusCode)}</errors>`
+    ? `<errors>${fields}${tag('message', error.message)}${tag('statusCode', error.statusCode)}</errors>`
     : ''
   return `<result>${extra}${errors}${tag('fullName', fullName)}${tag('success', String(error === null))}</result>`
 }

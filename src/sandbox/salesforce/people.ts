@@ -22,9 +22,11 @@ const HALF_HOUR = 30 * 60_000
 
 export class People {
   readonly #org: Org
-  readonly #users = new Map<string, string>()
+  /** Users by e-mail; role, account, contact and pipeline by that word and their name. */
+  readonly #ids = new Map<string, string>()
   /** Seed stage ids and labels to StageName. */
   readonly #stages = new Map<string, string>()
+  readonly #labels = new Set<string>()
 
   constructor(org: Org, seed: Seed) {
     this.#org = org
@@ -35,152 +37,100 @@ export class People {
   #furnish(seed: Seed): void {
     const org = this.#org
     const start = Math.min(seed.now, ...seed.deals.map((deal) => deal.createdAt)) - 86_400_000
-    const by = (user: string): Saver => ({ user, at: start, stamp: start, api: false })
-    const profile = org.put(
-      'Profile',
-      { Name: 'Minimum Access - API Only Integrations', PermissionsModifyMetadata: true },
-      by(''),
-    )
-    org.put(
-      'Organization',
-      {
-        Name: 'Sandbox',
-        OrganizationType: 'Enterprise Edition',
-        InstanceName: 'SBX1',
-        IsSandbox: true,
-        TimeZoneSidKey: 'GMT',
-        LanguageLocaleKey: 'en_US',
-        FiscalYearStartMonth: 1,
-        DefaultCurrencyIsoCode: seed.currency,
-      },
-      by(''),
-    )
-    const user = (email: string, FirstName: string, LastName: string, more: Row = {}) => {
-      const row = {
-        Username: `${email}.sandbox`,
-        Email: email,
-        FirstName,
-        LastName,
-        Name: `${FirstName} ${LastName}`,
-        IsActive: true,
-        UserType: 'Standard',
-        ProfileId: profile,
-        TimeZoneSidKey: 'GMT',
-      }
-      const id = org.put('User', { ...row, ...more }, by(''))
-      this.#users.set(email, id)
+    const put = (object: string, values: Row) =>
+      org.put(object, values, { user: '', at: start, stamp: start, api: false })
+    const developerName = (name: string) => name.replace(/\W+/g, '_')
+    const profile = put('Profile', { Name: 'API Only Integrations', PermissionsModifyMetadata: true })
+    const kind = { OrganizationType: 'Enterprise Edition', InstanceName: 'SBX1', IsSandbox: true }
+    const locale = { TimeZoneSidKey: 'GMT', LanguageLocaleKey: 'en_US', FiscalYearStartMonth: 1 }
+    put('Organization', { Name: 'Sandbox', ...kind, ...locale, DefaultCurrencyIsoCode: seed.currency })
+    const user = (Email: string, FirstName: string, LastName: string, more: Row = {}) => {
+      const named = { Username: `${Email}.sandbox`, Email, FirstName, LastName, Name: `${FirstName} ${LastName}` }
+      const usual = { IsActive: true, UserType: 'Standard', ProfileId: profile, TimeZoneSidKey: 'GMT' }
+      const id = put('User', { ...named, ...usual, ...more })
+      this.#ids.set(Email, id)
       return id
     }
     user('admin@sandbox.invalid', 'Alex', 'Admin')
     user('import@sandbox.invalid', 'Data', 'Import')
     user('integration@sandbox.invalid', 'Marketing', 'Integration')
     org.apiUser = user('unstall@sandbox.invalid', 'Unstall', 'Integration')
-    const roles = new Map(
-      [...new Set(seed.owners.map((owner) => owner.team))].map((team) => [
-        team,
-        org.put('UserRole', { Name: team, DeveloperName: team.replace(/\W+/g, '_') }, by('')),
-      ]),
-    )
-    for (const owner of seed.owners)
-      user(owner.email, owner.firstName, owner.lastName, {
-        IsActive: owner.active,
-        Department: owner.team,
-        UserRoleId: roles.get(owner.team) ?? null,
-      })
-    for (const owner of seed.owners)
-      Object.assign(org.find(this.#users.get(owner.email) ?? '')?.row ?? {}, {
-        ManagerId: this.#users.get(owner.managerEmail ?? '') ?? null,
-      })
-
-    for (const stage of seed.pipelines.flatMap((pipeline) => pipeline.stages)) {
-      this.#stages.set(stage.id, stage.label)
-      if (this.#stages.has(stage.label)) continue
-      this.#stages.set(stage.label, stage.label)
-      const name = CATEGORIES[stage.category]
-      org.put(
-        'OpportunityStage',
-        {
-          ApiName: stage.label,
-          MasterLabel: stage.label,
-          IsActive: true,
-          IsClosed: stage.probability === 1 || stage.probability === 0,
-          IsWon: stage.probability === 1,
-          DefaultProbability: Math.round(stage.probability * 100),
-          ForecastCategory: FORECAST_CATEGORIES.get(name) ?? null,
-          ForecastCategoryName: name,
-          SortOrder: org.rows('OpportunityStage').length + 1,
-        },
-        by(''),
-      )
+    for (const { email, firstName, lastName, team, active } of seed.owners) {
+      const role = this.#once(`role ${team}`, () => put('UserRole', { Name: team, DeveloperName: developerName(team) }))
+      user(email, firstName, lastName, { IsActive: active, Department: team, UserRoleId: role })
     }
+    for (const { email, managerEmail } of seed.owners) {
+      const row = org.find(this.#ids.get(email) ?? '')?.row
+      if (row) row.ManagerId = this.#ids.get(managerEmail ?? '') ?? null
+    }
+
     const deal = org.table('Opportunity').fields
+    for (const { id, label, probability, category } of seed.pipelines.flatMap((pipeline) => pipeline.stages)) {
+      this.#stages.set(id, label)
+      if (this.#labels.has(label)) continue
+      this.#labels.add(label)
+      const name = CATEGORIES[category]
+      const mapped = { ForecastCategory: FORECAST_CATEGORIES.get(name) ?? null, ForecastCategoryName: name }
+      const ends = { IsClosed: probability === 1 || probability === 0, IsWon: probability === 1 }
+      const listed = { ApiName: label, MasterLabel: label, IsActive: true, SortOrder: this.#labels.size }
+      put('OpportunityStage', { ...listed, ...ends, ...mapped, DefaultProbability: Math.round(probability * 100) })
+    }
+    for (const label of this.#labels) this.#stages.set(label, label)
     const field = deal.get('stagename')
-    if (field)
-      deal.set('stagename', { ...field, values: org.rows('OpportunityStage').map((row) => String(row.ApiName)) })
-    for (const [i, name] of (org.table('Task').fields.get('status')?.values ?? []).entries())
-      org.put(
-        'TaskStatus',
-        { ApiName: name, MasterLabel: name, IsClosed: name === 'Completed', IsDefault: i === 0, SortOrder: i + 1 },
-        by(''),
-      )
+    if (field) deal.set('stagename', { ...field, values: [...this.#labels] })
+    for (const [i, name] of (org.table('Task').fields.get('status')?.values ?? []).entries()) {
+      const means = { IsClosed: name === 'Completed', IsDefault: i === 0, SortOrder: i + 1 }
+      put('TaskStatus', { ApiName: name, MasterLabel: name, ...means })
+    }
     // An org with one sales process has no record types, and then no field RecordTypeId.
     if (seed.pipelines.length < 2) deal.delete('recordtypeid')
-    else
-      for (const { id, label } of seed.pipelines)
-        this.#users.set(
-          `pipeline ${id}`,
-          org.put(
-            'RecordType',
-            { Name: label, DeveloperName: id.replace(/\W+/g, '_'), SobjectType: 'Opportunity', IsActive: true },
-            by(''),
-          ),
-        )
+    for (const { id, label } of seed.pipelines) {
+      const type = { Name: label, DeveloperName: developerName(id), SobjectType: 'Opportunity', IsActive: true }
+      if (seed.pipelines.length > 1) this.#ids.set(`pipeline ${id}`, put('RecordType', type))
+    }
+  }
+  /** The id under this name, made on first use. */
+  #once(name: string, make: () => string): string {
+    const id = this.#ids.get(name) ?? make()
+    this.#ids.set(name, id)
+    return id
   }
 
   #deal(deal: SeedDeal, seed: Seed): void {
     const org = this.#org
-    const owner = this.#users.get(deal.ownerEmail)
-    const recordType = this.#users.get(`pipeline ${deal.pipeline}`)
+    const owner = this.#ids.get(deal.ownerEmail)
+    const recordType = this.#ids.get(`pipeline ${deal.pipeline}`)
+    const { account } = deal
+    const creator = this.#saver(deal.createdBy ?? 'person', owner ?? null, deal.createdAt)
     const row: Row = {
-      Name: deal.name,
+      // A name holds 120 characters, those of a hostile seed too.
+      Name: Array.from(deal.name).slice(0, 120).join(''),
       Amount: deal.amount,
       CloseDate: deal.closeDate,
       StageName: this.#stage(deal.stage),
       Type: deal.type,
       ...(deal.category ? { ForecastCategoryName: CATEGORIES[deal.category] } : {}),
       ...(recordType ? { RecordTypeId: recordType } : {}),
-      ...(deal.account ? { AccountId: this.#account(deal.account, deal.createdAt) } : {}),
+      ...(account
+        ? { AccountId: this.#once(`account ${account}`, () => org.put('Account', { Name: account }, creator)) }
+        : {}),
     }
-    const type = org.table('Opportunity')
-    const creator = this.#saver(deal.createdBy ?? 'person', owner ?? null, deal.createdAt)
-    const made = org.save(type, null, { ...row, OwnerId: org.apiUser }, creator)
+    const made = org.save(org.table('Opportunity'), null, { ...row, OwnerId: org.apiUser }, creator)
     if (!('id' in made)) throw new Error(`seed deal ${deal.name}: ${made.message}`)
     // A rep who has left still owns what they owned: only new owners must be active.
     Object.assign(org.find(made.id)?.row ?? {}, { OwnerId: owner ?? null })
     for (const event of deal.events) this.#happen(made.id, event, Math.min(event.at, seed.now))
   }
-  #account(name: string, at: number): string {
-    const known = this.#users.get(`account ${name}`)
-    if (known) return known
-    const id = this.#org.put('Account', { Name: name }, this.#saver('import', null, at))
-    this.#users.set(`account ${name}`, id)
-    return id
-  }
   #stage(text: string): string {
     const stage = this.#stages.get(text)
-    if (stage === undefined)
-      throw new WrongAct(`unknown stage ${text}; there are ${[...new Set(this.#stages.values())].join(', ')}`)
+    if (stage === undefined) throw new WrongAct(`unknown stage ${text}; there are ${[...this.#labels].join(', ')}`)
     return stage
   }
   /** Owners who have left do nothing more: the admin does. */
   #saver(by: By, owner: string | null, at: number, now = at): Saver {
     const active = owner !== null && this.#org.find(owner)?.row.IsActive === true
-    const user =
-      by === 'import' || by === 'integration'
-        ? this.#users.get(`${by}@sandbox.invalid`)
-        : active
-          ? owner
-          : this.#users.get('admin@sandbox.invalid')
+    const robot = by === 'import' || by === 'integration' ? this.#ids.get(`${by}@sandbox.invalid`) : undefined
+    const user = robot ?? (active ? owner : this.#ids.get('admin@sandbox.invalid'))
     return { user: user ?? '', at, stamp: now, api: false }
   }
   #save(object: string, id: string | null, row: Row, saver: Saver): string {
@@ -191,26 +141,12 @@ export class People {
 
   #happen(deal: string, event: SeedEvent, now: number): string {
     const owner = String(this.#org.find(deal)?.row.OwnerId)
-    const saver = this.#saver(
-      'by' in event ? event.by : 'person',
-      owner,
-      event.kind === 'meeting' ? Math.min(event.at, now) : event.at,
-      now,
-    )
-    const done = (subject: string, more: Row = {}) =>
-      this.#save(
-        'Task',
-        null,
-        {
-          WhatId: deal,
-          OwnerId: saver.user,
-          Subject: subject,
-          Status: 'Completed',
-          ActivityDate: day(event.at),
-          ...more,
-        },
-        saver,
-      )
+    const at = event.kind === 'meeting' ? Math.min(event.at, now) : event.at
+    const saver = this.#saver('by' in event ? event.by : 'person', owner, at, now)
+    const done = (Subject: string, more: Row = {}) => {
+      const row = { WhatId: deal, OwnerId: saver.user, Subject, Status: 'Completed', ActivityDate: day(event.at) }
+      return this.#save('Task', null, { ...row, ...more }, saver)
+    }
     switch (event.kind) {
       case 'stage':
         return this.#save('Opportunity', deal, { StageName: this.#stage(event.to) }, saver)
@@ -225,20 +161,9 @@ export class People {
       case 'reply': {
         const task = done('Email: Re: our proposal', { TaskSubtype: 'Email', WhoId: this.#contact(deal, saver) })
         if (!this.#org.type('EmailMessage')) return task
-        return this.#org.put(
-          'EmailMessage',
-          {
-            ActivityId: task,
-            RelatedToId: deal,
-            Subject: 'Re: our proposal',
-            FromAddress: 'buyer@customer.invalid',
-            ToAddress: String(this.#org.find(owner)?.row.Email),
-            Incoming: true,
-            Status: '1',
-            MessageDate: stamp(event.at),
-          },
-          saver,
-        )
+        const people = { FromAddress: 'buyer@customer.invalid', ToAddress: String(this.#org.find(owner)?.row.Email) }
+        const mail = { Subject: 'Re: our proposal', Incoming: true, Status: '1', MessageDate: stamp(event.at) }
+        return this.#org.put('EmailMessage', { ActivityId: task, RelatedToId: deal, ...people, ...mail }, saver)
       }
       case 'meeting':
         return this.#meeting(deal, event, saver, now)
@@ -248,32 +173,19 @@ export class People {
   #meeting(deal: string, event: Extract<SeedEvent, { kind: 'meeting' }>, saver: Saver, now: number): string {
     const start = stamp(event.at)
     const booked = this.#org.activitiesOf(deal).find((row) => row.StartDateTime === start && !row.IsDeleted)
-    const who = event.outside ? this.#contact(deal, saver) : null
-    const row = {
-      WhatId: deal,
-      OwnerId: saver.user,
-      WhoId: who,
-      Subject: 'Meeting',
-      StartDateTime: start,
-      ActivityDateTime: start,
-      EndDateTime: stamp(event.at + HALF_HOUR),
-      DurationInMinutes: 30,
-    }
+    const WhoId = event.outside ? this.#contact(deal, saver) : null
+    const times = { StartDateTime: start, ActivityDateTime: start, EndDateTime: stamp(event.at + HALF_HOUR) }
+    const row = { WhatId: deal, OwnerId: saver.user, WhoId, Subject: 'Meeting', ...times, DurationInMinutes: 30 }
     const id = booked ? String(booked.Id) : this.#save('Event', null, row, saver)
     if (!event.held && (booked || event.at <= now)) this.#org.remove(this.#org.table('Event'), id, saver)
     return id
   }
   #contact(deal: string, saver: Saver): string {
     const account = this.#org.find(deal)?.row.AccountId ?? null
-    const known = this.#users.get(`contact ${account ?? deal}`)
-    if (known) return known
-    const id = this.#org.put(
-      'Contact',
-      { AccountId: account, LastName: 'Buyer', Name: 'Buyer', Email: 'buyer@customer.invalid' },
-      saver,
+    const person = { LastName: 'Buyer', Name: 'Buyer', Email: 'buyer@customer.invalid' }
+    return this.#once(`contact ${account ?? deal}`, () =>
+      this.#org.put('Contact', { AccountId: account, ...person }, saver),
     )
-    this.#users.set(`contact ${account ?? deal}`, id)
-    return id
   }
 
   /** Returns the id of the record concerned. `dropField` deletes a custom field. Throws WrongAct. */
@@ -305,13 +217,10 @@ export class People {
       case 'merge':
         if (!this.#org.table('Opportunity').rows.has(longId(act.into))) throw new WrongAct(`no Opportunity ${act.into}`)
         // Opportunities have no merge of their own: people move the activities over and delete the double.
-        for (const row of [...this.#org.activitiesOf(id)])
-          this.#save(
-            String(row.Id).startsWith('00T') ? 'Task' : 'Event',
-            String(row.Id),
-            { WhatId: longId(act.into) },
-            saver,
-          )
+        for (const { Id } of [...this.#org.activitiesOf(id)].filter((row) => !row.IsDeleted)) {
+          const object = this.#org.find(Id ?? null)?.type.name ?? ''
+          this.#save(object, String(Id), { WhatId: longId(act.into) }, saver)
+        }
         this.#org.remove(found.type, id, saver)
         return longId(act.into)
       case 'delete-task':
