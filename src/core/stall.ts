@@ -240,7 +240,8 @@ export function restoredStanding(
   const written = own.state === 'parked' || own.state === 'answered_no' ? own.state : 'moving'
   const state: State = closed ? 'closed' : stall !== null ? 'stalled' : written
   const saved = own.categoryBefore
-  const { undoneState: _, ...rest } = was
+  const { undoneState: earlier, ...rest } = was
+  const undoneState = undone === null ? earlier : undone.state
   return {
     ...rest,
     state,
@@ -248,8 +249,6 @@ export function restoredStanding(
     stall,
     borrowed: saved === null ? null : (was.borrowed ?? { category: recall(saved), stage: after.stageId, at: now }),
     undoneStall: state === 'moving' ? (undone?.at ?? was.undoneStall) : null,
-    ...(state === 'moving' && (undone?.state === 'parked' || undone?.state === 'answered_no')
-      ? { undoneState: undone.state }
-      : {}),
+    ...(state === 'moving' && (undoneState === 'parked' || undoneState === 'answered_no') ? { undoneState } : {}),
   }
 }

@@ -60,7 +60,7 @@ export function planUndo(input: UndoInput): UndoPlan {
   const out: Building = { rows: [], conflicts: [], left: [], standings: [], transitions: [] }
   const done = input.rows.filter((row) => row.status === 'done')
   for (const rows of Map.groupBy(done, (row) => row.deal.id).values()) {
-    const later = input.later.filter((row) => row.deal.id === rows[0]?.deal.id && isArrived(row))
+    const later = input.later.filter((row) => row.deal.id === rows[0]?.deal.id && isOver(row))
     for (const row of rows) {
       const planned = row.kind === 'fields' ? fields(row, later, input, out) : task(row, later, input, out)
       if (planned === null) out.left.push(row.key)
@@ -74,7 +74,8 @@ export function planUndo(input: UndoInput): UndoPlan {
 type Building = { -readonly [K in keyof UndoPlan]: UndoPlan[K][number][] }
 type Value = Conflict['wrote']
 
-const isArrived = (row: LedgerRow): boolean => row.status === 'done' || row.status === 'sent'
+/** Writes that may stand over this run's. An earlier undo only put back what was there before. */
+const isOver = (row: LedgerRow): boolean => (row.status === 'done' || row.status === 'sent') && row.cause !== 'undo'
 const plain = (value: Value | undefined): Value => value ?? null
 
 function head(row: LedgerRow, run: string) {
@@ -154,7 +155,7 @@ function restore(rows: readonly LedgerRow[], input: UndoInput, out: Building): v
   let after = current
   for (const row of planned) if (row.kind === 'fields') after = withValues(after, row.after)
   const was = input.standing(ref.id) ?? NEW_STANDING('moving', input.now)
-  const standing = restoredStanding(ref, was, after, undoneBy(rows, input.now), input.now)
+  const standing = restoredStanding(ref, was, after, undoneBy(rows, was, input.now), input.now)
   out.standings.push({ deal: ref, standing })
   if (standing.state === was.state) return
   out.transitions.push({
@@ -167,11 +168,11 @@ function restore(rows: readonly LedgerRow[], input: UndoInput, out: Building): v
   })
 }
 
-/** The state the run had put the deal in. */
-function undoneBy(rows: readonly LedgerRow[], now: Instant): Parameters<typeof restoredStanding>[3] {
+/** The state the run had put the deal in, if it still is in it. */
+function undoneBy(rows: readonly LedgerRow[], was: Standing, now: Instant): Parameters<typeof restoredStanding>[3] {
   for (const row of rows) {
-    if (row.kind !== 'fields' || row.after.state == null || row.after.state === 'moving') continue
-    return { state: row.after.state, at: row.after.since ?? now }
+    if (row.kind !== 'fields' || row.after.state == null || row.after.state !== was.state) continue
+    return { state: row.after.state, at: was.stall?.startedAt ?? now }
   }
   return null
 }
