@@ -191,9 +191,10 @@ export function toPipelines(rows: readonly Stage[], described: Described) {
     return { pipelines, recordTypes: new Map<string, string>() }
   }
   const id = (type: (typeof types)[number]) => type.developerName ?? type.recordTypeId
+  const rest = { id: ONE_PIPELINE, label: 'Without record type', stages }
   const pipelines: Pipeline[] = types.map((type) => ({ id: id(type), label: type.name, stages }))
   return {
-    pipelines: [...pipelines, { id: ONE_PIPELINE, label: 'Without record type', stages }],
+    pipelines: pipelines.some((one) => one.id === ONE_PIPELINE) ? pipelines : [...pipelines, rest],
     recordTypes: new Map(types.map((type) => [type.recordTypeId, id(type)])),
   }
 }

@@ -171,36 +171,40 @@ export function createPull(select: Select, lens: Lens) {
     // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
     const stale = new Set(events.good.flatMap(({ WhatId }) => (WhatId?.startsWith('006') ? [WhatId] : [])))
     let read = 0
-    const rest = (from: Place) => ({ cursor: JSON.stringify(from), total: null })
 
-    const from = (place.from ?? place.since) - OVERLAP_MS
-    const changed = `WHERE SystemModstamp >= ${iso(from)} ORDER BY SystemModstamp, Id`
-    for await (const { records } of select('Opportunity', changed, signal)) {
+    /** Deals with the history behind their change. It is read whole: a snapshot means nothing without the one before. */
+    async function told(
+      records: readonly Record<string, unknown>[],
+      ids: readonly DealId[],
+      cursor: Place,
+    ): Promise<Page> {
       const { deals, bad } = page(records, booked)
+      const moved = [...ids, ...deals.map(({ id }) => id)].filter((id) => history.delete(id))
+      const parts = await Promise.all(chunks(moved, IN_CHUNK).map((some) => historyOf(some, signal)))
       for (const { id } of deals) stale.delete(id)
       read += records.length
-      const reached = deals.at(-1)?.modifiedAt ?? place.from ?? place.since
-      yield { deals, evidence: [], gone: [], unreadable: bad, read, ...rest({ since: place.since, from: reached }) }
-    }
-    // The history of a deal is read whole: a snapshot means nothing without the one before it.
-    const here = rest({ since: place.since, from: now })
-    for (const ids of chunks([...history], IN_CHUNK)) {
-      const rows = await historyOf(ids, signal)
-      yield {
-        deals: [],
-        evidence: evidence({ history: rows.good }, now),
+      return {
+        deals,
+        evidence: evidence({ history: parts.flatMap(({ good }) => good) }, now),
         gone: [],
-        unreadable: rows.bad,
+        unreadable: [...bad, ...parts.flatMap((part) => part.bad)],
+        cursor: JSON.stringify(cursor),
         read,
-        ...here,
+        total: null,
       }
+    }
+    const from = (place.from ?? place.since) - OVERLAP_MS
+    let reached: Place = { since: place.since, from: place.from ?? place.since }
+    const changed = `WHERE SystemModstamp >= ${iso(from)} ORDER BY SystemModstamp, Id`
+    for await (const { records } of select('Opportunity', changed, signal)) {
+      const last = Opportunity.shape.SystemModstamp.safeParse(records.at(-1)?.SystemModstamp)
+      if (last.success) reached = { since: place.since, from: last.data }
+      yield await told(records, [], reached)
     }
     for (const ids of chunks([...stale], IN_CHUNK))
-      for await (const { records } of select('Opportunity', `WHERE Id IN ${among(ids)}`, signal)) {
-        const { deals, bad } = page(records, booked)
-        read += records.length
-        yield { deals, evidence: [], gone: [], unreadable: bad, read, ...here }
-      }
+      for await (const { records } of select('Opportunity', `WHERE Id IN ${among(ids)}`, signal))
+        yield await told(records, [], reached)
+    for (const ids of chunks([...history], IN_CHUNK)) yield await told([], ids, reached)
     const gone: DealId[] = []
     const deleted = `WHERE IsDeleted = true AND SystemModstamp >= ${after}`
     for await (const { records } of select('Opportunity', deleted, signal, { all: true, only: 'Id' }))

@@ -6,7 +6,6 @@ import type { OwnerId, Reference } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { API_VERSION, type Api } from './api.ts'
 import { CATEGORY, OWN_FIELDS, type OwnField, PERMISSION_SET, permissionSet } from './fields.ts'
-import { ONE_PIPELINE } from './map.ts'
 import type { Described } from './wire.ts'
 
 /** The Metadata API takes ten components per call. */
@@ -235,7 +234,7 @@ export async function findings(
   for (const { id, label, stages } of reference.pipelines)
     out.push({
       level: 'ok',
-      what: `${id === ONE_PIPELINE ? 'stages' : `stages of record type ${label} (${id})`}: ${stages.map((stage) => stage.id).join(', ')}`,
+      what: `${reference.pipelines.length === 1 ? 'stages' : `stages of pipeline ${id} (${label})`}: ${stages.map((stage) => stage.id).join(', ')}`,
     })
   const { tells } = reference
   say(

@@ -376,6 +376,8 @@ describe('the org', () => {
     const { pipelines, recordTypes } = toPipelines(stages, described([], types))
     expect(pipelines.map(({ id }) => id)).toEqual(['New_Business', 'Renewal', 'default'])
     expect(recordTypes.get('012000000000002AAA')).toBe('Renewal')
+    const named = toPipelines(stages, described([], [{ ...types[0], developerName: 'default' }, types[1] ?? {}]))
+    expect(named.pipelines.map(({ id }) => id)).toEqual(['default', 'Renewal'])
   })
 
   test('the org’s own word for a fixed forecast category, only if it can be chosen', () => {

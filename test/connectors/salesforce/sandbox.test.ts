@@ -120,6 +120,23 @@ describe('pull', () => {
     expect(next.deals.has(three)).toBe(false)
   })
 
+  test('a change comes in one page with its deal, between the values before and after', async () => {
+    const { connector, act, pull } = await start()
+    await setup(connector)
+    const first = await pull(null)
+    const deal = [...first.deals.values()].find(({ outcome, closeDate }) => outcome === 'open' && closeDate !== null)
+    if (!deal) throw new Error('an open deal')
+    await act({ act: 'set', id: deal.id, field: 'CloseDate', value: '2027-06-30', by: 'integration' })
+    const { pages } = await pull(first.cursor, NOW + 1000)
+    const page = pages.find(({ deals }) => deals.some(({ id }) => id === deal.id))
+    expect(page?.evidence.find((one) => one.deal === deal.id)?.changes.at(-1)).toMatchObject({
+      field: 'closeDate',
+      from: deal.closeDate,
+      to: '2027-06-30',
+      source: 'integration@sandbox.invalid',
+    })
+  })
+
   test('a meeting that is cancelled brings its deal again, without it', async () => {
     const { connector, act, pull } = await start()
     await setup(connector)
