@@ -1,0 +1,343 @@
+// `unstall demo`: the whole product on this machine in under a minute. Two lookalike CRMs over real HTTP, a company
+// with years of dead deals, a first night as preview and then confirmed, and two weeks in which simulated people react.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { type App, currentTime } from '../app.ts'
+import type { ConnectionConfig } from '../config.ts'
+import type { Finding } from '../connector.ts'
+import type { FieldValues } from '../core/deal.ts'
+import { Summary } from '../report/summary.ts'
+import { generate } from '../sandbox/generate.ts'
+import { hubspot } from '../sandbox/hubspot/server.ts'
+import { type Sandbox, startSandbox } from '../sandbox/kernel.ts'
+import { type Acted, liveDay } from '../sandbox/people.ts'
+import { salesforce } from '../sandbox/salesforce/index.ts'
+import type { Seed } from '../sandbox/seed.ts'
+import { getDeals } from '../store/deals.ts'
+import { rowsOfRun, type StoredRow } from '../store/ledger.ts'
+import { getPlan, type Run } from '../store/runs.ts'
+import type { GlobalOptions } from './main.ts'
+import { finished, runNight, withApp } from './night.ts'
+import {
+  bold,
+  cut,
+  dim,
+  EXIT,
+  type ExitCode,
+  green,
+  type Progress,
+  plain,
+  print,
+  printJson,
+  say,
+  table,
+  width,
+  yellow,
+} from './output.ts'
+import { count, money, printPlan, SYSTEMS } from './print.ts'
+
+const DAY = 86_400_000
+const HOUR = 3_600_000
+const FOLDER = '.unstall-demo'
+/** Over both CRMs together: about 400 open and 1,500 closed deals. */
+const EACH = { deals: 950, open: 200 }
+
+interface Crm {
+  readonly name: string
+  readonly system: 'hubspot' | 'salesforce'
+  readonly seed: Seed
+  readonly server: Sandbox
+}
+
+interface Night {
+  readonly date: string
+  readonly open: number
+  readonly stalled: number
+  readonly newlyStalled: number
+  readonly recovered: number
+  readonly tasks: number
+  readonly decided: { readonly won: number; readonly lost: number; readonly no: number }
+  readonly reported: Record<string, number>
+  readonly honest: Record<string, number>
+}
+
+export async function demo(options: GlobalOptions & { seed?: number; nights?: number }): Promise<ExitCode> {
+  const begun = performance.now()
+  const nights = options.nights ?? 14
+  // The last night is last night, so that the dates look like today's.
+  const first = Math.floor(Date.now() / DAY) * DAY - nights * DAY + 2 * HOUR
+  const crms = await companies(first, options.seed ?? 1)
+  try {
+    const file = writeConfig(crms)
+    return await withApp(file, {}, async (app, progress, stop) => {
+      const told = !options.json
+      if (told) introduce(crms)
+      await connectAll(app, progress, told)
+      const preview = await firstNight(app, progress, stop, told)
+      const history: Night[] = [preview.night]
+      const acted: Acted[] = []
+      if (told) print(`\n${bold('3. Two weeks later, night by night')}\n\n${heading()}\n${line(app, preview.night)}`)
+      for (let n = 1; n <= nights; n++) {
+        const midnight = first - 2 * HOUR + n * DAY
+        progress.show(`night ${n} of ${nights}: people at work`)
+        const today = await workday(crms, midnight - 10 * HOUR, midnight + 2 * HOUR)
+        acted.push(...today)
+        progress.show(`night ${n} of ${nights}: judging and writing`)
+        const night = await oneNight(app, today, stop)
+        history.push(night)
+        progress.end()
+        if (told) print(line(app, night))
+      }
+      if (options.json) printJson({ config: file, nights: history, deeds: tally(acted) })
+      else await closing(app, history, acted, file, preview.runs, performance.now() - begun)
+      return EXIT.ok
+    })
+  } finally {
+    await Promise.all(crms.map(({ server }) => server.close()))
+  }
+}
+
+async function companies(now: number, seed: number): Promise<readonly Crm[]> {
+  say('Filling two lookalike CRMs …')
+  const hub = generate({ now, seed, ...EACH })
+  const sf = generate({ now, seed: seed + 1000, ...EACH })
+  const options = { now, seed }
+  return [
+    { name: 'hub', system: 'hubspot', seed: hub, server: await startSandbox(hubspot(hub), options) },
+    { name: 'sf', system: 'salesforce', seed: sf, server: await startSandbox(salesforce(sf), options) },
+  ]
+}
+
+function writeConfig(crms: readonly Crm[]): string {
+  rmSync(FOLDER, { recursive: true, force: true })
+  mkdirSync(FOLDER)
+  const url = (name: string) => crms.find((crm) => crm.name === name)?.server.url ?? ''
+  const file = join(FOLDER, 'unstall.config.yaml')
+  writeFileSync(
+    file,
+    `# Written by "unstall demo": two lookalike CRMs on this machine. They are gone when the demo ends; what unstall
+# remembers of them stays in this folder, for "runs" and "explain".
+timezone: Europe/Paris
+language: en
+holidays: FR
+dataDir: .
+connections:
+  hub: { system: hubspot, baseUrl: "${url('hub')}", auth: { kind: token, token: sandbox-demo } }
+  sf: { system: salesforce, loginUrl: "${url('sf')}", auth: { kind: client-credentials, clientId: sandbox, clientSecret: sandbox } }
+policy:
+  decision: { stages: [contractsent, Contract sent], days: 10 }
+`,
+  )
+  return file
+}
+
+function introduce(crms: readonly Crm[]): void {
+  const open = crms.reduce((sum, { seed }) => sum + seed.deals.length, 0)
+  print(bold('unstall demo'))
+  print(
+    `One company, ${crms.map(({ system }) => `a lookalike ${SYSTEMS[system]}`).join(' and ')}, ${count(open, 'deal')}, ` +
+      `${count(crms[0]?.seed.owners.length ?? 0, 'person', 'people')}. Everything runs on this machine.`,
+  )
+}
+
+async function connectAll(app: App, progress: Progress, told: boolean): Promise<void> {
+  if (told) print(`\n${bold('1. Connect')}`)
+  const signal = AbortSignal.timeout(60_000)
+  for (const { name, system } of app.config.connections) {
+    progress.show(`${name}: creating our fields`)
+    const connector = await app.ctx.connector(name)
+    let created = 0
+    for await (const step of connector.setup(signal)) if (step.action === 'create') created++
+    const { findings } = await connector.check(signal)
+    progress.end()
+    if (!told) continue
+    const of = (level: Finding['level']) => findings.filter((finding) => finding.level === level)
+    print(
+      `${green('✓')} ${SYSTEMS[system]}: ${count(created, 'field')} and helpers created; ${of('ok').length} checks are green.`,
+    )
+    for (const { what } of of('warn')) print(yellow(`  ! ${plain(what)}`))
+    for (const { what } of of('problem')) print(yellow(`  ✗ ${plain(what)}`))
+  }
+}
+
+const nightOf = async ({ name, system, settings }: ConnectionConfig, app: App) =>
+  ({ connection: name, system, settings, now: await currentTime(app.connection(name)) }) as const
+
+async function firstNight(app: App, progress: Progress, stop: AbortSignal, told: boolean) {
+  if (told) print(`\n${bold('2. First night: a preview, then confirmed')}`)
+  const previews: Run[] = []
+  const reserved: Record<string, number> = {}
+  for (const connection of app.config.connections) {
+    const night = await nightOf(connection, app)
+    const run = await runNight(app, { ...night, kind: 'preview', reserved: { ...reserved } }, stop)
+    const rows = (await getPlan(app.ctx.db, run.id)) ?? []
+    for (const row of rows)
+      if (row.kind === 'create-task' && row.hold === null) reserved[row.person] = (reserved[row.person] ?? 0) + 1
+    previews.push(run)
+    progress.end()
+    if (told) await printPlan(app.ctx.db, connection, rows, run, app.ctx.texts(connection.settings.language))
+  }
+  if (told)
+    print(
+      `\nNothing was written so far. Confirmed: ${bold(`unstall run ${previews.map(({ id }) => `--confirm ${id}`).join(' ')}`)}`,
+    )
+  const runs: Run[] = []
+  for (const [index, connection] of app.config.connections.entries()) {
+    const confirm = previews[index]?.id
+    const night = await nightOf(connection, app)
+    runs.push(await runNight(app, { ...night, kind: 'manual', ...(confirm === undefined ? {} : { confirm }) }, stop))
+  }
+  progress.end()
+  return { night: await summed(app, runs, []), runs }
+}
+
+/** Everybody works from 14 h to evening; then the clocks go on to the night. */
+async function workday(crms: readonly Crm[], during: number, night: number): Promise<readonly Acted[]> {
+  const clock = (server: Sandbox, now: number) =>
+    fetch(`${server.url}/__sandbox/clock`, {
+      method: 'POST',
+      body: JSON.stringify({ now: new Date(now).toISOString() }),
+    })
+  const days = crms.map(async ({ server, system, seed }) => {
+    await clock(server, during)
+    const acted = await liveDay({ url: server.url, system, pipelines: seed.pipelines, now: during })
+    await clock(server, night)
+    return acted
+  })
+  return (await Promise.all(days)).flat()
+}
+
+async function oneNight(app: App, acted: readonly Acted[], stop: AbortSignal): Promise<Night> {
+  const nights = app.config.connections.map(async (connection) =>
+    runNight(app, { ...(await nightOf(connection, app)), kind: 'night' }, stop),
+  )
+  const runs = await Promise.all(nights.map(async (night) => finished(app, await night, stop)))
+  return summed(app, runs, acted)
+}
+
+async function summed(app: App, runs: readonly Run[], acted: readonly Acted[]): Promise<Night> {
+  const summaries = runs.map((run) => Summary.parse(run.summary))
+  const rows = (await Promise.all(runs.map((run) => rowsOfRun(app.ctx.db, run.id)))).flat()
+  const sum = (of: (summary: Summary) => number) => summaries.reduce((total, summary) => total + of(summary), 0)
+  const sums = (of: (summary: Summary) => Record<string, number>) => {
+    const total: Record<string, number> = {}
+    for (const summary of summaries)
+      for (const [currency, value] of Object.entries(of(summary))) total[currency] = (total[currency] ?? 0) + value
+    return total
+  }
+  const deeds = tally(acted)
+  return {
+    date: runs[0]?.localDate ?? '',
+    open: sum(({ figures }) => figures.open),
+    stalled: sum(({ figures }) => figures.stalled),
+    newlyStalled: sum(({ figures }) => figures.newlyStalled),
+    recovered: sum(({ figures }) => figures.recovered),
+    tasks: rows.filter((row) => row.kind === 'create-task' && row.status === 'done').length,
+    decided: { won: deeds.won ?? 0, lost: deeds.lost ?? 0, no: deeds.no ?? 0 },
+    reported: sums(({ forecast }) => forecast.all),
+    honest: sums(({ forecast }) => forecast.moving),
+  }
+}
+
+function tally(acted: readonly Acted[]): Record<string, number> {
+  const deeds: Record<string, number> = {}
+  for (const { deed } of acted) deeds[deed] = (deeds[deed] ?? 0) + 1
+  return deeds
+}
+
+const COLUMNS: readonly (readonly [title: string, cells: number])[] = [
+  ['Night', 12],
+  ['open', 5],
+  ['stalled', 8],
+  ['new', 4],
+  ['moved', 6],
+  ['tasks', 6],
+  ['won', 4],
+  ['lost', 5],
+  ['no', 3],
+  ['pipeline', 13],
+  ['honest', 13],
+]
+const heading = () =>
+  bold(COLUMNS.map(([title, cells], i) => (i === 0 ? title.padEnd(cells) : title.padStart(cells))).join(' '))
+
+function line(app: App, night: Night): string {
+  const texts = app.ctx.texts('en')
+  const sum = (sums: Record<string, number>) => Object.values(sums).reduce((total, value) => total + value, 0)
+  const { won, lost, no } = night.decided
+  const cells = [
+    texts.date(night.date),
+    ...[night.open, night.stalled, night.newlyStalled, night.recovered, night.tasks, won, lost, no].map(String),
+    money(texts, night.reported),
+    money(texts, night.honest),
+  ]
+  const share = sum(night.reported) === 0 ? 0 : sum(night.honest) / sum(night.reported)
+  const bar = green('█'.repeat(Math.round(share * 20))) + dim('░'.repeat(20 - Math.round(share * 20)))
+  const fitted = cells.map((text, i) => {
+    const space = ' '.repeat(Math.max(0, (COLUMNS[i]?.[1] ?? 0) - width(text)))
+    return i === 0 ? text + space : space + text
+  })
+  return `${fitted.join(' ')}  ${bar}`
+}
+
+async function closing(
+  app: App,
+  history: readonly Night[],
+  acted: readonly Acted[],
+  file: string,
+  firstRuns: readonly Run[],
+  ms: number,
+): Promise<void> {
+  const texts = app.ctx.texts('en')
+  const last = history.at(-1)
+  const deeds = tally(acted)
+  const recovered = history.slice(1).reduce((sum, night) => sum + night.recovered, 0)
+  print(dim('\nThe bar: how much of the reported pipeline still moves.'))
+  print(`\n${bold('4. What happened')}`)
+  if (last)
+    print(
+      `The pipeline reports ${money(texts, last.reported)}; what still moves is worth ${bold(money(texts, last.honest))}. ` +
+        `In two weeks ${count(recovered, 'deal')} moved again.`,
+    )
+  print(
+    `The people answered ${deeds.yes ?? 0} × yes, ${deeds.no ?? 0} × no, ${deeds.maybe ?? 0} × maybe, parked ${deeds.park ?? 0}, ` +
+      `moved ${deeds.forward ?? 0} deals forward, pushed ${deeds.push ?? 0} dates, and ticked ${deeds.close_task ?? 0} tasks off without doing anything.`,
+  )
+  const rows = (await Promise.all(firstRuns.map((run) => rowsOfRun(app.ctx.db, run.id)))).flat()
+  await example(app, rows)
+  const config = relative('.', file)
+  print(`\n${bold('5. Where to look next')}`)
+  const cli = `npm run unstall -- --config ${config}`
+  const steps = [
+    [`${cli} runs`, 'every night and what it wrote'],
+    [`${cli} explain "<deal>"`, 'why one deal is stalled'],
+    ['README.md', 'connecting your own HubSpot or Salesforce'],
+  ]
+  print(steps.map(([command = '', what = '']) => `  ${command.padEnd(cli.length + 18)}  ${dim(what)}`).join('\n'))
+  print(dim(`\nThis took ${(ms / 1000).toFixed(0)} s.`))
+}
+
+/** One flag and one task as the rep and the manager see them. */
+async function example(app: App, rows: readonly StoredRow[]): Promise<void> {
+  const task = rows.find((row) => row.kind === 'create-task' && row.status === 'done')
+  if (task?.kind !== 'create-task') return
+  const deal = (await getDeals(app.ctx.db, task.deal.connection, [task.deal.id])).get(task.deal.id)?.known.deal
+  const flag = rows.find((row) => row.kind === 'fields' && row.group === 'flag' && row.deal.id === task.deal.id)
+  const after: FieldValues = flag?.kind === 'fields' ? flag.after : {}
+  print('\nFor example, this is what the CRM shows for one deal:')
+  const fields = [
+    ['Deal', plain(deal?.name ?? task.deal.id)],
+    ['Stalled', 'Yes'],
+    ['Explanation', plain(after.explanation ?? '')],
+    ['Task', plain(task.subject)],
+  ]
+  print(table([{ title: 'Field' }, { title: 'Value', flexible: true }], fields))
+  print(
+    dim(
+      task.body
+        .split('\n')
+        .map((text) => `  │ ${cut(plain(text), 110)}`)
+        .join('\n'),
+    ),
+  )
+}
