@@ -72,8 +72,11 @@ export function createApi({ credential, gate, sleep, timeoutMs }: ApiOptions) {
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof Fatal) throw error
-        // jsforce itself refuses, before anything is sent (for example a JWT token for SOAP): its words are about that.
-        if (!transport.seen && !(error instanceof NoAnswer)) throw new Fatal('credentials', String(error))
+        // jsforce itself refuses before anything is sent: a JWT token for SOAP, a Lightning address as instance.
+        if (!transport.seen && !(error instanceof NoAnswer)) {
+          const words = error instanceof Error ? error.message : String(error)
+          throw new Fatal(/JWT|lightning/i.test(words) ? 'credentials' : 'bug', words, { cause: error })
+        }
         const { code, message } = told(error, transport.seen, token)
         const status = transport.seen?.status ?? 0
         observe(transport.seen)
