@@ -104,7 +104,7 @@ export class People {
     const creator = this.#saver(deal.createdBy ?? 'person', owner ?? null, deal.createdAt)
     const row: Row = {
       // A name holds 120 characters, those of a hostile seed too.
-      Name: Array.from(deal.name).slice(0, 120).join(''),
+      Name: deal.name.slice(0, 120).toWellFormed(),
       Amount: deal.amount,
       CloseDate: deal.closeDate,
       StageName: this.#stage(deal.stage),
