@@ -228,6 +228,16 @@ export function createApi(options: ConnectorOptions) {
   }
 }
 
+/** Whatever `work` has begun ends with it: a failed call leaves no siblings trying on in the background. */
+export async function scoped<T>(signal: AbortSignal, work: (inner: AbortSignal) => Promise<T>): Promise<T> {
+  const scope = new AbortController()
+  try {
+    return await work(AbortSignal.any([signal, scope.signal]))
+  } finally {
+    scope.abort()
+  }
+}
+
 /** Connection errors after which the request cannot have reached HubSpot (Node and undici codes). */
 const NEVER_LEFT = new Set([
   'ECONNREFUSED',

@@ -3,7 +3,7 @@
 import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connector.ts'
 import type { Deal, DealId, Outcome, Owner, Pipeline, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { createApi, Refusal } from './api.ts'
+import { createApi, Refusal, scoped } from './api.ts'
 import { conflict, DEAL_FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toDeal, toTask, Unreadable } from './map.ts'
 import { census, chunks, pull } from './pull.ts'
@@ -103,7 +103,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
 
   function learned(signal: AbortSignal, anew = false): Promise<Learned> {
     if (current === null || anew) {
-      const learning = learn(signal)
+      const learning = scoped(signal, learn)
       current = learning
       learning.catch(() => {
         if (current === learning) current = null
@@ -183,8 +183,8 @@ export function connectHubspot(options: HubspotOptions): Connector {
       yield* guardEach(pull({ api, portal, options, now }, since, signal))
     },
     census: (signal) => guardEach(census(api, signal)),
-    read: (ids, signal) => guard(read(ids, signal)),
-    find: (keys, signal) => guard(find(keys, signal)),
+    read: (ids, signal) => guard(scoped(signal, (inner) => read(ids, inner))),
+    find: (keys, signal) => guard(scoped(signal, (inner) => find(keys, inner))),
     async *write(writes, signal) {
       if (writes.length === 0) return
       let known: Learned

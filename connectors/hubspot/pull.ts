@@ -116,7 +116,7 @@ async function* search(context: Context, walk: Search): AsyncGenerator<Page, Ins
     total ??= data.total ?? null
     const begun = last
     last = lastId(data, begun)
-    const done: boolean = data.results.length === 0 || (data.results.length < SEARCH_PAGE && !data.paging?.next)
+    const done: boolean = isLast(data)
     next = done ? null : ask(last)
     context.read += data.results.length
 
@@ -235,6 +235,12 @@ function nextToken(data: RecordPage, seen: Set<string>): string | null {
   if (seen.has(token)) throw new Fatal('data', 'HubSpot repeats a page of its list of deals: it would never end')
   seen.add(token)
   return token
+}
+
+/** A keyset search ends where nothing follows; a full page is only believed to be the last when its total says so. */
+function isLast({ results, paging, total }: RecordPage): boolean {
+  if (results.length === 0) return true
+  return !paging?.next && (results.length < SEARCH_PAGE || (total ?? Number.POSITIVE_INFINITY) <= results.length)
 }
 
 /** The highest id of this page, which must lie behind the last one. */

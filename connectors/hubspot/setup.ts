@@ -2,7 +2,7 @@
 // finding says in a RevOps manager's words what it costs or what to do.
 import type { ConnectorOptions, Finding, Health, SetupStep } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
-import { type Api, Refusal, Unknown } from './api.ts'
+import { type Api, Refusal, scoped, Unknown } from './api.ts'
 import {
   conflict,
   DEAL_FIELDS,
@@ -66,7 +66,9 @@ export function survey(
   return { steps: [group('deals'), ...fields, group('tasks'), key], unique: task?.hasUniqueValue === true }
 }
 
-async function look(api: Api, signal: AbortSignal) {
+const look = (api: Api, outer: AbortSignal) => scoped(outer, (signal) => lookAtAll(api, signal))
+
+async function lookAtAll(api: Api, signal: AbortSignal) {
   const has = async (object: ObjectType) =>
     (await api.groups(object, signal)).some((group: { name: string }) => group.name === GROUP.name)
   const [deals, task, ofDeals, ofTasks] = await Promise.all([
@@ -97,8 +99,10 @@ async function create(api: Api, step: SetupStep, signal: AbortSignal): Promise<S
     return step
   } catch (error) {
     if (error instanceof Unknown) throw new RetryLater('HubSpot did not answer while a property was created', 10_000)
-    if (!(error instanceof Refusal)) throw error
-    if (error.status === 409) return { ...step, action: 'present' }
+    if (error instanceof Refusal && error.status === 409) return { ...step, action: 'present' }
+    // Calculations need a higher tier in some portals, which may come as 403.
+    const refused = error instanceof Refusal || (error instanceof Fatal && error.kind === 'permission')
+    if (!refused || (error instanceof Fatal && name !== FORECAST_AMOUNT)) throw error
     if (name !== FORECAST_AMOUNT) throw new Fatal('schema', `HubSpot refuses to create ${step.what}: ${error.message}`)
     const detail = `This portal refuses calculated properties (${error.message}): reports cannot sum the amount that counts.`
     return { ...step, action: 'conflict', detail }

@@ -16,7 +16,7 @@ const caught = (work: Promise<unknown>) =>
   )
 
 test('the token is in the header only, over the SDK as transport', async () => {
-  const userAgent = (value: string) => value.startsWith('hubspot-api-client-nodejs; 14')
+  const userAgent = /^hubspot-api-client-nodejs; 14/
   nock(ORIGIN, { reqheaders: { authorization: `Bearer ${TOKEN}`, 'user-agent': userAgent } })
     .get((uri) => uri === ACCOUNT)
     .reply(200, { portalId: 1 })

@@ -1,0 +1,159 @@
+// check and setup against portals that lack something: fields, options, scopes, calculations, unique task keys.
+import nock from 'nock'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { staticToken } from '../../../connectors/hubspot/auth.ts'
+import { DEAL_FIELDS } from '../../../connectors/hubspot/fields.ts'
+import type { HubspotOptions } from '../../../connectors/hubspot/index.ts'
+import { CANNOT_TELL, connectHubspot } from '../../../connectors/hubspot/index.ts'
+import { generate } from '../../../src/sandbox/generate.ts'
+import { hubspot as lookalike } from '../../../src/sandbox/hubspot/server.ts'
+import { startSandbox } from '../../../src/sandbox/kernel.ts'
+import { collect } from '../../conformance.ts'
+import { deal, hubspot, NOW, never, options, strict } from './fake.ts'
+
+strict()
+const PROPERTIES = '/crm/properties/2026-09/deals'
+const TASKS = '/crm/properties/2026-09/tasks'
+const all = DEAL_FIELDS.map(({ name, type, options: choices = [] }) => ({ name, type, options: choices }))
+const group = { results: [{ name: 'unstall', label: 'unstall' }] }
+
+function definitions(deals: object[], task: object | null, groups: object = group): nock.Scope {
+  const found = hubspot().get(PROPERTIES).reply(200, { results: deals }).get(`${TASKS}/unstall_task_key`)
+  return (task === null ? found.reply(404, {}) : found.reply(200, task))
+    .get(`${PROPERTIES}/groups`)
+    .reply(200, groups)
+    .get(`${TASKS}/groups`)
+    .reply(200, groups)
+}
+const key = { name: 'unstall_task_key', type: 'string', hasUniqueValue: true }
+
+function readable(headers = {}): void {
+  hubspot()
+    .get('/account-info/2026-09/details')
+    .reply(200, { portalId: 77, timeZone: 'Europe/Paris', companyCurrency: 'EUR' }, headers)
+    .get('/crm/objects/2026-09/deals')
+    .query({ limit: '1' })
+    .reply(200, { results: [deal('1')] })
+    .get('/crm/pipelines/2026-09/deals')
+    .reply(200, { results: [{ id: 'd', label: 'D', stages: [{ id: 'contractsent', label: 'C', displayOrder: 0 }] }] })
+    .get('/crm/owners/2026-09')
+    .query(true)
+    .reply(200, { results: [] })
+    .get('/crm/objects/2026-09/tasks')
+    .query(true)
+    .reply(200, { results: [] })
+}
+const check = (over: Partial<HubspotOptions> = {}) => connectHubspot(options(over)).check(never)
+
+test('a portal in order: no problem, and what HubSpot cannot tell is said', async () => {
+  readable({ 'x-hubspot-ratelimit-daily-remaining': '900' })
+  definitions([...all, { name: 'hs_manual_forecast_category', type: 'enumeration', options: [{ value: 'OMIT' }] }], key)
+  const { findings, steps } = await check({ timezone: 'Europe/Paris', stages: ['contractsent'] })
+  expect(findings.filter((one) => one.level === 'problem')).toEqual([])
+  expect(findings.filter((one) => one.level === 'warn').map((one) => one.what)).toEqual([
+    'HubSpot allows 900 more calls today',
+    ...CANNOT_TELL.map((one) => one.what),
+  ])
+  expect(new Set(steps.map((step) => step.action))).toEqual(new Set(['present']))
+})
+
+test('fields missing, of another type, without an option; unknown stages; no forecast; another time zone', async () => {
+  readable()
+  const odd = all
+    .filter((one) => one.name !== 'unstall_cause')
+    .map((one) => (one.name === 'unstall_explanation' ? { ...one, type: 'number' } : one))
+    .map((one) => (one.name === 'unstall_decision' ? { ...one, options: [{ value: 'yes', label: '' }] } : one))
+  definitions(odd, { ...key, hasUniqueValue: false })
+  const { findings, steps } = await check({ stages: ['contractsent', 'nowhere'] })
+  const action = Object.fromEntries(steps.map((step) => [step.id, step.action]))
+  expect(action).toMatchObject({
+    'deals.unstall_cause': 'create',
+    'deals.unstall_explanation': 'conflict',
+    'deals.unstall_decision': 'conflict',
+    'tasks.unstall_task_key': 'present',
+  })
+  const text = findings.map((one) => `${one.level}: ${one.what} ${one.todo ?? ''}`).join('\n')
+  expect(text).toMatch(/problem: The policy names stages HubSpot does not have: nowhere .*contractsent/)
+  expect(text).toMatch(/problem: .*unstall_explanation.* is of type number, string is needed/)
+  expect(text).toMatch(/problem: .*unstall_decision.* lacks the options no, maybe/)
+  expect(text).toMatch(/problem: 1 of our properties are missing: .*unstall_cause.*unstall setup/)
+  expect(text).toMatch(/warn: There is no forecast category/)
+  expect(text).toMatch(/warn: The portal's time zone is Europe\/Paris/)
+  expect(text).toMatch(/ok: Tasks have no unique key here/)
+})
+
+test('only the calculated amount missing is a warning with another way', async () => {
+  readable()
+  definitions(
+    all.filter((one) => one.name !== 'unstall_forecast_amount'),
+    key,
+  )
+  const { findings } = await check()
+  expect(findings.filter((one) => one.level === 'problem')).toEqual([])
+  expect(findings.some((one) => one.level === 'warn' && one.what.includes('amount that counts'))).toBe(true)
+})
+
+test('a wrong token is one finding, not an exception', async () => {
+  hubspot().get('/account-info/2026-09/details').reply(401, {})
+  const { findings, steps } = await check()
+  expect(findings).toMatchObject([{ level: 'problem', todo: expect.stringContaining('Service Keys') }])
+  expect(steps).toEqual([])
+})
+
+test.each(['crm.objects.deals.read', 'crm.objects.owners.read', 'crm.objects.contacts.read', 'crm.schemas.deals.read'])(
+  'a missing scope is named: %s',
+  async (scope) => {
+    nock.enableNetConnect('127.0.0.1')
+    const sandbox = await startSandbox(lookalike(generate({ now: NOW, deals: 20, open: 10, seed: 1 })), { now: NOW })
+    const credential = staticToken(`sandbox-noscope-${scope}`)
+    const { findings } = await connectHubspot(options({ baseUrl: sandbox.url, credential })).check(never)
+    await sandbox.close()
+    const problems = findings.filter((one) => one.level === 'problem')
+    expect(problems.some((one) => one.todo?.includes(scope))).toBe(true)
+  },
+)
+
+const Definition = z.object({
+  name: z.string(),
+  type: z.string(),
+  groupName: z.string(),
+  options: z.array(z.object({ label: z.string(), hidden: z.boolean() })).optional(),
+})
+
+test('setup: a portal that refuses calculations and unique task properties gets the rest', async () => {
+  const names: string[] = []
+  hubspot()
+    .post(`${PROPERTIES}/groups`, { name: 'unstall', label: 'unstall' })
+    .reply(201, {})
+    .post(`${TASKS}/groups`)
+    .reply(409, { message: 'exists' })
+    .post(PROPERTIES)
+    .times(DEAL_FIELDS.length)
+    .reply(async (sent: Request) => {
+      const body = Definition.parse(await sent.clone().json())
+      names.push(body.name)
+      expect(body.groupName).toBe('unstall')
+      if (body.type === 'enumeration' || body.type === 'bool') expect(body.options?.[0]?.label).toMatch(/^[A-Z]/)
+      return body.name === 'unstall_forecast_amount' ? [403, { message: 'upgrade needed' }] : [201, {}]
+    })
+    .post(TASKS, (body: unknown) => JSON.stringify(body).includes('hasUniqueValue'))
+    .reply(400, { message: 'Unique properties are not supported for object type TASK' })
+    .post(TASKS, (body: unknown) => !JSON.stringify(body).includes('hasUniqueValue'))
+    .reply(201, {})
+  definitions([], null, { results: [] })
+  const steps = await collect(connectHubspot(options()).setup(never))
+  const action = Object.fromEntries(steps.map((step) => [step.id, step.action]))
+  expect(action['deals.unstall_forecast_amount']).toBe('conflict')
+  expect(steps.find((step) => step.action === 'conflict')?.detail).toContain('upgrade needed')
+  expect(action).toMatchObject({ 'tasks.group': 'present', 'tasks.unstall_task_key': 'create' })
+  expect(names).toEqual(DEAL_FIELDS.map((one) => one.name))
+})
+
+test('setup without the scope to write says which', async () => {
+  definitions(all.slice(1), key)
+  hubspot()
+    .post(PROPERTIES)
+    .reply(403, { context: { missingScopes: ['crm.schemas.deals.write'] } })
+  await expect(collect(connectHubspot(options()).setup(never))).rejects.toThrow('crm.schemas.deals.write')
+})
