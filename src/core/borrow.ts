@@ -67,7 +67,8 @@ export function loan(input: LoanInput, context: LoanContext): Loan {
   const none = { standing: kept, category: undefined, again: false }
   if (saved === null) return { ...none, saved: undefined }
   // Without a ledger (lost database) the saved value alone tells that the category is ours.
-  const ours = wrote === omitted || (wrote === undefined && lastWritten(ledger, 'categoryBefore') === null)
+  const ours =
+    wrote === undefined ? lastWritten(ledger, 'categoryBefore') === null : wrote === omitted && !wasAway(input, omitted)
   if (omitted === null || observed.category !== omitted || !ours || input.was?.categoryTheirs === true)
     return { ...none, saved: null }
   const back = givenBack(observed, input.was?.borrowed?.stage ?? observed.stageId, saved, context)
@@ -79,6 +80,12 @@ function savedBefore(observed: Deal, ledger: readonly LedgerRow[]): string | nul
   const last = lastWritten(ledger, 'categoryBefore')
   const value = last === null ? fieldValue(observed, 'categoryBefore') : last.after.categoryBefore
   return typeof value === 'string' ? value : null
+}
+
+/** It has been something else since we wrote it: who omitted it again was not us. */
+function wasAway({ known, ledger }: LoanInput, omitted: string | null): boolean {
+  const since = lastWritten(ledger, 'category')?.plannedAt ?? 0
+  return known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
 }
 
 /** Won: the CRM's closed category. Another stage: what that stage maps to. Else what it was. */
