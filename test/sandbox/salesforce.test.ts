@@ -55,7 +55,6 @@ async function start(filled: Seed = seed(), options: SalesforceOptions & Sandbox
   const oauth2 = new OAuth2({ loginUrl: client.sandbox.url, clientId: 'sandbox', clientSecret: 'sandbox' })
   const token = await oauth2.requestToken({ grant_type: 'client_credentials' })
   const conn = new Connection({ instanceUrl: token.instance_url, accessToken: token.access_token, version: '67.0' })
-  // Repeating a 500 is jsforce's own affair: it waits for seconds.
   return { conn, token, oauth2 }
 }
 const act = async (body: object) => {
@@ -732,13 +731,12 @@ describe('OAuth', () => {
     })
     const page = await client.get(url.slice(client.sandbox.url.length))
     expect(page.status).toBe(200)
-    const form = new URLSearchParams(
-      [...page.text.matchAll(/name="(\w+)" value="([^"]*)">/g)].flatMap(([, name, value]) =>
-        name && value !== undefined
-          ? [[name, value.replace(/&#(\d+);/g, (_, c) => String.fromCharCode(Number(c)))]]
-          : [],
-      ),
-    )
+    const form = new URLSearchParams({})
+    for (const [, name = '', value = ''] of page.text.matchAll(/name="(\w+)" value="([^"]*)">/g))
+      form.set(
+        name,
+        value.replace(/&#(\d+);/g, (_, unit) => String.fromCharCode(Number(unit))),
+      )
     form.set('decision', 'allow')
     const back = await client.send('POST', '/services/oauth2/authorize', form.toString())
     const location = new URL(back.headers.get('location') ?? '')

@@ -1,0 +1,59 @@
+// The consent page as a person uses it: a real browser, found by role and name, with the keyboard, down to the code.
+import { createHash } from 'node:crypto'
+import { createServer } from 'node:http'
+import { OAuth2 } from 'jsforce'
+import { chromium } from 'playwright-core'
+import { describe, expect, it } from 'vitest'
+import { startSandbox } from '../../src/sandbox/kernel.ts'
+import { salesforce } from '../../src/sandbox/salesforce/index.ts'
+import { missing, required, services } from '../services.ts'
+
+const seed = { now: Date.parse('2026-11-02T06:00:00Z'), currency: 'EUR', owners: [], pipelines: [], deals: [] }
+const verifier = 'abcdefghijklmnopqrstuvwxyz0123456789-._~ABCDEFG'
+
+/** A callback address that remembers what it was called with. */
+async function callback() {
+  const called: URL[] = []
+  const server = createServer((request, response) => {
+    called.push(new URL(request.url ?? '/', 'http://127.0.0.1'))
+    response.end('<h1>You can close this window.</h1>')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (!address || typeof address === 'string') throw new Error('no port')
+  const answered = () => called.find((url) => url.pathname === '/callback')?.searchParams
+  return { server, redirectUri: `http://127.0.0.1:${address.port}/callback`, answered }
+}
+
+describe.skipIf(missing(['Chromium']) !== null && !required)('the consent page in a browser', () => {
+  it('gives a code for Allow and an error for Deny', async () => {
+    const sandbox = await startSandbox(salesforce(seed), { now: seed.now })
+    const { server, redirectUri, answered } = await callback()
+    const browser = await chromium.launch({ executablePath: services.Chromium ?? 'chromium', args: ['--no-sandbox'] })
+    try {
+      const oauth2 = new OAuth2({ loginUrl: sandbox.url, clientId: 'sandbox', clientSecret: 'sandbox', redirectUri })
+      const code_challenge = createHash('sha256').update(verifier).digest('base64url')
+      const asked = { code_challenge, code_challenge_method: 'S256', state: 'a"<b>&c', scope: 'api refresh_token' }
+      const page = await browser.newPage()
+      await page.goto(oauth2.getAuthorizationUrl(asked))
+      expect(await page.title()).toBe('Allow access?')
+      await page.getByRole('heading', { level: 1, name: 'Allow access?' }).waitFor()
+      expect(await page.getByText('api refresh_token').count()).toBe(1)
+      await page.getByRole('button', { name: 'Allow' }).focus()
+      await page.keyboard.press('Enter')
+      await page.getByRole('heading', { name: 'You can close this window.' }).waitFor()
+      expect(answered()?.get('state')).toBe('a"<b>&c')
+      const token = await oauth2.requestToken(answered()?.get('code') ?? '', { code_verifier: verifier })
+      expect(token.refresh_token).toBeTruthy()
+
+      await page.goto(oauth2.getAuthorizationUrl(asked))
+      await page.getByRole('button', { name: 'Deny' }).click()
+      await page.waitForURL(/error=access_denied/)
+    } finally {
+      await browser.close()
+      await sandbox.close()
+      server.closeAllConnections()
+      server.close()
+    }
+  })
+})
