@@ -15,8 +15,8 @@ export { staticToken } from './auth.ts'
 export { CANNOT_TELL } from './setup.ts'
 
 export interface HubspotOptions extends ConnectorOptions {
-  /** Stages the policy names (decision, exclusions), for `check`. */
-  readonly stages?: readonly string[]
+  /** The policy's decision stages, for `check`. */
+  readonly decisionStages?: readonly string[]
 }
 
 const BATCH = 100

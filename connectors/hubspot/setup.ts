@@ -119,10 +119,10 @@ async function createTaskKey(api: Api, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Read-only. Throws only RetryLater and the abort reason. `stages`: those the policy names. */
+/** Read-only. Throws only RetryLater and the abort reason. `decisionStages`: those the policy names. */
 export async function check(
   api: Api,
-  options: ConnectorOptions & { readonly stages?: readonly string[] },
+  options: ConnectorOptions & { readonly decisionStages?: readonly string[] },
   signal: AbortSignal,
 ): Promise<Health> {
   const findings: Finding[] = []
@@ -149,7 +149,7 @@ export async function check(
     return api.pipelines(signal)
   })
   const stages = new Set(pipelines?.flatMap((pipeline) => pipeline.stages.map((stage) => stage.id)))
-  const unknown = (options.stages ?? []).filter((stage) => !stages.has(stage))
+  const unknown = (options.decisionStages ?? []).filter((stage) => !stages.has(stage))
   if (pipelines && unknown.length > 0) {
     const todo = `Stages of this portal: ${[...stages].join(', ')}.`
     findings.push({

@@ -49,7 +49,7 @@ const check = (over: Partial<HubspotOptions> = {}) => connectHubspot(options(ove
 test('a portal in order: no problem, and what HubSpot cannot tell is said', async () => {
   readable({ 'x-hubspot-ratelimit-daily-remaining': '900' })
   definitions([...all, { name: 'hs_manual_forecast_category', type: 'enumeration', options: [{ value: 'OMIT' }] }], key)
-  const { findings, steps } = await check({ timezone: 'Europe/Paris', stages: ['contractsent'] })
+  const { findings, steps } = await check({ timezone: 'Europe/Paris', decisionStages: ['contractsent'] })
   expect(findings.filter((one) => one.level === 'problem')).toEqual([])
   expect(findings.filter((one) => one.level === 'warn').map((one) => one.what)).toEqual([
     'HubSpot allows 900 more calls today',
@@ -65,7 +65,7 @@ test('fields missing, of another type, without an option; unknown stages; no for
     .map((one) => (one.name === 'unstall_explanation' ? { ...one, type: 'number' } : one))
     .map((one) => (one.name === 'unstall_decision' ? { ...one, options: [{ value: 'yes', label: '' }] } : one))
   definitions(odd, { ...key, hasUniqueValue: false })
-  const { findings, steps } = await check({ stages: ['contractsent', 'nowhere'] })
+  const { findings, steps } = await check({ decisionStages: ['contractsent', 'nowhere'] })
   const action = Object.fromEntries(steps.map((step) => [step.id, step.action]))
   expect(action).toMatchObject({
     'deals.unstall_cause': 'create',
