@@ -1,0 +1,57 @@
+// What both languages share: dates and money by Intl, deal names made safe to put into a sentence, and lengths.
+import type { Instant, LocalDate } from '../core/deal.ts'
+
+/** Salesforce text fields and task subjects; HubSpot takes more. */
+export const FIELD_LENGTH = 255
+
+/** Cut to at most `length` UTF-16 units, never inside a character. */
+export function cut(text: string, length: number): string {
+  if (text.length <= length) return text
+  let kept = ''
+  for (const { segment } of new Intl.Segmenter().segment(text.slice(0, length))) {
+    if (kept.length + segment.length > length - 1) break
+    kept += segment
+  }
+  return `${kept.trimEnd()}…`
+}
+
+/** A name as one line of visible text: no control characters, no changes of writing direction, not endless. */
+export function plain(name: string, length = 80): string {
+  const clean = name
+    .slice(0, 4 * length)
+    .toWellFormed()
+    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069\ufffd]+/gu, ' ')
+    .replace(/\s+/g, ' ')
+    .trim()
+  return clean === '' ? '–' : cut(clean, length)
+}
+
+/** Dates, times and money of one locale. Dates far outside are still shown; an unknown currency is shown as it is. */
+export function formats(locale: string) {
+  const day = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeZone: 'UTC' })
+  const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 })
+  const times = new Map<string, Intl.DateTimeFormat>()
+  const currencies = new Map<string, Intl.NumberFormat>()
+  return {
+    date: (date: LocalDate): string => {
+      const at = Date.parse(`${date}T00:00:00Z`)
+      return Number.isNaN(at) ? plain(date, 20) : day.format(at)
+    },
+    instant: (at: Instant, timezone: string): string => {
+      const format =
+        times.get(timezone) ??
+        new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeStyle: 'short', timeZone: timezone })
+      times.set(timezone, format)
+      return format.format(at)
+    },
+    money: (value: number, currency: string | null): string => {
+      if (currency === null) return number.format(value)
+      if (!/^[A-Z]{3}$/.test(currency)) return `${number.format(value)} ${plain(currency, 10)}`
+      const format =
+        currencies.get(currency) ??
+        new Intl.NumberFormat(locale, { style: 'currency', currency, trailingZeroDisplay: 'stripIfInteger' })
+      currencies.set(currency, format)
+      return format.format(value)
+    },
+  }
+}
