@@ -2,6 +2,7 @@
 // preview, a stale snapshot. A brake never drops a write: it holds it, with its numbers, as data.
 import type { DealRef, Instant, OwnerId } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
+import { DECISION_RULES } from './rows.ts'
 import type { Standing, Transition } from './stall.ts'
 
 /** Deals dead since before the first night, by working days without movement: `fromDays` < days <= `toDays`. */
@@ -73,7 +74,7 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
     rows.push(...own)
     // A standing tells what the CRM shows: while a deal's fields wait, its stall does not open, nor end.
     if (context.stale || own.some((row) => row.kind === 'fields' && row.hold !== null)) continue
-    if (intent.standing !== null) standings.push({ deal: intent.deal, standing: intent.standing })
+    if (intent.standing !== null) standings.push({ deal: intent.ref, standing: intent.standing })
     transitions.push(...intent.transitions)
   }
   const heldBy: Partial<Record<Hold['brake'], number>> = {}
@@ -91,20 +92,19 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
 
 /** Clean-ups; then deals that waited long, decision rules, most recently stalled, amount in company currency, id. */
 function byRank(currency: string | null): (a: DealIntent, b: DealIntent) => number {
-  const worth = ({ rank }: DealIntent) =>
-    rank === null || rank.amount === null || (currency !== null && rank.currency !== currency)
-      ? Number.NEGATIVE_INFINITY
-      : rank.amount
+  const worth = ({ deal }: DealIntent) =>
+    currency === null || deal.currency === currency ? (deal.amount ?? -Infinity) : -Infinity
+  const decides = ({ stall }: DealIntent) => stall !== null && DECISION_RULES.includes(stall.rule)
   const first = (a: boolean, b: boolean) => Number(b) - Number(a)
   const down = (a: number, b: number) => (a === b ? 0 : a > b ? -1 : 1)
   return (a, b) =>
     first(a.cleanUp, b.cleanUp) ||
-    first(a.rank?.waiting === true, b.rank?.waiting === true) ||
-    first(a.rank?.decisionRule === true, b.rank?.decisionRule === true) ||
-    down(a.rank?.startedAt ?? 0, b.rank?.startedAt ?? 0) ||
+    first(a.waiting, b.waiting) ||
+    first(decides(a), decides(b)) ||
+    down(a.stall?.startedAt ?? 0, b.stall?.startedAt ?? 0) ||
     down(worth(a), worth(b)) ||
-    down(a.rank?.amount ?? 0, b.rank?.amount ?? 0) ||
-    (a.deal.id < b.deal.id ? -1 : a.deal.id > b.deal.id ? 1 : 0)
+    down(a.deal.amount ?? 0, b.deal.amount ?? 0) ||
+    (a.ref.id < b.ref.id ? -1 : a.ref.id > b.ref.id ? 1 : 0)
 }
 
 const held =
@@ -145,26 +145,27 @@ function underBudget(
   )
 }
 
-function toListed(intent: DealIntent): Listed {
-  const { deal, name, url, ownerId, amount, currency, since } = intent
-  return { deal, name, url, owner: ownerId, amount, currency, since }
+function toListed({ ref, deal, stall }: DealIntent): Listed {
+  const { name, url, ownerId, amount, currency } = deal
+  return { deal: ref, name, url, owner: ownerId, amount, currency, since: stall?.startedAt ?? null }
 }
 
 /** Half a year, a year, two years in working days. */
 const AGES = [130, 260, 520]
 
 function ageBlocks(intents: readonly DealIntent[], deadAfter: number): AgeBlock[] {
-  const dead = intents.filter((intent) => intent.dead !== null)
+  const dead = intents.filter(({ stall }) => stall?.dead === true)
   if (dead.length === 0) return []
   const bounds = [deadAfter, ...AGES.filter((days) => days > deadAfter)]
   return bounds.map((fromDays, i) => {
     const toDays = bounds[i + 1] ?? null
     const value: Record<string, number> = {}
     let count = 0
-    for (const { dead: age, amount, currency } of dead) {
-      if (age === null || age.idleDays <= fromDays || (toDays !== null && age.idleDays > toDays)) continue
+    for (const { idleDays, deal } of dead) {
+      if (idleDays <= fromDays || (toDays !== null && idleDays > toDays)) continue
       count++
-      value[currency ?? ''] = (value[currency ?? ''] ?? 0) + (amount ?? 0)
+      const currency = deal.currency ?? ''
+      value[currency] = (value[currency] ?? 0) + (deal.amount ?? 0)
     }
     return { fromDays, toDays, count, value }
   })

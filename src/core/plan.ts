@@ -22,7 +22,7 @@ import type { JudgeContext, Verdict } from './judge.ts'
 import type { MovementLog } from './movement.ts'
 import type { Settings } from './policy.ts'
 import { observedAfter } from './reaffirm.ts'
-import { DECISION_RULES, Rows, untouched } from './rows.ts'
+import { Rows, untouched } from './rows.ts'
 import {
   type Advance,
   advance,
@@ -122,7 +122,7 @@ export interface PlanContext extends JudgeContext {
   /** ISO week of `now`, `2026-W48`. */
   readonly week: string
   readonly settings: Settings
-  readonly texts: Texts
+  readonly texts: Pick<Texts, 'explanation' | 'task' | 'completionNote'>
   /** `now` of the connection's first night that wrote; null: this is it (or its preview). */
   readonly firstNightAt: Instant | null
   /** The pull did not finish tonight: everything is held. */
@@ -182,38 +182,24 @@ export interface DealItem {
   readonly again?: boolean
 }
 
-/** Where a task stands in the queue of its person; see `byRank` in brakes.ts. */
-export interface Rank {
-  readonly waiting: boolean
-  readonly decisionRule: boolean
-  readonly startedAt: Instant
-  readonly amount: number | null
-  readonly currency: string | null
-}
-
 /** What one deal needs tonight. */
 export interface DealIntent {
-  readonly deal: DealRef
+  readonly ref: DealRef
+  readonly deal: Deal
   /** Flag, forecast, answer, task, task-done: in this order, each at most once but the last. */
   readonly rows: readonly PlannedWrite[]
   /** The advanced standing; null: unchanged. */
   readonly standing: Standing | null
   readonly transitions: readonly Transition[]
-  /** Opens a stall tonight. */
-  readonly opened: boolean
   /** Ends something (flag, borrowed category, task): goes first under the cap. */
   readonly cleanUp: boolean
-  readonly rank: Rank | null
-  readonly dead: { readonly idleDays: number } | null
+  readonly stall: Stall | null
+  /** Working days without movement. */
+  readonly idleDays: number
+  /** Its stall waits for a task since ten working days. */
+  readonly waiting: boolean
   /** For the manager. */
   readonly list: readonly ('owner_left' | 'no_still_open' | 'archive')[]
-  /** Start of the open stall. */
-  readonly since: Instant | null
-  readonly name: string
-  readonly url: string
-  readonly ownerId: OwnerId | null
-  readonly amount: number | null
-  readonly currency: string | null
 }
 
 /** Counted deal by deal while planning. */
@@ -278,21 +264,16 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const changed = !unread && after !== was && (was !== null || !sameBeginning(after, context))
   if (rows.length === 0 && !changed && list.length === 0 && stall?.dead !== true) return null
   return {
-    deal: ref,
+    ref,
+    deal,
     rows,
     standing: changed ? after : null,
     transitions: unread ? [] : moved.transitions,
-    opened: moved.opened,
     cleanUp: after.state === 'moving' || after.state === 'closed',
-    rank: stall === null ? null : rankOf(stall, observed, context),
-    dead: stall?.dead === true ? { idleDays: verdict.idleDays } : null,
+    stall,
+    idleDays: verdict.idleDays,
+    waiting: stall !== null && stalledDays(stall, context) >= WAITED_LONG,
     list,
-    since: stall?.startedAt ?? null,
-    name: deal.name,
-    url: deal.url,
-    ownerId: deal.ownerId,
-    amount: deal.amount,
-    currency: deal.currency,
   }
 }
 
@@ -328,16 +309,8 @@ function count(totals: Totals, standing: Standing, moved: Advance): void {
 /** A deal goes first after waiting this many working days for its task. */
 const WAITED_LONG = 10
 
-function rankOf(stall: Stall, deal: Deal, context: PlanContext): Rank {
-  const started = context.calendar.localDate(stall.startedAt)
-  return {
-    waiting: context.calendar.workingDays(started, context.today) >= WAITED_LONG,
-    decisionRule: DECISION_RULES.includes(stall.rule),
-    startedAt: stall.startedAt,
-    amount: deal.amount,
-    currency: deal.currency,
-  }
-}
+const stalledDays = (stall: Stall, { calendar, today }: PlanContext): number =>
+  calendar.workingDays(calendar.localDate(stall.startedAt), today)
 
 function listFor(standing: Standing, verdict: Verdict, deal: Deal, context: PlanContext): DealIntent['list'] {
   const list: DealIntent['list'][number][] = []
@@ -345,7 +318,7 @@ function listFor(standing: Standing, verdict: Verdict, deal: Deal, context: Plan
     list.push('no_still_open')
   if (standing.stall === null) return list
   if (deal.ownerId !== null && context.owner(deal.ownerId)?.active !== true) list.push('owner_left')
-  const days = context.calendar.workingDays(context.calendar.localDate(standing.stall.startedAt), context.today)
-  if (verdict.decision.answer === null && days > context.settings.archive.proposeAfterDays) list.push('archive')
+  const long = stalledDays(standing.stall, context) > context.settings.archive.proposeAfterDays
+  if (verdict.decision.answer === null && long) list.push('archive')
   return list
 }
