@@ -5,6 +5,7 @@ import type { Answer, Call, Kernel, Route } from '../kernel.ts'
 import { type Org, refused } from './org.ts'
 
 const CLIENT = { id: 'sandbox', secret: 'sandbox' }
+const base = '/services/oauth2'
 const CODE_LIFE_MS = 10 * 60_000
 
 /** One consent: every token that came from it dies with it. */
@@ -24,6 +25,7 @@ export function oauth(org: Org, kernel: Kernel) {
   const organization = String(org.rows('Organization')[0]?.Id ?? '')
   const secret = () => randomBytes(24).toString('base64url')
 
+  const identityUrl = (call: Call) => `${call.origin}/id/${organization}/${org.apiUser}`
   /** Opaque access tokens only: jsforce refuses SOAP with a JWT below API 68. */
   const valid = (token: string) => access.get(token)?.live === true && kernel.tokens.check(token) === 'valid'
   const bearer = (call: Call) => /^Bearer (\S+)$/i.exec(call.headers.authorization ?? '')?.[1] ?? ''
@@ -32,21 +34,12 @@ export function oauth(org: Org, kernel: Kernel) {
     const token = `${organization.slice(0, 15)}!${secret()}`
     kernel.tokens.issue(token)
     access.set(token, grant)
-    const id = `${call.origin}/id/${organization}/${org.apiUser}`
+    const id = identityUrl(call)
     const issued_at = String(kernel.now())
-    const signature = createHash('sha256')
-      .update(id + issued_at)
-      .digest('base64')
-    const body = {
-      access_token: token,
-      signature,
-      scope: grant.scope,
-      instance_url: call.origin,
-      id,
-      token_type: 'Bearer',
-      issued_at,
-    }
-    return { status: 200, body: grant.refresh === null ? body : { ...body, refresh_token: grant.refresh } }
+    const signature = createHash('sha256').update(`${id} ${issued_at}`).digest('base64')
+    const body = { access_token: token, token_type: 'Bearer', scope: grant.scope, instance_url: call.origin, id }
+    const renewal = grant.refresh === null ? {} : { refresh_token: grant.refresh }
+    return { status: 200, body: { ...body, ...renewal, issued_at, signature } }
   }
   /** A new refresh token; the one before stays known, so that its replay is noticed. */
   function rotate(grant: Grant): Grant {
@@ -115,27 +108,18 @@ export function oauth(org: Org, kernel: Kernel) {
         return back({ error: 'unsupported_response_type', error_description: 'response type not supported' })
       if (!challenge || form.get('code_challenge_method') !== 'S256')
         return back({ error: 'invalid_request', error_description: 'missing required code challenge' })
-      const hidden = FIELDS.map(
-        (name) => `<input type="hidden" name="${name}" value="${escaped(form.get(name) ?? '')}">`,
-      ).join('')
-      return html(
-        200,
-        'Allow access?',
-        `<p>unstall asks to read and change data of this sandbox organization (${escaped(scope || 'api')}).</p>
-        <form method="post" action="/services/oauth2/authorize">${hidden}
-        <button type="submit" name="decision" value="allow">Allow</button>
-        <button type="submit" name="decision" value="deny">Deny</button></form>`,
-      )
+      const field = (name: string) => `<input type="hidden" name="${name}" value="${escaped(form.get(name) ?? '')}">`
+      const what = `unstall asks to read and change data of this sandbox organization (${escaped(scope || 'api')}).`
+      const button = (value: string, words: string) =>
+        `<button type="submit" name="decision" value="${value}">${words}</button>`
+      const inputs = `${FIELDS.map(field).join('')}${button('allow', 'Allow')} ${button('deny', 'Deny')}`
+      return html(200, 'Allow access?', `<p>${what}</p><form method="post" action="${base}/authorize">${inputs}</form>`)
     }
     if (form.get('decision') !== 'allow')
       return back({ error: 'access_denied', error_description: 'end-user denied authorization' })
     const code = secret()
-    codes.set(code, {
-      challenge: challenge ?? '',
-      redirect: redirect ?? '',
-      scope: scope || 'api refresh_token',
-      ends: kernel.monotonic() + CODE_LIFE_MS,
-    })
+    const ends = kernel.monotonic() + CODE_LIFE_MS
+    codes.set(code, { challenge: challenge ?? '', redirect: redirect ?? '', scope: scope || 'api refresh_token', ends })
     return back({ code })
   }
 
@@ -143,38 +127,18 @@ export function oauth(org: Org, kernel: Kernel) {
     const token = new URLSearchParams(call.body).get('token') ?? call.query.get('token') ?? ''
     const grant = refresh.get(token)
     if (grant) grant.live = false
-    if (!grant && !access.has(token))
-      return {
-        status: 400,
-        body: 'error=unsupported_token_type&error_description=this+token+type+is+not+supported',
-        headers: { 'content-type': 'application/x-www-form-urlencoded' },
-      }
+    if (!grant && !access.has(token)) return wrong('unsupported_token_type', 'this token type is not supported')
     kernel.tokens.revoke(token)
     return { status: 200 }
   }
   function identity(call: Call): Answer {
     if (!valid(bearer(call)) && !valid(call.query.get('oauth_token') ?? ''))
       throw refused(403, 'Bad_OAuth_Token', 'Bad_OAuth_Token')
-    const user = org.find(org.apiUser)?.row ?? {}
-    const names = {
-      name: user.Name,
-      email: user.Email,
-      preferred_username: user.Username,
-      username: user.Username,
-      display_name: user.Name,
-    }
-    return {
-      status: 200,
-      body: {
-        sub: `${call.origin}/id/${organization}/${org.apiUser}`,
-        user_id: org.apiUser,
-        organization_id: organization,
-        ...names,
-      },
-    }
+    const { Name: name, Email: email, Username: username } = org.find(org.apiUser)?.row ?? {}
+    const ids = { sub: identityUrl(call), user_id: org.apiUser, organization_id: organization }
+    return { status: 200, body: { ...ids, name, email, username } }
   }
 
-  const base = '/services/oauth2'
   const routes: Route[] = [
     { method: 'POST', template: `${base}/token`, handle: token },
     { method: 'GET', template: `${base}/authorize`, handle: authorize },
@@ -188,6 +152,7 @@ export function oauth(org: Org, kernel: Kernel) {
 
 const escaped = (text: string) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 function html(status: number, title: string, main: string): Answer {
-  const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title></head><body><main><h1>${title}</h1>${main}</main></body></html>`
-  return { status, body: page, headers: { 'content-type': 'text/html; charset=utf-8' } }
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>`
+  const body = `<!doctype html><html lang="en"><head>${head}</head><body><main><h1>${title}</h1>${main}</main></body></html>`
+  return { status, body, headers: { 'content-type': 'text/html; charset=utf-8' } }
 }

@@ -43,6 +43,7 @@ export function refused(status: number, errorCode: string, message: string, fiel
 }
 
 const error = (statusCode: string, message: string, ...fields: string[]): SaveError => ({ statusCode, message, fields })
+const STAMPS = /^(LastModified|SystemModstamp)/
 const stamps = (saver: Saver): Row => ({
   LastModifiedDate: stamp(saver.at),
   LastModifiedById: saver.user,
@@ -170,7 +171,7 @@ export class Org {
     if (type.name === 'Opportunity') this.#history(before, row, saver)
     if ('WhatId' in row) this.#attach(before, row, saver)
     this.#grants = null
-    this.#journal(type, before, row, given, saver)
+    this.#journal(type, before, row, given)
     return { id: text(row.Id) }
   }
 
@@ -323,10 +324,9 @@ export class Org {
     if (this.recording) this.options.record({ object: type.name, id: text(row.Id), before, after: null })
     return { id: text(row.Id) }
   }
-  #journal(type: ObjectType, before: Row | null, row: Row, given: Row, saver: Saver): void {
+  #journal(type: ObjectType, before: Row | null, row: Row, given: Row): void {
     if (!this.recording) return
-    const written = (name: string) =>
-      !before || name in given || (!(name in stamps(saver)) && row[name] !== before[name])
+    const written = (name: string) => !before || name in given || (!STAMPS.test(name) && row[name] !== before[name])
     const names = Object.keys(row).filter(written)
     const pick = (from: Row) => Object.fromEntries(names.map((name) => [name, from[name] ?? null]))
     this.options.record({ object: type.name, id: text(row.Id), before: before && pick(before), after: pick(row) })

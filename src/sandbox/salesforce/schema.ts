@@ -153,8 +153,14 @@ export function objectTypes(without: readonly string[], tracked: readonly string
 /** `OwnerId` is followed as `Owner`. */
 export const relationOf = (field: Field) => (field.type === 'reference' ? field.name.replace(/Id$/, '') : null)
 
-/** Salesforce keeps no milliseconds. */
-export const stamp = (at: number) => new Date(at).toISOString().replace(/\d{3}Z$/, '000+0000')
+const stamped = new Map<number, string>()
+/** Salesforce keeps no milliseconds. Remembered: each save of a large seed writes the same few times. */
+export function stamp(at: number): string {
+  if (stamped.size > 1000) stamped.clear()
+  const text = stamped.get(at) ?? new Date(at).toISOString().replace(/\d{3}Z$/, '000+0000')
+  stamped.set(at, text)
+  return text
+}
 export const day = (at: number) => new Date(at).toISOString().slice(0, 10)
 
 const BASE62 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ012345'
