@@ -116,14 +116,14 @@ function draft({ check, chasedBefore }: Reason): string {
   )
 }
 
-const PROTECTED: { readonly [K in 'pipeline' | 'stage' | 'type' | 'scope']: string } = {
+const PROTECTED: Readonly<Record<Extract<Protection, { kind: 'excluded' }>['what'], string>> = {
   pipeline: 'its pipeline is excluded',
   stage: 'its stage is excluded',
   type: 'its type is excluded',
   scope: 'its owner is outside the scope',
 }
 
-const WHY: { readonly [K in NonNullable<Extract<ExplainStep, { step: 'event' }>['entry']['why']>]: string } = {
+const WHY: Readonly<Record<NonNullable<Extract<ExplainStep, { step: 'event' }>['entry']['why']>, string>> = {
   own_write: 'written by unstall',
   automation: 'automation: an import, a workflow or an integration',
   not_beyond_furthest: 'not beyond the furthest stage reached',
@@ -262,8 +262,8 @@ export const en: Texts = {
       `What happened last: ${last(reason)}.\nWhat was passed: ${passed(reason)}\nWhat clears the flag: ${CLEARS[reason.check.rule]}.`,
       'Please get a yes or a no. Both are good answers: a yes moves the deal on, a no gives you your time back and ' +
         'keeps your forecast honest. Nobody is marked down for a no. Record it in the field "Decision".',
-      `What holds it up? Please choose it in the field "Cause": ${Object.values(names.causes).join(', ')}. If nothing ` +
-        'can happen before a certain date, park the deal with a reason and a resume date.',
+      `What holds it up? Please choose it in the field "Why it stalled": ${Object.values(names.causes).join(', ')}. If nothing ` +
+        'can happen before a certain date, park the deal: "Parked until" and its reason.',
       `A draft you may send (unstall sends nothing):\n\n${draft(reason)}`,
     ]
     return { subject: cut(`Yes or no? ${name}`, FIELD_LENGTH), body: body.join('\n\n') }
