@@ -1,41 +1,39 @@
 // What both lookalike CRMs share: the HTTP server on loopback, the clock, the journal, the call counts, latency, rate
 // limits, faults, tokens and the /__sandbox control calls. A lookalike supplies its routes and its own error bodies.
 // Handlers are synchronous, so each call is applied whole or not at all.
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { unescape as decoded } from 'node:querystring'
+import { text } from 'node:stream/consumers'
 import { z } from 'zod'
-import { Act, type CallsAnswer, Clock, type Fault, Faults, type JournalLine } from './control.ts'
-import { FaultPlan } from './faults.ts'
-import { matchPath, plainHeaders, readBody } from './http.ts'
+import { Act, type Calls, Clock, type Fault, Faults, type JournalLine } from './control.ts'
+import { faultPlan } from './faults.ts'
 import { type Lane, Limiter, type Limits } from './limits.ts'
 import { random } from './random.ts'
 import type { Instant } from './seed.ts'
-import { Tokens } from './tokens.ts'
+import { createTokens, type Tokens } from './tokens.ts'
 
 export type { Lane } from './limits.ts'
 
+/** One call of the API. The method in upper case, the path without its query, names of headers in lower case; `template`:
+ *  the route's, `(unknown)` where none fits; `params`: its `{name}` segments, decoded; `origin`: of this sandbox. */
 export interface Call {
-  /** Upper case. */
   readonly method: string
-  /** Without the query. */
   readonly path: string
   readonly query: URLSearchParams
-  /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
-  /** Segments named in the route's template, decoded. */
   readonly params: Readonly<Record<string, string>>
-  /** The route's template, `(unknown)` where no route fits. */
   readonly template: string
-  /** Origin of this sandbox, for links. */
   readonly origin: string
   /** Which of these records (ids or keys) a `partial` or `bad-row` fault makes bad. Batch writes ask this once,
    *  before they apply anything: `each` are refused one by one, any of `whole` refuses the whole batch. */
   bad(records: readonly string[]): { readonly each: ReadonlySet<string>; readonly whole: ReadonlySet<string> }
 }
 
+/** A text as body goes out as it is (give a content-type), anything else as JSON. */
 export interface Answer {
   readonly status: number
-  /** A string goes out as it is (give a content-type); anything else as JSON; absent: no body. */
   readonly body?: unknown
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -62,14 +60,13 @@ export interface Route {
   readonly handle: (call: Call) => Answer
 }
 
-export type Refusal =
-  | {
-      readonly kind: 'rate' | 'daily'
-      readonly lane: string
-      readonly retryAfterS?: number
-      readonly policyName?: string
-    }
-  | { readonly kind: 'not-found' | 'method' | 'too-large' | 'server-error' | 'bad-gateway' }
+/** The fields behind the kind belong to `rate` and `daily`. */
+export interface Refusal {
+  readonly kind: 'rate' | 'daily' | 'not-found' | 'method' | 'too-large' | 'server-error' | 'bad-gateway'
+  readonly lane?: string | undefined
+  readonly retryAfterS?: number | undefined
+  readonly policyName?: string | undefined
+}
 
 /** What a system supplies. Built anew from the seed by `reset`. */
 export interface Lookalike {
@@ -89,36 +86,30 @@ export interface Lookalike {
   act(act: Act): string | null
 }
 
-/** What the kernel offers a lookalike. */
+/** What the kernel offers a lookalike. `monotonic`: milliseconds that only go forward; `random`: seeded, 0 to 1. */
 export interface Kernel {
   readonly options: Required<SandboxOptions>
-  /** Sandbox clock. */
+  readonly tokens: Tokens
+  /** The sandbox's clock. */
   now(): Instant
-  /** Milliseconds that only go forward; real time unless injected. */
   monotonic(): number
-  /** Seeded, 0 to 1. */
   random(): number
   /** Journals one applied write; the endpoint is that of the current call. */
   record(entry: Pick<JournalLine, 'object' | 'id' | 'before' | 'after'>): void
-  readonly tokens: Tokens
 }
 
+/** Default: any free port (always on 127.0.0.1), the machine's clock, seed 1, no latency, no limits, tokens that do not
+ *  expire. `monotonic` and `sleep` are for tests. */
 export interface SandboxOptions {
-  /** 0 (default): any free port. Always on 127.0.0.1. */
   readonly port?: number
-  /** Start of the sandbox clock; default: the machine's. */
   readonly now?: Instant
-  /** Seed of the chance in faults; default 1. */
   readonly seed?: number
   readonly latencyMs?: number
   readonly limits?: Limits
-  /** Null (default): issued tokens do not expire. */
   readonly tokenLifeS?: number | null
-  /** For tests. */
   readonly monotonic?: () => number
-  /** For tests. */
   readonly sleep?: (ms: number) => Promise<void>
-  /** An error inside the sandbox itself; default: printed on stderr. The client sees a 500 that says so. */
+  /** An error inside the sandbox itself, printed on stderr unless given. The client sees a 500 that says so. */
   readonly onBug?: (error: unknown) => void
 }
 
@@ -131,305 +122,197 @@ export interface Sandbox {
 }
 
 const CONTROL = '/__sandbox/'
-const CONTROL_BODY_BYTES = 10_000_000
+/** The call is applied before these strike, and not applied at all where another fault strikes. */
+const AFTER: readonly string[] = ['502-after', 'reset-after', 'timeout-after', 'slow']
+const iso = (at: Instant) => new Date(at).toISOString()
 
 /** Starts one lookalike on 127.0.0.1. Rejects where the port is taken. */
-export async function startSandbox(
-  build: (kernel: Kernel) => Lookalike,
-  options: SandboxOptions = {},
-): Promise<Sandbox> {
-  const server = new Server(build, options)
-  return { url: await server.listen(), kernel: server, close: () => server.close() }
-}
+export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: SandboxOptions = {}): Promise<Sandbox> {
+  const options: Required<SandboxOptions> = {
+    ...{ port: 0, now: Date.now(), seed: 1, latencyMs: 0, limits: 'none', tokenLifeS: null },
+    monotonic: () => performance.now(),
+    sleep: (ms) => new Promise((wake) => setTimeout(wake, ms)),
+    onBug: (error) => console.error('sandbox:', error),
+    ...given,
+  }
+  const { monotonic, sleep, onBug } = options
+  let url = ''
+  let endpoint = ''
+  let clock = { now: 0, mono: 0 }
+  let chance = () => 0
+  let journal: JournalLine[] = []
+  let limiter: Limiter
+  let system: Lookalike
+  let routes: readonly (Route & { readonly pattern: RegExp })[]
+  const calls = new Map<string, Calls>()
+  const faults = faultPlan(() => chance())
+  const kernel: Kernel = {
+    options,
+    tokens: createTokens((options.tokenLifeS ?? Number.POSITIVE_INFINITY) * 1000, monotonic),
+    now: () => Math.floor(clock.now + monotonic() - clock.mono),
+    monotonic,
+    random: () => chance(),
+    record: (entry) => void journal.push({ at: iso(kernel.now()), endpoint, ...entry }),
+  }
+  const setClock = (now: Instant) => {
+    clock = { now, mono: monotonic() }
+    return { now: iso(now) }
+  }
+  const begin = () => {
+    chance = random(options.seed).next
+    journal = []
+    limiter = new Limiter(options.limits, monotonic)
+    calls.clear()
+    faults.set([])
+    kernel.tokens.clear()
+    const start = setClock(options.now)
+    system = build(kernel)
+    routes = system.routes.map((route) => ({ ...route, pattern: pattern(route.template) }))
+    return start
+  }
+  begin()
 
-class Server implements Kernel {
-  readonly options: Required<SandboxOptions>
-  readonly tokens: Tokens
-  readonly #build: (kernel: Kernel) => Lookalike
-  readonly #http
-  #url = ''
-  #system: Lookalike
-  #routes: readonly { readonly route: Route; readonly segments: readonly string[] }[] = []
-  #clock = { now: 0, mono: 0 }
-  #endpoint = ''
-  #journal: { readonly line: JournalLine; readonly act: boolean }[] = []
-  #calls = new Map<string, z.infer<typeof CallsAnswer>['calls'][number]>()
-  #random: () => number = random(1).next
-  #faults = new FaultPlan(() => this.#random())
-  #limiter: Limiter
-
-  constructor(build: (kernel: Kernel) => Lookalike, options: SandboxOptions) {
-    this.options = {
-      port: 0,
-      now: Date.now(),
-      seed: 1,
-      latencyMs: 0,
-      limits: 'none',
-      tokenLifeS: null,
-      monotonic: () => performance.now(),
-      sleep: (ms) => new Promise((wake) => setTimeout(wake, ms)),
-      onBug: (error) => console.error('sandbox:', error),
-      ...options,
+  /** `handle`: of the route that fits. */
+  function apply(call: Call, handle: Route['handle']): Answer {
+    endpoint = `${call.method} ${call.template}`
+    if (Buffer.byteLength(call.body) > system.maxBodyBytes) return system.refuse({ kind: 'too-large' }, call)
+    const lane = system.lane(call)
+    const taken = lane && limiter.take(lane)
+    const retryAfterS = Math.ceil((taken?.retryAfterMs ?? 0) / 1000)
+    if (taken?.ok === false) return system.refuse({ kind: 'rate', lane: lane?.name, retryAfterS }, call)
+    let answer: Answer
+    try {
+      answer = system.guard(call) ?? handle(call)
+    } catch (error) {
+      if (!(error instanceof Refused)) onBug(error)
+      const bug = { status: 500, body: { sandboxBug: `the sandbox itself failed: ${error}` } }
+      answer = error instanceof Refused ? error.answer : bug
     }
-    this.#build = build
-    this.tokens = new Tokens(this.options.tokenLifeS, this.options.monotonic)
-    this.#limiter = new Limiter(this.options.limits, this.options.monotonic)
-    this.#system = this.#restart()
-    // Larger than the URI limits the lookalikes answer themselves (Salesforce: 414 above 16,384 bytes).
-    this.#http = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
-      this.#serve(request, response).catch((error: unknown) => {
-        this.options.onBug(error)
-        response.destroy()
-      })
-    })
+    return { ...answer, headers: { ...system.headers(call, taken?.remaining ?? null), ...answer.headers } }
   }
 
-  now(): Instant {
-    return Math.floor(this.#clock.now + this.monotonic() - this.#clock.mono)
-  }
-  monotonic(): number {
-    return this.options.monotonic()
-  }
-  random(): number {
-    return this.#random()
-  }
-  record(entry: Pick<JournalLine, 'object' | 'id' | 'before' | 'after'>): void {
-    const line = { at: new Date(this.now()).toISOString(), endpoint: this.#endpoint, ...entry }
-    this.#journal.push({ line, act: this.#endpoint.startsWith(`POST ${CONTROL}`) })
-  }
-
-  listen(): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.#http.once('error', reject)
-      this.#http.listen(this.options.port, '127.0.0.1', () => {
-        const address = this.#http.address()
-        if (address === null || typeof address === 'string') throw new Error('no TCP address')
-        this.#url = `http://127.0.0.1:${address.port}`
-        resolve(this.#url)
-      })
-    })
-  }
-  close(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#http.close(() => resolve())
-      this.#http.closeAllConnections()
-    })
+  /** What the client gets in place of the answer, if a fault says so. */
+  function struck({ fault, retryAfter, policyName }: Fault, call: Call): Answer | undefined {
+    const refuse = (kind: Refusal['kind'], lane = 'normal') =>
+      system.refuse({ kind, lane, retryAfterS: retryAfter, policyName }, call)
+    const answers: Partial<Record<typeof fault, Answer>> = {
+      '429': refuse('rate', system.lane(call)?.name),
+      '429-daily': refuse('daily', 'daily'),
+      '500-before': refuse('server-error'),
+      '502-after': refuse('bad-gateway'),
+      html: { status: 503, body: '<!DOCTYPE html><h1>503</h1>', headers: { 'content-type': 'text/html' } },
+      redirect: { status: 307, headers: { location: `http://elsewhere.invalid${call.path}` } },
+    }
+    return answers[fault]
   }
 
-  #setClock(now: Instant): void {
-    this.#clock = { now, mono: this.monotonic() }
-  }
-
-  #restart(): Lookalike {
-    this.#setClock(this.options.now)
-    this.#random = random(this.options.seed).next
-    this.#journal = []
-    this.#calls = new Map()
-    this.#faults.set([])
-    this.#limiter = new Limiter(this.options.limits, this.options.monotonic)
-    this.tokens.clear()
-    this.#system = this.#build(this)
-    this.#routes = this.#system.routes.map((route) => ({ route, segments: route.template.split('/') }))
-    return this.#system
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { pathname: path, searchParams: query } = new URL(request.url ?? '/', url)
     const method = request.method ?? 'GET'
-    const url = new URL(request.url ?? '/', this.#url)
-    const control = url.pathname.startsWith(CONTROL)
-    const limit = control ? CONTROL_BODY_BYTES : this.#system.maxBodyBytes
-    const body = await readBody(request, limit)
-    if (body === 'aborted') return
-    if (control) return this.#control(method, url, body ?? '', response)
+    const body = await text(request).catch(() => null)
+    if (body === null) return // the client hung up while sending: there is nobody to answer
+    if (path.startsWith(CONTROL)) return send(response, control(method, path, query, body))
 
-    const found = this.#match(method, url.pathname)
+    const fitting = routes.filter((route) => route.pattern.test(path))
+    const route = fitting.find((one) => one.method === method)
+    const template = route?.template ?? '(unknown)'
     const call: Call = {
-      method,
-      path: url.pathname,
-      query: url.searchParams,
-      headers: plainHeaders(request),
-      body: body ?? '',
-      params: found.params,
-      template: found.template,
-      origin: this.#url,
-      bad: (records) => this.#faults.bad(method, url.pathname, records),
+      ...{ method, path, query, body, template, origin: url },
+      headers: mapped(request.headersDistinct, (values = []) => values.join(', ')),
+      params: mapped(route?.pattern.exec(path)?.groups ?? {}, decoded),
+      bad: (records) => faults.bad(method, path, records),
     }
-    if (this.options.latencyMs > 0) await this.options.sleep(this.options.latencyMs)
-    const strike = this.#faults.strike(method, url.pathname)
-    if (strike?.fault === 'slow') await this.options.sleep(strike.ms ?? 5000)
-    const before = strike && strikeBefore(strike, call, this.#system)
-    const answer = before ?? (body === null ? this.#refuse({ kind: 'too-large' }, call) : this.#handle(found, call))
-    const lost = lostAnswer(strike)
-    const sent = strike?.fault === '502-after' ? this.#refuse({ kind: 'bad-gateway' }, call) : answer
-    this.#count(call, lost === null ? sent.status : 0)
-    if (lost === 'reset') request.socket.resetAndDestroy()
-    else if (lost === null) this.#send(response, sent)
+    const unfit = { kind: fitting.length > 0 ? 'method' : 'not-found' } as const
+    if (options.latencyMs > 0) await sleep(options.latencyMs)
+    const strike = faults.strike(method, path)
+    if (strike?.fault === 'slow') await sleep(strike.ms ?? 5000)
+    const skipped = strike && !AFTER.includes(strike.fault)
+    const applied = skipped ? undefined : apply(call, route?.handle ?? (() => system.refuse(unfit, call)))
+    const lost = /^(reset|timeout)/.exec(strike?.fault ?? '')?.[0]
+    const answer = lost ? undefined : ((strike && struck(strike, call)) ?? applied)
+    const row = calls.get(`${method} ${template}`) ?? { method, path: template, count: 0, statuses: {} }
+    row.count += 1
+    row.statuses[answer?.status ?? 0] = (row.statuses[answer?.status ?? 0] ?? 0) + 1
+    calls.set(`${method} ${template}`, row)
+    if (answer) send(response, answer)
+    else if (lost === 'reset') request.socket.resetAndDestroy()
     // A timeout keeps the connection open until the client gives up or the sandbox closes.
   }
 
-  #handle(found: Found, call: Call): Answer {
+  function send(response: ServerResponse, { status, body, headers }: Answer): void {
+    const type = typeof body === 'string' ? 'text/plain;charset=utf-8' : 'application/json;charset=utf-8'
+    const date = new Date(kernel.now()).toUTCString()
+    response.writeHead(status, { date, ...(body === undefined ? {} : { 'content-type': type }), ...headers })
+    response.end(typeof body === 'string' ? body : JSON.stringify(body))
+  }
+
+  const controls: Readonly<Record<string, (body: unknown, query: URLSearchParams) => Answer>> = {
+    'GET state': () => lines(system.state()),
+    'GET journal': (_, query) => {
+      const acts = query.get('acts') === 'true'
+      return lines(journal.filter((line) => acts || line.endpoint !== `POST ${CONTROL}act`))
+    },
+    'GET calls': () => ok({ calls: [...calls.values()] }),
+    'POST clock': (body) => ok(setClock(Date.parse(Clock.parse(body).now))),
+    'POST act': (body) => {
+      const act = Act.parse(body)
+      if (act.act !== 'revoke-token') return ok({ ok: true, id: system.act(act) })
+      kernel.tokens.revoke(act.id)
+      return ok({ ok: true, id: null })
+    },
+    'POST faults': (body) => {
+      const ordered = Faults.parse(body)
+      faults.set(ordered)
+      return ok({ faults: ordered })
+    },
+    'POST reset': () => ok({ ok: true, ...begin() }),
+  }
+
+  function control(method: string, path: string, query: URLSearchParams, body: string): Answer {
+    endpoint = `${method} ${path}`
+    const answer = controls[`${method} ${path.slice(CONTROL.length)}`]
+    if (!answer) return { status: 404, body: { error: `no control call ${endpoint}`, issues: [] } }
+    const wrong = (error: string, issues = [error]): Answer => ({ status: 400, body: { error, issues } })
     try {
-      const lane = this.#system.lane(call)
-      const taken = lane && this.#limiter.take(lane)
-      if (lane && taken && !taken.ok) {
-        const retryAfterS = Math.ceil(taken.retryAfterMs / 1000)
-        return this.#refuse({ kind: 'rate', lane: lane.name, retryAfterS }, call)
-      }
-      const answer = this.#route(found, call)
-      const headers = this.#system.headers(call, taken ? taken.remaining : null)
-      return { ...answer, headers: { ...headers, ...answer.headers } }
+      return answer(JSON.parse(body || 'null'), query)
     } catch (error) {
-      this.options.onBug(error)
-      const text = `the sandbox itself failed: ${error instanceof Error ? error.message : String(error)}`
-      return { status: 500, body: { sandboxBug: text } }
+      if (error instanceof SyntaxError) return wrong('the body is not JSON')
+      if (error instanceof WrongAct) return wrong(error.message)
+      if (!(error instanceof z.ZodError)) throw error
+      return wrong(
+        'wrong request',
+        error.issues.map((issue) => `${issue.path.join('.') || '(body)'}: ${issue.message}`),
+      )
     }
   }
 
-  #route(found: Found, call: Call): Answer {
-    this.#endpoint = `${call.method} ${call.template}`
-    try {
-      const guarded = this.#system.guard(call)
-      if (guarded) return guarded
-      if (found.route) return found.route.handle(call)
-      return this.#refuse({ kind: found.otherMethod ? 'method' : 'not-found' }, call)
-    } catch (error) {
-      if (error instanceof Refused) return error.answer
-      throw error
-    }
-  }
-
-  #refuse(refusal: Refusal, call: Call): Answer {
-    return this.#system.refuse(refusal, call)
-  }
-
-  #match(method: string, path: string): Found {
-    const given = path.split('/')
-    let otherMethod = false
-    for (const { route, segments } of this.#routes) {
-      const params = matchPath(segments, given)
-      if (params === null) continue
-      if (route.method === method) return { route, template: route.template, params, otherMethod: false }
-      otherMethod = true
-    }
-    return { route: null, template: '(unknown)', params: {}, otherMethod }
-  }
-
-  #count(call: Call, status: number): void {
-    const key = `${call.method} ${call.template}`
-    const row = this.#calls.get(key) ?? { method: call.method, path: call.template, count: 0, statuses: {} }
-    row.count += 1
-    row.statuses[status] = (row.statuses[status] ?? 0) + 1
-    this.#calls.set(key, row)
-  }
-
-  #send(response: ServerResponse, answer: Answer): void {
-    const text = typeof answer.body === 'string'
-    const payload = answer.body === undefined ? '' : text ? String(answer.body) : JSON.stringify(answer.body)
-    response.writeHead(answer.status, {
-      date: new Date(this.now()).toUTCString(),
-      ...(payload === ''
-        ? {}
-        : { 'content-type': text ? 'text/plain;charset=utf-8' : 'application/json;charset=utf-8' }),
-      ...answer.headers,
+  // Longer addresses than the lookalikes take themselves, so that they can refuse them in their own words.
+  const server = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
+    serve(request, response).catch((error: unknown) => {
+      onBug(error)
+      response.destroy()
     })
-    response.end(payload)
+  })
+  await once(server.listen(options.port, '127.0.0.1'), 'listening')
+  const address = server.address()
+  url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
+  const close = () => {
+    server.closeAllConnections()
+    return new Promise<void>((closed) => void server.close(() => closed()))
   }
-
-  #control(method: string, url: URL, body: string, response: ServerResponse): void {
-    this.#endpoint = `${method} ${url.pathname}`
-    try {
-      this.#send(response, this.#controlAnswer(url, body))
-    } catch (error) {
-      if (error instanceof z.ZodError) {
-        const issues = error.issues.map((issue) => `${issue.path.join('.') || '(body)'}: ${issue.message}`)
-        this.#send(response, { status: 400, body: { error: 'wrong request', issues } })
-      } else if (error instanceof WrongAct) {
-        this.#send(response, { status: 400, body: { error: error.message, issues: [error.message] } })
-      } else throw error
-    }
-  }
-
-  #controlAnswer(url: URL, body: string): Answer {
-    switch (this.#endpoint) {
-      case `GET ${CONTROL}state`:
-        return lines(this.#system.state())
-      case `GET ${CONTROL}journal`: {
-        const acts = url.searchParams.get('acts') === 'true'
-        return lines(this.#journal.filter((entry) => acts || !entry.act).map((entry) => entry.line))
-      }
-      case `GET ${CONTROL}calls`:
-        return { status: 200, body: { calls: [...this.#calls.values()] } }
-      case `POST ${CONTROL}clock`:
-        this.#setClock(Date.parse(Clock.parse(json(body)).now))
-        return { status: 200, body: { now: new Date(this.now()).toISOString() } }
-      case `POST ${CONTROL}act`: {
-        const act = Act.parse(json(body))
-        if (act.act !== 'revoke-token') return { status: 200, body: { ok: true, id: this.#system.act(act) } }
-        this.tokens.revoke(act.id)
-        return { status: 200, body: { ok: true, id: null } }
-      }
-      case `POST ${CONTROL}faults`: {
-        const faults = Faults.parse(json(body))
-        this.#faults.set(faults)
-        return { status: 200, body: { faults } }
-      }
-      case `POST ${CONTROL}reset`:
-        this.#restart()
-        return { status: 200, body: { ok: true, now: new Date(this.now()).toISOString() } }
-      default:
-        return { status: 404, body: { error: `no control call ${this.#endpoint}`, issues: [] } }
-    }
-  }
+  return { url, kernel, close }
 }
 
-interface Found {
-  readonly route: Route | null
-  readonly template: string
-  readonly params: Readonly<Record<string, string>>
-  readonly otherMethod: boolean
-}
+/** A template as an expression with one named group per `{name}`. */
+const pattern = (template: string) =>
+  new RegExp(`^${template.replaceAll('.', '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`)
 
-/** The answer of a fault that strikes before the call is applied; undefined: the call goes on. */
-function strikeBefore(strike: Fault, call: Call, system: Lookalike): Answer | undefined {
-  const { retryAfter: retryAfterS, policyName } = strike
-  const words = { ...(retryAfterS === undefined ? {} : { retryAfterS }), ...(policyName ? { policyName } : {}) }
-  switch (strike.fault) {
-    case '429':
-      return system.refuse({ kind: 'rate', lane: system.lane(call)?.name ?? 'normal', ...words }, call)
-    case '429-daily':
-      return system.refuse({ kind: 'daily', lane: 'daily', ...words }, call)
-    case '500-before':
-      return system.refuse({ kind: 'server-error' }, call)
-    case 'html': {
-      const page =
-        '<!DOCTYPE html><html><head><title>503</title></head><body><h1>Service Unavailable</h1></body></html>'
-      return { status: 503, body: page, headers: { 'content-type': 'text/html' } }
-    }
-    case 'redirect':
-      return { status: 307, headers: { location: `http://elsewhere.invalid${call.path}` } }
-    case 'reset-before':
-    case 'timeout-before':
-      return { status: 0 }
-    default:
-      return undefined
-  }
-}
+const mapped = <Value>(from: Readonly<Record<string, Value>>, to: (value: Value) => string) =>
+  Object.fromEntries(Object.entries(from).map(([name, value]) => [name, to(value)]))
 
-function lostAnswer(strike: Fault | null): 'reset' | 'timeout' | null {
-  if (strike?.fault.startsWith('reset')) return 'reset'
-  return strike?.fault.startsWith('timeout') ? 'timeout' : null
-}
-
-function json(body: string): unknown {
-  try {
-    return JSON.parse(body)
-  } catch {
-    throw new WrongAct('the body is not JSON')
-  }
-}
+const ok = (body: object): Answer => ({ status: 200, body })
 
 function lines(values: Iterable<object>): Answer {
-  let text = ''
-  for (const value of values) text += `${JSON.stringify(value)}\n`
-  return { status: 200, body: text, headers: { 'content-type': 'application/x-ndjson' } }
+  const body = Array.from(values, (value) => `${JSON.stringify(value)}\n`).join('')
+  return { status: 200, body, headers: { 'content-type': 'application/x-ndjson' } }
 }

@@ -12,8 +12,9 @@ export interface Lane {
 export class Limiter {
   readonly #limits: Limits
   readonly #monotonic: () => number
+  /** By lane: rolling, when the calls of the window began; bucket, when it is full again. */
   readonly #starts = new Map<string, number[]>()
-  readonly #buckets = new Map<string, { tokens: number; at: number }>()
+  readonly #full = new Map<string, number>()
 
   constructor(limits: Limits, monotonic: () => number) {
     this.#limits = limits
@@ -21,24 +22,19 @@ export class Limiter {
   }
 
   /** Takes one call from the lane. `remaining` null: no limits. A refused call costs nothing. */
-  take(lane: Lane): { readonly ok: boolean; readonly remaining: number | null; readonly retryAfterMs: number } {
-    if (this.#limits === 'none') return { ok: true, remaining: null, retryAfterMs: 0 }
+  take({ name, max, windowMs, burst }: Lane) {
     const now = this.#monotonic()
+    if (this.#limits === 'none') return { ok: true, remaining: null, retryAfterMs: 0 }
     if (this.#limits === 'rolling') {
-      const starts = (this.#starts.get(lane.name) ?? []).filter((at) => at > now - lane.windowMs)
-      this.#starts.set(lane.name, starts)
-      const first = starts[0]
-      if (starts.length >= lane.max && first !== undefined)
-        return { ok: false, remaining: 0, retryAfterMs: first + lane.windowMs - now }
-      starts.push(now)
-      return { ok: true, remaining: lane.max - starts.length, retryAfterMs: 0 }
+      const starts = (this.#starts.get(name) ?? []).filter((at) => at > now - windowMs)
+      const wait = starts.length < max ? 0 : (starts[0] ?? now) + windowMs - now
+      this.#starts.set(name, wait > 0 ? starts : [...starts, now])
+      return { ok: wait === 0, remaining: Math.max(0, max - starts.length - 1), retryAfterMs: wait }
     }
-    const perMs = lane.max / lane.windowMs
-    const bucket = this.#buckets.get(lane.name) ?? { tokens: lane.burst, at: now }
-    const tokens = Math.min(lane.burst, bucket.tokens + (now - bucket.at) * perMs)
-    const ok = tokens >= 1
-    const left = ok ? tokens - 1 : tokens
-    this.#buckets.set(lane.name, { tokens: left, at: now })
-    return { ok, remaining: Math.floor(left), retryAfterMs: ok ? 0 : Math.ceil((1 - tokens) / perMs) }
+    const paceMs = windowMs / max
+    const full = Math.max(now, this.#full.get(name) ?? now) + paceMs
+    const wait = Math.max(0, Math.ceil(full - now - burst * paceMs))
+    if (wait === 0) this.#full.set(name, full)
+    return { ok: wait === 0, remaining: Math.max(0, Math.floor(burst - (full - now) / paceMs)), retryAfterMs: wait }
   }
 }

@@ -1,29 +1,22 @@
 // Access tokens by text. A token nobody issued is known from its first use and does not expire.
-export class Tokens {
-  readonly #lifeMs: number
-  readonly #monotonic: () => number
-  readonly #known = new Map<string, { ends: number; revoked: boolean }>()
+export type Tokens = ReturnType<typeof createTokens>
 
-  /** `lifeS`: seconds of monotonic time an issued token lives; null: for ever. */
-  constructor(lifeS: number | null, monotonic: () => number) {
-    this.#lifeMs = lifeS === null ? Number.POSITIVE_INFINITY : lifeS * 1000
-    this.#monotonic = monotonic
-  }
-  issue(token: string): void {
-    this.#known.set(token, { ends: this.#monotonic() + this.#lifeMs, revoked: false })
-  }
-  check(token: string): 'valid' | 'expired' | 'revoked' {
-    const known = this.#known.get(token)
-    if (!known) this.#known.set(token, { ends: Number.POSITIVE_INFINITY, revoked: false })
-    if (known?.revoked) return 'revoked'
-    return known && this.#monotonic() >= known.ends ? 'expired' : 'valid'
-  }
-  /** Without a token: all known ones. */
-  revoke(token?: string): void {
-    for (const known of token === undefined ? [...this.#known.keys()] : [token])
-      this.#known.set(known, { ends: Number.POSITIVE_INFINITY, revoked: true })
-  }
-  clear(): void {
-    this.#known.clear()
+/** `lifeMs`: how long an issued token lives, in monotonic time. */
+export function createTokens(lifeMs: number, monotonic: () => number) {
+  const ends = new Map<string, number>()
+  const REVOKED = Number.NEGATIVE_INFINITY
+  return {
+    issue: (token: string) => void ends.set(token, monotonic() + lifeMs),
+    check(token: string): 'valid' | 'expired' | 'revoked' {
+      const end = ends.get(token) ?? Number.POSITIVE_INFINITY
+      ends.set(token, end)
+      if (end === REVOKED) return 'revoked'
+      return monotonic() >= end ? 'expired' : 'valid'
+    },
+    /** Without a token: all known ones. */
+    revoke(token?: string): void {
+      for (const known of token === undefined ? ends.keys() : [token]) ends.set(known, REVOKED)
+    },
+    clear: () => ends.clear(),
   }
 }
