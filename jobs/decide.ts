@@ -2,15 +2,25 @@
 // weekly task budget is reserved in the same transaction that stores it. A preview keeps its plan beside the ledger.
 import { finishPlan } from '../src/core/brakes.ts'
 import { makeCalendar } from '../src/core/calendar.ts'
-import type { DealId } from '../src/core/deal.ts'
-import { judge } from '../src/core/judge.ts'
-import { movementLog } from '../src/core/movement.ts'
-import { type DealIntent, noTotals, type PlanContext, planContext, planDeal, previewKey } from '../src/core/plan.ts'
+import type { DealId, Instant } from '../src/core/deal.ts'
+import { type ForecastSum, makeForecast } from '../src/core/forecast.ts'
+import { judge, type Verdict } from '../src/core/judge.ts'
+import { type MovementLog, movementLog } from '../src/core/movement.ts'
+import {
+  type DealIntent,
+  type LedgerRow,
+  noTotals,
+  type PlanContext,
+  planContext,
+  planDeal,
+  previewKey,
+} from '../src/core/plan.ts'
+import type { Settings } from '../src/core/policy.ts'
 import { ownWrites } from '../src/core/reaffirm.ts'
 import { goneStanding, memoryOf, type Standing } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { saveStandings, saveTransitions, streamDeals } from '../src/store/deals.ts'
+import { type StoredDeal, saveStandings, saveTransitions, streamDeals } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, lockBudget, tasksInWeek } from '../src/store/ledger.ts'
 import {
   fenced,
@@ -29,9 +39,12 @@ const CHUNK = 1000
 
 export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   if (run.kind !== 'preview') await settleUnknown(ctx, run, await ctx.connector(run.connection), signal)
-  const { context, again } = await contextOf(ctx, run)
-  const found = await judgeAll(ctx, run, context, again, signal)
-  const { forecast, unreadable } = found
+  const context = await contextFor(ctx, run)
+  const found = await judgeAll(ctx, run, context, signal)
+  const { unreadable } = found
+  const sums = (value: (sum: ForecastSum) => number) =>
+    Object.fromEntries(found.pipeline.map((sum) => [sum.currency ?? '', value(sum)]))
+  const forecast = { all: sums((sum) => sum.value), moving: sums((sum) => sum.movingValue) }
   await fenced(ctx.db, run, async (trx) => {
     await lockBudget(trx)
     const tasksThisWeek = new Map(await tasksInWeek(trx, context.week))
@@ -62,12 +75,33 @@ const lists_ = (lists: ReturnType<typeof finishPlan>['lists']): Summary['lists']
   archive: [...lists.archive],
 })
 
-async function contextOf(ctx: JobContext, run: Run): Promise<{ context: PlanContext; again: ReadonlySet<DealId> }> {
+/** One deal judged at `now`, as `decide` does it. Throws when nothing was pulled yet. */
+export async function judgement(
+  ctx: JobContext,
+  at: { readonly connection: string; readonly settings: Settings; readonly now: Instant },
+  stored: StoredDeal,
+): Promise<{ context: PlanContext; log: MovementLog; verdict: Verdict }> {
+  const context = await contextFor(ctx, { id: '', options: {}, ...at })
+  const { id } = stored.known.ref
+  const ledger = (await ledgerForDeals(ctx.db, at.connection, [id])).get(id) ?? []
+  return { context, ...judgeOne(stored, ledger, context) }
+}
+
+function judgeOne({ known, standing }: StoredDeal, ledger: readonly LedgerRow[], context: PlanContext) {
+  const memory = memoryOf(standing)
+  const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
+  return { log, verdict: judge(known, log, memory, context, context.now) }
+}
+
+type ContextOf = Pick<Run, 'id' | 'connection' | 'settings' | 'now' | 'options'>
+
+async function contextFor(ctx: JobContext, run: ContextOf): Promise<PlanContext> {
   const stored = await getConnection(ctx.db, run.connection)
   if (stored?.reference == null) throw new Error(`nothing was pulled from ${run.connection} yet`)
-  const preview = run.options.confirm
-  const confirmed = preview === undefined ? null : await getPlan(ctx.db, preview)
-  const context = planContext({
+  const { confirm: preview } = run.options
+  const confirmed = preview === undefined ? [] : ((await getPlan(ctx.db, preview)) ?? [])
+  const keys = new Set(confirmed.filter(({ hold }) => hold === null).map(previewKey))
+  return planContext({
     run: run.id,
     now: run.now,
     settings: run.settings,
@@ -75,25 +109,16 @@ async function contextOf(ctx: JobContext, run: Run): Promise<{ context: PlanCont
     calendar: makeCalendar(run.settings),
     reference: stored.reference,
     firstNightAt: stored.confirmedAt,
-    confirm:
-      preview === undefined
-        ? null
-        : { preview, keys: new Set((confirmed ?? []).filter(({ hold }) => !hold).map(previewKey)) },
+    confirm: preview === undefined ? null : { preview, keys },
   })
-  return { context, again: new Set(run.options.again) }
 }
 
 /** Keeps only the few deals that need something; the rest is counted and let go. */
-async function judgeAll(
-  ctx: JobContext,
-  run: Run,
-  context: PlanContext,
-  again: ReadonlySet<DealId>,
-  signal: AbortSignal,
-) {
+async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal: AbortSignal) {
+  const again: ReadonlySet<DealId> = new Set(run.options.again)
   const intents: DealIntent[] = []
   const totals = noTotals()
-  const forecast: Summary['forecast'] = { all: {}, moving: {} }
+  const forecast = makeForecast(context.reference.omitted)
   const gone: { id: DealId; standing: Standing; dueOn: null }[] = []
   const goneTransitions: DealIntent['transitions'][number][] = []
   let unreadable = 0
@@ -107,35 +132,27 @@ async function judgeAll(
       run.connection,
       page.map(({ known }) => known.ref.id),
     )
-    for (const { known, standing, ...deal } of page) {
+    for (const deal of page) {
+      const { known, standing } = deal
+      const { id } = known.ref
       if (deal.gone) {
         const over = goneStanding(known.ref, standing, run.now)
-        if (over.transitions.length > 0) gone.push({ id: known.ref.id, standing: over.standing, dueOn: null })
+        if (over.transitions.length > 0) gone.push({ id, standing: over.standing, dueOn: null })
         goneTransitions.push(...over.transitions)
         continue
       }
-      const ledger = ledgers.get(known.ref.id) ?? []
-      const memory = memoryOf(standing)
-      const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, run.now)
-      const verdict = judge(known, log, memory, context, run.now)
-      const item = { known, log, verdict, standing, ledger, unreadable: deal.unreadable !== null }
-      const intent = planDeal({ ...item, again: again.has(known.ref.id) }, context, totals)
+      const ledger = ledgers.get(id) ?? []
+      const { log, verdict } = judgeOne(deal, ledger, context)
+      const unread = deal.unreadable !== null
+      const item = { known, log, verdict, standing, ledger, unreadable: unread, again: again.has(id) }
+      const intent = planDeal(item, context, totals)
       if (intent !== null) intents.push(intent)
-      if (deal.unreadable !== null) unreadable++
-      if (verdict.state !== 'closed') {
-        const { amount, currency } = known.deal
-        const still = (intent?.standing ?? standing)?.state ?? 'moving'
-        add(forecast.all, currency, amount)
-        if (still === 'moving') add(forecast.moving, currency, amount)
-      }
+      if (unread) unreadable++
+      forecast.add(known.deal, (intent?.standing ?? standing)?.state ?? 'moving')
     }
     judged += page.length
     ctx.progress({ run: run.id, connection: run.connection, step: 'decide', done: judged, total: null })
     after = page.at(-1)?.known.ref.id ?? null
-    if (after === null) return { intents, totals, forecast, gone, goneTransitions, unreadable }
+    if (after === null) return { intents, totals, pipeline: forecast.by(), gone, goneTransitions, unreadable }
   }
-}
-
-function add(sums: Record<string, number>, currency: string | null, amount: number | null): void {
-  if (amount !== null) sums[currency ?? ''] = (sums[currency ?? ''] ?? 0) + amount
 }

@@ -7,7 +7,7 @@ import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openNight } from '../jobs/nightly.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
-import type { Connector } from './connector.ts'
+import type { Connector, ConnectorOptions } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
@@ -16,6 +16,7 @@ import { createGate } from './gate.ts'
 import { createLog, type Log } from './log.ts'
 import { type StepQueue, startQueue } from './queue.ts'
 import { type Database, DatabaseInUse, openDatabase } from './store/db.ts'
+import { knownDeals } from './store/deals.ts'
 import { en } from './texts/en.ts'
 import { fr } from './texts/fr.ts'
 
@@ -25,6 +26,8 @@ export interface AppOptions {
   readonly concurrency?: number
   /** How long a CRM that does not answer is waited for. A person waits a minute, the night four hours. */
   readonly patienceMs?: number
+  /** Lookalikes without limits: calls are not spaced. */
+  readonly unpaced?: boolean
   /** Sets the schedules of every connection. */
   readonly scheduled?: boolean
   readonly log?: Log
@@ -53,7 +56,7 @@ const HOUR_MS = 3_600_000
 /** @throws UsageError naming every problem of the configuration, or who holds the data directory */
 export async function openApp(file: string, options: AppOptions = {}): Promise<App> {
   const config = loadConfig(file, Date.now())
-  const log = options.log ?? createLog(config.environment.logLevel)
+  const log = options.log ?? createLog(config.environment.logLevel ?? (options.scheduled ? 'info' : 'warn'))
   const database = await open(config)
   const connectors = new Map<string, Connector>()
   const connection = (name: string): ConnectionConfig => {
@@ -65,7 +68,15 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
   const ctx: JobContext = {
     db: database.db,
     connector: async (name) => {
-      const connector = connectors.get(name) ?? connect(connection(name), log)
+      const connector =
+        connectors.get(name) ??
+        connect(connection(name), log, {
+          unpaced: options.unpaced === true,
+          known: async (ids) => {
+            const known = await knownDeals(database.db, name, ids)
+            return new Map([...known].map(([id, { deal }]) => [id, deal]))
+          },
+        })
       connectors.set(name, connector)
       return connector
     },
@@ -150,11 +161,20 @@ export async function currentTime(connection: ConnectionConfig, clock: () => Ins
   }
 }
 
-export function connect(connection: ConnectionConfig, log: Log): Connector {
+const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
+
+interface ConnectOptions {
+  readonly unpaced?: boolean
+  /** The local copy, so that history is read only where it can have changed. */
+  readonly known?: NonNullable<ConnectorOptions['known']>
+}
+
+export function connect(connection: ConnectionConfig, log: Log, options: ConnectOptions = {}): Connector {
   const { auth, baseUrl, name, settings } = connection
   const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
   const common = {
-    gate: createGate({ clock: Date.now, sleep }),
+    gate: createGate({ clock: Date.now, sleep, ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}) }),
+    ...(options.known ? { known: options.known } : {}),
     clock: Date.now,
     sleep,
     timezone: settings.timezone,

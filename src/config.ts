@@ -44,8 +44,8 @@ export interface Environment {
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
   readonly host: string
   readonly port: number
-  /** UNSTALL_LOG: a level of pino, default `info`. */
-  readonly logLevel: z.infer<typeof Level>
+  /** UNSTALL_LOG: a level of pino; null: `info` for the service, `warn` for a command. */
+  readonly logLevel: z.infer<typeof Level> | null
 }
 
 export type Auth =
@@ -301,7 +301,7 @@ function readEnvironment(variables: Variables, problem: (message: string) => voi
     key: variables.UNSTALL_KEY ? new Secret(variables.UNSTALL_KEY) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
     port,
-    logLevel: level.data ?? 'info',
+    logLevel: level.data ?? null,
   }
 }
 

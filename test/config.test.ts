@@ -289,7 +289,7 @@ it('the environment has defaults', () => {
     key: null,
     host: '127.0.0.1',
     port: 4000,
-    logLevel: 'info',
+    logLevel: null,
   })
   expect(loadEnvironment({ UNSTALL_PORT: '8080', UNSTALL_HOST: '0.0.0.0', UNSTALL_LOG: 'debug' })).toMatchObject({
     port: 8080,

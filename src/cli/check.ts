@@ -13,7 +13,7 @@ const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as co
 /** No database is opened: `check` also answers while the service holds it. */
 export async function check(options: GlobalOptions, name: string): Promise<ExitCode> {
   const config = loadConfig(options.config, Date.now())
-  const log = createLog(config.environment.logLevel)
+  const log = createLog(config.environment.logLevel ?? 'warn')
   const connections = name ? config.connections.filter((one) => one.name === name) : config.connections
   if (connections.length === 0) throw new UsageError(`There is no connection "${name}" in ${config.file}.`)
   const results = []

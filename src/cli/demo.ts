@@ -69,7 +69,7 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
   const crms = await companies(first, options.seed ?? 1)
   try {
     const file = writeConfig(crms)
-    return await withApp(file, {}, async (app, progress, stop) => {
+    return await withApp(file, { unpaced: true }, async (app, progress, stop) => {
       const told = !options.json
       if (told) introduce(crms)
       await connectAll(app, progress, told)

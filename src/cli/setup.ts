@@ -14,7 +14,7 @@ export async function setup(options: GlobalOptions & { apply?: unknown }, name: 
   const connection = config.connections.find((one) => one.name === name)
   if (!connection) throw new UsageError(`There is no connection "${name}" in ${config.file}.`)
   await currentTime(connection)
-  const connector = connect(connection, createLog(config.environment.logLevel))
+  const connector = connect(connection, createLog(config.environment.logLevel ?? 'warn'))
   const signal = AbortSignal.timeout(300_000)
   try {
     const { steps } = await connector.check(signal)
