@@ -63,14 +63,14 @@ export function loan(input: LoanInput, context: LoanContext): Loan {
       again: taken,
     }
   }
+  // A loan is forgotten once it shows that the category was given back.
   const kept = saved === null && standing.borrowed !== null ? { ...standing, borrowed: null } : standing
   const none = { standing: kept, category: undefined, again: false }
   if (saved === null) return { ...none, saved: undefined }
   // Without a ledger (lost database) the saved value alone tells that the category is ours.
   const ours =
     wrote === undefined ? lastWritten(ledger, 'categoryBefore') === null : wrote === omitted && !wasAway(input, omitted)
-  if (omitted === null || observed.category !== omitted || !ours || input.was?.categoryTheirs === true)
-    return { ...none, saved: null }
+  if (omitted === null || observed.category !== omitted || !ours) return { ...none, saved: null }
   const back = givenBack(observed, input.was?.borrowed?.stage ?? observed.stageId, saved, context)
   return { ...none, category: back === omitted ? undefined : back, saved: null }
 }

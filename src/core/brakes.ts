@@ -62,7 +62,7 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
   for (const intent of ordered) {
     const braked = everything
       ? intent.rows.map(held(everything))
-      : underBudget(preview(intent.rows, context), used, context)
+      : preview(underBudget(intent.rows, used, context), context)
     let own = braked
     const count = braked.filter((row) => row.hold === null).length
     if (count > left) own = braked.map(held({ brake: 'cap', limit: context.settings.brakes.maxWritesPerRun }))

@@ -286,7 +286,6 @@ const sameBeginning = (standing: Standing, context: PlanContext): boolean =>
 function isDead(verdict: Verdict, context: PlanContext): boolean {
   if (verdict.state !== 'stalled') return false
   const first = context.firstNightAt ?? context.now
-  if (verdict.lastMovement > first) return false
   const idle =
     context.firstNightAt === null
       ? verdict.idleDays

@@ -56,8 +56,9 @@ export const NEW_STANDING = (state: State, now: Instant): Standing => ({
 
 /** What the judge must know. An undone stall still counts as open, so that weak movement does not end it. */
 export function memoryOf(standing: Standing | null): Memory {
+  const undone = standing?.undoneState === undefined ? standing?.undoneStall : null
   return {
-    stalledSince: standing?.stall?.startedAt ?? standing?.undoneStall ?? null,
+    stalledSince: standing?.stall?.startedAt ?? undone ?? null,
     dismissedAt: standing?.dismissedAt ?? null,
   }
 }
@@ -137,8 +138,7 @@ export function advance(standing: Standing | null, input: AdvanceInput): Advance
     state,
     since: state === was.state ? was.since : adopted && stall !== null ? stall.startedAt : now,
     stall,
-    // A borrowed category is forgotten once the CRM shows that it was given back.
-    borrowed: over && own.categoryBefore === null ? null : was.borrowed,
+    borrowed: was.borrowed,
     categoryTheirs: over || opened ? false : was.categoryTheirs,
     dismissedAt: dismissed ? now : opened ? null : was.dismissedAt,
     undoneStall,

@@ -123,6 +123,11 @@ describe('what people did', () => {
     expect(next).toMatchObject({ state: 'moving', stall: null, dismissedAt: T1 })
     expect(memoryOf(next)).toEqual({ stalledSince: null, dismissedAt: T1 })
   })
+  test('the next stall forgets that the last one was cleared', () => {
+    const was: Standing = { ...NEW_STANDING('moving', T0), dismissedAt: T0 }
+    expect(advance(was, input('moving')).standing.dismissedAt).toBe(T0)
+    expect(advance(was, input('stalled')).standing.dismissedAt).toBeNull()
+  })
   test('a flag that never arrived, or that a lagging index does not show yet, was not cleared by anybody', () => {
     expect(advance(standing('stalled'), cleared('refused')).dismissed).toBe(false)
     expect(advance(standing('stalled'), cleared('done', T0 - 1)).dismissed).toBe(false)
@@ -149,6 +154,7 @@ describe('what people did', () => {
   })
   test('an undone parking is final as well', () => {
     const undone: Standing = { ...NEW_STANDING('moving', T0), undoneStall: T0, undoneState: 'parked' }
+    expect(memoryOf(undone).stalledSince).toBeNull()
     expect(advance(undone, input('parked')).standing).toBe(undone)
     expect(advance(undone, input('stalled')).standing).toMatchObject({ state: 'stalled', undoneStall: null })
   })
