@@ -11,7 +11,7 @@ const MS = 86_400_000
 
 /** Day number of `YYYY-MM-DD`; NaN for text of another shape. Pure arithmetic (proleptic Gregorian). */
 export function toDay(date: LocalDate): Day {
-  if (date.length !== 10) return Number.NaN
+  if (date.length !== 10 || date.charCodeAt(4) !== 45 || date.charCodeAt(7) !== 45) return Number.NaN
   const digit = (i: number) => date.charCodeAt(i) - 48
   const year = digit(0) * 1000 + digit(1) * 100 + digit(2) * 10 + digit(3)
   const month = digit(5) * 10 + digit(6)
