@@ -254,6 +254,7 @@ class Pass {
     const furthest = this.#furthest ?? from?.order ?? to.order
     const reopened = from !== undefined && from.outcome !== 'open' && to.outcome === 'open'
     const elsewhere = from !== undefined && to.pipelineId !== from.pipelineId
+    const sameSave = one.at - this.#pipelineMovedAt <= ONE_SAVE
     this.#furthest = to.outcome !== 'open' ? furthest : Math.max(furthest, to.order)
     if (fromId === null) this.#furthest = to.order
     else if (reopened) {
@@ -264,11 +265,11 @@ class Pass {
       }
       this.#log(one, fromId, 'reopened', who, 'strong', null)
     } else if (to.outcome !== 'open') this.#log(one, fromId, 'closed', who, 'no', null)
-    else if (elsewhere || one.at - this.#pipelineMovedAt <= ONE_SAVE) {
+    else if (elsewhere || sameSave) {
       this.#furthest = to.order
       this.#pipelineMovedAt = one.at
       // Where the pipeline's own change was logged already, this is its second half.
-      this.#log(one, fromId, 'pipeline_moved', who, elsewhere ? 'weak' : 'no', elsewhere ? null : 'not_movement')
+      this.#log(one, fromId, 'pipeline_moved', who, sameSave ? 'no' : 'weak', sameSave ? 'not_movement' : null)
     } else if (from === undefined) this.#log(one, fromId, 'field_edited', who, 'no', 'unknown_stage')
     else if (to.order > furthest) {
       if (person) {
