@@ -293,7 +293,7 @@ function readEnvironment(variables: Variables, problem: (message: string) => voi
   const port = Number(variables.UNSTALL_PORT || 4000)
   if (!Number.isInteger(port) || port < 1 || port > 65_535)
     problem('UNSTALL_PORT in the environment must be 1 to 65535')
-  const level = Level.safeParse(variables.UNSTALL_LOG || 'info')
+  const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
   if (!level.success) problem(`UNSTALL_LOG in the environment must be one of ${Level.options.join(', ')}`)
   return {
     databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),

@@ -147,7 +147,7 @@ export function toDeal(record: CrmRecord, portal: Portal): Deal {
     ),
     category: text(record, FORECAST_CATEGORY),
     own: {
-      stalled: own('stalled') === 'true',
+      stalled: own('stalled') === null ? null : own('stalled') === 'true',
       state: oneOf(STATES, own('state')),
       since: instant(record, WRITTEN.since),
       reason: oneOf(RULES, own('reason')),

@@ -20,7 +20,6 @@ import type { GlobalOptions } from './main.ts'
 import { finished, runNight, withApp } from './night.ts'
 import {
   bold,
-  cut,
   dim,
   EXIT,
   type ExitCode,
@@ -30,8 +29,9 @@ import {
   print,
   printJson,
   say,
-  table,
+  terminalWidth,
   width,
+  wrap,
   yellow,
 } from './output.ts'
 import { count, money, printPlan, SYSTEMS } from './print.ts'
@@ -258,6 +258,8 @@ const COLUMNS: readonly (readonly [title: string, cells: number])[] = [
   ['pipeline', 13],
   ['honest', 13],
 ]
+const DATE = new Intl.DateTimeFormat('en-GB', { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' })
+
 const heading = () =>
   bold(COLUMNS.map(([title, cells], i) => (i === 0 ? title.padEnd(cells) : title.padStart(cells))).join(' '))
 
@@ -266,7 +268,7 @@ function line(app: App, night: Night): string {
   const sum = (sums: Record<string, number>) => Object.values(sums).reduce((total, value) => total + value, 0)
   const { won, lost, no } = night.decided
   const cells = [
-    texts.date(night.date),
+    DATE.format(Date.parse(night.date)),
     ...[night.open, night.stalled, night.newlyStalled, night.recovered, night.tasks, won, lost, no].map(String),
     money(texts, night.reported),
     money(texts, night.honest),
@@ -325,19 +327,23 @@ async function example(app: App, rows: readonly StoredRow[]): Promise<void> {
   const flag = rows.find((row) => row.kind === 'fields' && row.group === 'flag' && row.deal.id === task.deal.id)
   const after: FieldValues = flag?.kind === 'fields' ? flag.after : {}
   print('\nFor example, this is what the CRM shows for one deal:')
-  const fields = [
-    ['Deal', plain(deal?.name ?? task.deal.id)],
-    ['Stalled', 'Yes'],
-    ['Explanation', plain(after.explanation ?? '')],
-    ['Task', plain(task.subject)],
-  ]
-  print(table([{ title: 'Field' }, { title: 'Value', flexible: true }], fields))
-  print(
-    dim(
-      task.body
-        .split('\n')
-        .map((text) => `  │ ${cut(plain(text), 110)}`)
+  const cells = terminalWidth() - 16
+  const show = (name: string, text: string) =>
+    print(
+      wrap(plain(text), cells)
+        .map((part, i) => `  ${(i === 0 ? name : '').padEnd(12)} ${part}`)
         .join('\n'),
-    ),
-  )
+    )
+  show('Deal', deal?.name ?? task.deal.id)
+  show('Stalled', 'Yes')
+  show('Explanation', after.explanation ?? '')
+  show('Task', task.subject)
+  for (const text of task.body.split('\n'))
+    print(
+      dim(
+        wrap(plain(text), cells)
+          .map((part) => `    │ ${part}`)
+          .join('\n'),
+      ),
+    )
 }

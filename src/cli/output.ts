@@ -42,6 +42,19 @@ export function cut(text: string, cells: number): string {
   return `${out}…`
 }
 
+/** Broken at spaces into lines of at most `cells`. */
+export function wrap(text: string, cells: number): readonly string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(' ')) {
+    if (line !== '' && width(line) + 1 + width(word) > cells) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
+
 /** Lines of at most `total` cells; flexible columns give way, the longest first. */
 export function table(
   columns: readonly Column[],

@@ -52,9 +52,10 @@ export type Cause = (typeof CAUSES)[number]
 
 export const PARKED_REASONS = ['budget_cycle', 'buyer_project', 'seasonal', 'contract_end', 'other'] as const
 
-/** unstall's own fields on the deal as the CRM holds them. Empty is null; the flag's empty is false. */
+/** unstall's own fields on the deal as the CRM holds them. Empty is null; an empty flag means the same as false, but
+ *  undo puts it back as it was. */
 export interface OwnFields {
-  readonly stalled: boolean
+  readonly stalled: boolean | null
   readonly state: WrittenState | null
   readonly since: Instant | null
   readonly reason: Rule | null
@@ -224,7 +225,7 @@ export interface Known {
 
 /** The fields unstall may write on a deal. Absent key: not written. Null: emptied. */
 export interface FieldValues {
-  readonly stalled?: boolean
+  readonly stalled?: boolean | null
   readonly state?: WrittenState | null
   readonly since?: Instant | null
   readonly reason?: Rule | null

@@ -43,7 +43,7 @@ export const sameInstant = (a: Instant, b: Instant): boolean => Math.floor(a / 1
 export function sameValue(a: FieldValues[FieldKey], b: FieldValues[FieldKey]): boolean {
   if (a === b) return true
   if (typeof a === 'number' && typeof b === 'number') return sameInstant(a, b)
-  const plain = (value: typeof a) => (typeof value === 'string' ? value.trim() || null : (value ?? null))
+  const plain = (value: typeof a) => (typeof value === 'string' ? value.trim() || null : value || null)
   return plain(a) === plain(b)
 }
 
