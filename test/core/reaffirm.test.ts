@@ -97,7 +97,8 @@ describe('settling an unanswered write by a fresh read', () => {
   test('blank and empty are the same', () => {
     expect(sameValue('', null)).toBe(true)
     expect(sameValue(undefined, null)).toBe(true)
-    expect(sameValue(false, null)).toBe(false)
+    // An empty flag means off.
+    expect(sameValue(false, null)).toBe(true)
     expect(sameValue(N0, N0 + 1000)).toBe(false)
   })
 })
