@@ -1,0 +1,106 @@
+// The command line as a person calls it: a process of its own, in a folder of its own, against lookalikes over HTTP.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { generate } from '../../src/sandbox/generate.ts'
+import { hubspot } from '../../src/sandbox/hubspot/server.ts'
+import { type Sandbox, startSandbox } from '../../src/sandbox/kernel.ts'
+import { salesforce } from '../../src/sandbox/salesforce/index.ts'
+
+const BIN = resolve(import.meta.dirname, '../../src/cli/bin.ts')
+export const NOW = Date.parse('2026-11-23T02:00:00Z')
+
+export interface Result {
+  readonly code: number | null
+  readonly out: string
+  readonly err: string
+}
+
+export interface Place {
+  readonly hub: Sandbox
+  readonly sf: Sandbox
+  /** Writes unstall.config.yaml; `change` replaces text of the good one. */
+  config(change?: readonly (readonly [from: string, to: string])[]): void
+  run(...args: readonly string[]): Promise<Result>
+  /** Starts without waiting: `signal` sends, `ended` resolves. */
+  start(...args: readonly string[]): {
+    signal(name: NodeJS.Signals): void
+    said(text: string): Promise<void>
+    ended: Promise<Result>
+  }
+  writes(): Promise<number>
+  close(): Promise<void>
+}
+
+/** A folder with a good configuration and two lookalikes of 60 deals each. */
+export async function place(latencyMs = 0): Promise<Place> {
+  const folder = mkdtempSync(join(tmpdir(), 'unstall-cli-'))
+  const seed = (n: number) => generate({ now: NOW, seed: n, deals: 60, open: 30 })
+  const options = { now: NOW, latencyMs }
+  const hub = await startSandbox(hubspot(seed(1)), options)
+  const sf = await startSandbox(salesforce(seed(2)), options)
+  const good = `timezone: Europe/Paris
+holidays: FR
+connections:
+  hub:
+    system: hubspot
+    baseUrl: ${hub.url}
+    auth: { kind: token, token: "\${HUBSPOT_TOKEN}" }
+  sf:
+    system: salesforce
+    loginUrl: ${sf.url}
+    auth: { kind: client-credentials, clientId: sandbox, clientSecret: "\${SF_CLIENT_SECRET}" }
+policy:
+  decision: { stages: [contractsent, Contract sent] }
+`
+  const start = (...args: readonly string[]) => {
+    const env = { ...process.env, HUBSPOT_TOKEN: 'sandbox-cli', SF_CLIENT_SECRET: 'sandbox', NO_COLOR: '1' }
+    const child = spawn(process.execPath, [BIN, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+    let out = ''
+    let err = ''
+    child.stdout.on('data', (part: Buffer) => {
+      out += part.toString()
+    })
+    child.stderr.on('data', (part: Buffer) => {
+      err += part.toString()
+    })
+    const ended = new Promise<Result>((done) => child.once('close', (code) => done({ code, out, err })))
+    const said = (text: string) =>
+      new Promise<void>((done, fail) => {
+        const look = () => (`${out}${err}`.includes(text) ? done() : undefined)
+        child.stdout.on('data', look)
+        child.stderr.on('data', look)
+        child.once('close', () => fail(new Error(`ended without saying "${text}": ${out}${err}`)))
+        look()
+      })
+    return { signal: (name: NodeJS.Signals) => void child.kill(name), said, ended }
+  }
+  return {
+    hub,
+    sf,
+    config: (change = []) => {
+      let text = good
+      for (const [from, to] of change) {
+        if (!text.includes(from)) throw new Error(`the good configuration has no "${from}"`)
+        text = text.replace(from, to)
+      }
+      writeFileSync(join(folder, 'unstall.config.yaml'), text)
+    },
+    start,
+    run: (...args) => start(...args).ended,
+    writes: async () => {
+      const lines = await Promise.all(
+        [hub, sf].map(async ({ url }) => (await fetch(`${url}/__sandbox/journal`)).text()),
+      )
+      return lines
+        .join('')
+        .split('\n')
+        .filter((line) => line !== '').length
+    },
+    close: async () => {
+      await Promise.all([hub.close(), sf.close()])
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}

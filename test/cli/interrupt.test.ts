@@ -1,0 +1,36 @@
+// Ctrl-C in the middle of a run: it stops quickly, nothing is lost, and the next run ends what was begun.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Place, place } from './harness.ts'
+
+let at: Place
+beforeAll(async () => {
+  at = await place(150)
+  at.config()
+})
+afterAll(() => at.close())
+
+test('the next run goes on where Ctrl-C stopped this one', async () => {
+  expect((await at.run('setup', 'hub', '--apply')).code).toBe(0)
+  const preview = JSON.parse((await at.run('plan', 'hub', '--json')).out)
+  const stopped = at.start('run', 'hub', '--confirm', preview[0].preview)
+  await stopped.said('writing')
+  stopped.signal('SIGINT')
+  const { code, err } = await stopped.ended
+  expect(err).toContain('Stopping')
+  expect(code).toBe(130)
+
+  const next = await at.run('run', 'hub', '--json')
+  expect(next.code, next.err).toBe(0)
+  const lines = (await (await fetch(`${at.hub.url}/__sandbox/state`)).text()).trim().split('\n')
+  const rows: { kind: string; dealId?: string; properties?: Record<string, string> }[] = lines.map((line) =>
+    JSON.parse(line),
+  )
+  const planned: { kind: string; deal: { id: string }; hold: unknown }[] = preview[0].writes
+  const flagged = rows.filter((row) => row.kind === 'deal' && row.properties?.unstall_stalled === 'true')
+  expect(flagged).toHaveLength(
+    planned.filter((row) => row.kind === 'fields' && 'group' in row && row.group === 'flag').length,
+  )
+  const tasks = rows.filter((row) => row.kind === 'task')
+  expect(new Set(tasks.map((task) => task.dealId)).size).toBe(tasks.length)
+  expect(tasks).toHaveLength(planned.filter((row) => row.kind === 'create-task' && row.hold === null).length)
+})
