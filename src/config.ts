@@ -156,7 +156,7 @@ function fileSchema(variables: Variables) {
   const secret = z.string().transform((text, context) => {
     const [, name] = /^\$\{([A-Za-z_]\w*)\}$/.exec(text) ?? []
     // What the lookalike CRMs accept opens nothing else.
-    const value = name === undefined ? /^sandbox(-[\w-]+)?$/.exec(text)?.[0] : variables[name]
+    const value = name === undefined ? /^sandbox(-[\w.-]+)?$/.exec(text)?.[0] : variables[name]
     if (value) return new Secret(value)
     const message =
       name === undefined

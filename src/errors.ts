@@ -25,3 +25,11 @@ export class Fatal extends Error {
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
+
+/** A person pressed Ctrl-C: exit code 130. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+  constructor() {
+    super('stopped by hand; nothing is lost: the next run goes on where this one stopped')
+  }
+}

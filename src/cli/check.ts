@@ -2,6 +2,8 @@
 import { connect, currentTime } from '../app.ts'
 import { loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
+import type { Pipeline } from '../core/deal.ts'
+import type { Policy } from '../core/policy.ts'
 import { Fatal, RetryLater, UsageError } from '../errors.ts'
 import { createLog } from '../log.ts'
 import type { GlobalOptions } from './main.ts'
@@ -23,7 +25,12 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
     let steps: readonly SetupStep[] = []
     try {
       await currentTime(connection)
-      ;({ findings, steps } = await connector.check(AbortSignal.timeout(120_000)))
+      const signal = AbortSignal.timeout(120_000)
+      ;({ findings, steps } = await connector.check(signal))
+      if (!findings.some(isProblem)) {
+        const { pipelines } = await connector.reference(signal)
+        findings = [...findings, ...policyFindings(connection.settings.policy, pipelines)]
+      }
     } catch (error) {
       if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
       findings = [{ level: 'problem', what: error.message }]
@@ -40,6 +47,42 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
 
 const isProblem = (finding: Finding) => finding.level === 'problem'
 const isMissing = (step: SetupStep) => step.action !== 'present'
+
+/** A name in the policy that this CRM does not know. Several CRMs may share a policy: one name of each is enough. */
+function policyFindings({ decision, exclude, pipelines }: Policy, known: readonly Pipeline[]): readonly Finding[] {
+  const stages = new Map(known.flatMap((pipeline) => pipeline.stages).map((stage) => [stage.id, stage.label]))
+  const list = [...stages].map(([id, label]) => (id === label ? id : `${id} (${label})`)).join(', ')
+  const findings: Finding[] = []
+  const there = decision.stages.filter((id) => stages.has(id))
+  if (decision.stages.length === 0)
+    findings.push({
+      level: 'warn',
+      what: 'No decision stage is set: nobody is asked for a yes or a no after a proposal.',
+      todo: `policy.decision.stages: choose from ${list}`,
+    })
+  else if (there.length === 0)
+    findings.push({
+      level: 'problem',
+      what: `policy.decision.stages: none of ${decision.stages.join(', ')} is a stage here.`,
+      todo: `choose from ${list}`,
+    })
+  else findings.push({ level: 'ok', what: `Decision stages: ${there.map((id) => stages.get(id)).join(', ')}` })
+  const unknown = [
+    ...exclude.stages.filter((id) => !stages.has(id)).map((id) => `policy.exclude.stages: ${id}`),
+    ...exclude.pipelines
+      .filter((id) => !known.some((one) => one.id === id))
+      .map((id) => `policy.exclude.pipelines: ${id}`),
+    ...Object.entries(pipelines).flatMap(([id, { stages: limits }]) => {
+      const pipeline = known.find((one) => one.id === id)
+      if (!pipeline) return [`policy.pipelines: ${id}`]
+      const own = Object.keys(limits).filter((stage) => !pipeline.stages.some((one) => one.id === stage))
+      return own.map((stage) => `policy.pipelines.${id}.stages: ${stage}`)
+    }),
+  ]
+  for (const what of unknown)
+    findings.push({ level: 'warn', what: `${what} does not exist here.`, todo: `known here: ${list}` })
+  return findings
+}
 
 function printHealth(title: string, findings: readonly Finding[], steps: readonly SetupStep[]): void {
   print(bold(`\n${title}`))

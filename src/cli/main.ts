@@ -2,7 +2,8 @@
 // and the exit code is 0 (done), 1 (a problem of the run) or 2 (a usage or configuration error).
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
-import { Fatal, RetryLater, UsageError } from '../errors.ts'
+import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
+import { scrub } from '../log.ts'
 import { EXIT, type ExitCode, printJson, red, say } from './output.ts'
 
 export interface GlobalOptions {
@@ -157,10 +158,13 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 function failed(error: unknown, json: boolean): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
-  const known = error instanceof UsageError || error instanceof Fatal || error instanceof RetryLater
-  const message = error instanceof Error ? error.message : String(error)
+  const known =
+    error instanceof Interrupted || error instanceof UsageError || error instanceof Fatal || error instanceof RetryLater
+  const message = scrub(error instanceof Error ? error.message : String(error))
   if (json) printJson({ error: { kind: error instanceof Error ? error.name : 'Error', message } })
   say(`${red('unstall:')} ${message}`)
-  if (!known && error instanceof Error) say(`This is a defect of unstall, not of your data. ${error.stack ?? ''}`)
+  if (!known && error instanceof Error)
+    say(`This is a defect of unstall, not of your data. ${scrub(error.stack ?? '')}`)
+  if (error instanceof Interrupted) return EXIT.interrupted
   return error instanceof UsageError ? EXIT.usage : EXIT.problem
 }

@@ -4,9 +4,9 @@ import type { RunProgress } from '../../jobs/context.ts'
 import { type Night, openNight } from '../../jobs/nightly.ts'
 import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
 import type { ConnectionConfig } from '../config.ts'
-import { Fatal, RetryLater, UsageError } from '../errors.ts'
+import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
 import { getRun, type Run } from '../store/runs.ts'
-import { Progress, say } from './output.ts'
+import { EXIT, Progress, say } from './output.ts'
 
 const PATIENCE_MS = 60_000
 const LOOK_EVERY_MS = 100
@@ -21,7 +21,7 @@ export async function withApp<T>(
   const stop = new AbortController()
   const onSignal = () => {
     progress.end()
-    if (stop.signal.aborted) process.exit(130)
+    if (stop.signal.aborted) process.exit(EXIT.interrupted)
     say(
       'Stopping: waiting for the calls that are under way. What is planned stays stored; the next run goes on with it.',
     )
@@ -44,14 +44,6 @@ export async function withApp<T>(
     await app.close()
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
-  }
-}
-
-/** A person pressed Ctrl-C. */
-export class Interrupted extends Error {
-  override readonly name = 'Interrupted'
-  constructor() {
-    super('stopped by hand; nothing is lost: the next run goes on where this one stopped')
   }
 }
 

@@ -1,7 +1,7 @@
 // What every command prints with: tables that fit a terminal, progress on stderr, results on stdout.
 import { stripVTControlCharacters, styleText } from 'node:util'
 
-export const EXIT = { ok: 0, problem: 1, usage: 2 } as const
+export const EXIT = { ok: 0, problem: 1, usage: 2, interrupted: 130 } as const
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
 export interface Column {
@@ -110,23 +110,26 @@ export function say(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-/** One line on stderr that is rewritten in a terminal and appended, at most twice a second, elsewhere. */
+/** One line on stderr that is rewritten in a terminal; elsewhere a line for each step, and its numbers twice a second. */
 export class Progress {
   readonly #live = process.stderr.isTTY === true
   #last = 0
   #text = ''
+  #step = ''
   #open = false
 
   show(text: string): void {
     if (text === this.#text) return
     this.#text = text
     const now = performance.now()
+    const step = text.replace(/[\d, ]+(of|$)/g, '')
     if (this.#live) {
       process.stderr.write(`\r\x1b[2K${cut(text, (process.stderr.columns ?? 100) - 1)}`)
       this.#open = true
-    } else if (now - this.#last > 500) {
+    } else if (step !== this.#step || now - this.#last > 500) {
       process.stderr.write(`${text}\n`)
       this.#last = now
+      this.#step = step
     }
   }
 

@@ -1,5 +1,6 @@
 // Bad input: each gets a sentence saying what is wrong, where, and what to do; the right exit code; and nothing is
 // half-done: the lookalikes' journal shows no write.
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the configuration names secrets like this
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Place, place, type Result } from './harness.ts'
 

@@ -1,8 +1,11 @@
-// The command line as a person calls it: a process of its own, in a folder of its own, against lookalikes over HTTP.
+// The command line as a person calls it, in a folder of its own, against lookalikes over HTTP: `run` in this process,
+// `start` in a process of its own, for what signals and locks do.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { vi } from 'vitest'
+import { main } from '../../src/cli/main.ts'
 import { generate } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/kernel.ts'
@@ -88,7 +91,7 @@ policy:
       writeFileSync(join(folder, 'unstall.config.yaml'), text)
     },
     start,
-    run: (...args) => start(...args).ended,
+    run: (...args) => inProcess(folder, args),
     writes: async () => {
       const lines = await Promise.all(
         [hub, sf].map(async ({ url }) => (await fetch(`${url}/__sandbox/journal`)).text()),
@@ -102,5 +105,30 @@ policy:
       await Promise.all([hub.close(), sf.close()])
       rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** Calls run one after the other: stdout and stderr are the process's own. */
+async function inProcess(folder: string, args: readonly string[]): Promise<Result> {
+  const home = process.cwd()
+  const said = { out: '', err: '' }
+  const write = (to: keyof typeof said) => (text: string | Uint8Array) => {
+    said[to] += String(text)
+    return true
+  }
+  const out = vi.spyOn(process.stdout, 'write').mockImplementation(write('out'))
+  const err = vi.spyOn(process.stderr, 'write').mockImplementation(write('err'))
+  vi.stubEnv('HUBSPOT_TOKEN', 'sandbox-cli')
+  vi.stubEnv('SF_CLIENT_SECRET', 'sandbox')
+  vi.stubEnv('NO_COLOR', '1')
+  process.chdir(folder)
+  try {
+    const code = await main(args)
+    return { code, ...said }
+  } finally {
+    process.chdir(home)
+    vi.unstubAllEnvs()
+    out.mockRestore()
+    err.mockRestore()
   }
 }

@@ -4,7 +4,7 @@ import { type Place, place } from './harness.ts'
 
 let at: Place
 beforeAll(async () => {
-  at = await place(150)
+  at = await place(400)
   at.config()
 })
 afterAll(() => at.close())
