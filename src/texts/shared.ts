@@ -8,7 +8,7 @@ export const FIELD_LENGTH = 255
 export function cut(text: string, length: number): string {
   if (text.length <= length) return text
   let kept = ''
-  for (const { segment } of new Intl.Segmenter().segment(text.slice(0, length))) {
+  for (const { segment } of new Intl.Segmenter().segment(text.slice(0, length + 64))) {
     if (kept.length + segment.length > length - 1) break
     kept += segment
   }
