@@ -27,10 +27,9 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
       await currentTime(connection)
       const signal = AbortSignal.timeout(120_000)
       ;({ findings, steps } = await connector.check(signal))
-      if (!findings.some(isProblem)) {
-        const { pipelines } = await connector.reference(signal)
-        findings = [...findings, ...policyFindings(connection.settings.policy, pipelines)]
-      }
+      // Where stages cannot be read, `check` has said why.
+      const reference = await connector.reference(signal).catch(() => null)
+      if (reference) findings = [...findings, ...policyFindings(connection.settings.policy, reference.pipelines)]
     } catch (error) {
       if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
       findings = [{ level: 'problem', what: error.message }]

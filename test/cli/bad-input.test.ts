@@ -27,7 +27,7 @@ describe('the configuration', () => {
       ['timezone:', 'timezoon: x\ntimezone:'],
       ['${SF_CLIENT_SECRET}', '${SF_SECRET_OF_NOBODY}'],
     ])
-    clear(await at.run('plan'), 2, 'timezoon', 'timezone', 'SF_SECRET_OF_NOBODY', 'line 1', 'line 11')
+    clear(await at.run('plan'), 2, 'timezoon', 'timezone', 'SF_SECRET_OF_NOBODY', 'line 1', 'line 12')
   })
   test('names a connection nobody knows', async () => {
     clear(await at.run('plan', 'hubb'), 2, '"hubb"', 'hub, sf')

@@ -4,7 +4,7 @@ import { type Place, place } from './harness.ts'
 
 let at: Place
 beforeAll(async () => {
-  at = await place(400)
+  at = await place()
   at.config()
 })
 afterAll(() => at.close())
@@ -12,6 +12,8 @@ afterAll(() => at.close())
 test('the next run goes on where Ctrl-C stopped this one', async () => {
   expect((await at.run('setup', 'hub', '--apply')).code).toBe(0)
   const preview = JSON.parse((await at.run('plan', 'hub', '--json')).out)
+  const slow = [{ path: '/crm/objects/2026-09/deals/batch/update', fault: 'slow', ms: 1000 }]
+  await fetch(`${at.hub.url}/__sandbox/faults`, { method: 'POST', body: JSON.stringify(slow) })
   const stopped = at.start('run', 'hub', '--confirm', preview[0].preview)
   await stopped.said('writing')
   stopped.signal('SIGINT')
