@@ -1,118 +1,90 @@
 // The search endpoint: filter groups, one sort, 10,000 results at most, and an index that may lag behind the records.
 import { z } from 'zod'
-import { type Answer, type Call, Refused } from '../kernel.ts'
-import { body, shape } from './objects.ts'
-import { failure, instant, type ObjectType, parse } from './properties.ts'
+import type { Answer, Call } from '../kernel.ts'
+import { shape } from './objects.ts'
+import { instant, invalid, type ObjectType, parse } from './properties.ts'
 import type { Item, Store } from './store.ts'
 
-const OPERATORS = [
-  ...(['EQ', 'NEQ', 'LT', 'LTE', 'GT', 'GTE', 'BETWEEN', 'IN', 'NOT_IN'] as const),
-  ...(['HAS_PROPERTY', 'NOT_HAS_PROPERTY', 'CONTAINS_TOKEN', 'NOT_CONTAINS_TOKEN'] as const),
-] as const
+type Comparable = string | number
+/** Each operator on a value that is set and the ones it is compared with; BETWEEN takes both ends. */
+const OPERATORS: Readonly<Record<string, (value: Comparable, wanted: readonly Comparable[]) => boolean>> = {
+  EQ: (value, [wanted]) => value === wanted,
+  NEQ: (value, [wanted]) => value !== wanted,
+  LT: (value, [wanted = '']) => value < wanted,
+  LTE: (value, [wanted = '']) => value <= wanted,
+  GT: (value, [wanted = '']) => value > wanted,
+  GTE: (value, [wanted = '']) => value >= wanted,
+  BETWEEN: (value, [low = '', high = '']) => value >= low && value <= high,
+  IN: (value, wanted) => wanted.includes(value),
+  NOT_IN: (value, wanted) => !wanted.includes(value),
+  HAS_PROPERTY: () => true,
+  NOT_HAS_PROPERTY: () => false,
+}
+const OF_UNSET = ['NEQ', 'NOT_IN', 'NOT_HAS_PROPERTY']
+
 const text = z.union([z.string(), z.number(), z.boolean()]).transform(String)
 const Filter = z.object({
   propertyName: z.string(),
-  operator: z.enum(OPERATORS),
+  operator: z.enum(Object.keys(OPERATORS)),
   value: text.optional(),
   highValue: text.optional(),
-  values: z.array(text).optional(),
+  values: z.array(text).min(1).optional(),
 })
-type Filter = z.infer<typeof Filter>
 const Sort = z.union([
   z.string().transform((propertyName) => ({ propertyName, direction: 'ASCENDING' })),
   z.object({ propertyName: z.string(), direction: z.enum(['ASCENDING', 'DESCENDING']).default('ASCENDING') }),
 ])
-const Search = z.object({
-  filterGroups: z
-    .array(z.object({ filters: z.array(Filter).min(1).max(6) }))
-    .max(5)
-    .default([]),
+const Group = z.object({ filters: z.array(Filter).min(1).max(6) })
+/** Strict, so that a search by `query`, which this portal cannot do, is refused and not taken for a search for all. */
+const Search = z.strictObject({
+  filterGroups: z.array(Group).max(5).default([]),
   sorts: z.array(Sort).max(1).default([]),
   properties: z.array(z.string()).default([]),
-  query: z.string().max(3000).default(''),
   limit: z.int().min(1).max(200).default(10),
-  after: z.union([z.int(), z.string().regex(/^\d+$/).transform(Number), z.literal('').transform(() => 0)]).default(0),
+  after: z.coerce.number().int().nonnegative().default(0),
 })
 const MOST = 10_000
 
-type Comparable = string | number
-type Test = (read: (name: string) => string) => boolean
-
 export function search(store: Store, object: ObjectType, call: Call): Answer {
-  const request = parse(Search, body(call))
-  const wrong = (message: string) => new Refused(failure(400, 'VALIDATION_ERROR', message))
+  const { filterGroups, sorts, properties, limit, after } = parse(Search, call)
   const known = store.properties[object]
-  const named = [...request.filterGroups.flatMap((group) => group.filters), ...request.sorts]
-  for (const { propertyName } of named)
-    if (!known.has(propertyName))
-      throw wrong(`There was a problem with the request. Property ${propertyName} does not exist`)
-  if (request.filterGroups.flatMap((group) => group.filters).length > 18)
-    throw wrong('Too many filters: at most 18 in all')
-  if (request.after >= MOST) throw wrong(`Paging beyond the first ${MOST} results of a search is not possible`)
+  const filters = filterGroups.flatMap((group) => group.filters)
+  for (const { propertyName } of [...filters, ...sorts])
+    if (!known.has(propertyName)) throw invalid(`Property ${propertyName} does not exist`)
+  if (filters.length > 18) throw invalid('Too many filters: at most 18 in all')
+  if (after >= MOST) throw invalid(`Paging beyond the first ${MOST} results of a search is not possible`)
+
   const comparable = (name: string, value: string): Comparable => {
     const type = known.get(name)?.type
     if (type === 'number') return Number(value)
-    return type === 'date' || type === 'datetime' ? (instant(value) ?? Number.NaN) : value.toLowerCase()
+    return type === 'date' || type === 'datetime' ? instant(value) : value.toLowerCase()
   }
-  const groups = request.filterGroups.map(({ filters }) => filters.map((filter) => test(filter, comparable, wrong)))
-  const found: { readonly item: Item; readonly shown: Pick<Item, 'values' | 'modified'> }[] = []
-  for (const item of store.items[object]) {
-    const shown = store.indexed(item)
-    if (!shown || shown.archivedAt !== null) continue
-    const read = (name: string) => store.read(item, name, shown) ?? ''
-    if (request.query !== '' && !(shown.values.dealname ?? '').toLowerCase().includes(request.query.toLowerCase()))
-      continue
-    if (groups.length === 0 || groups.some((tests) => tests.every((one) => one(read)))) found.push({ item, shown })
+  const test = ({ propertyName: name, operator, value, highValue, values }: z.infer<typeof Filter>) => {
+    const ends = operator === 'BETWEEN' ? [value, highValue] : [value]
+    const given = operator.endsWith('HAS_PROPERTY') ? [] : operator.endsWith('IN') ? (values ?? [undefined]) : ends
+    const wanted = given.map((one) => (one === undefined ? Number.NaN : comparable(name, one)))
+    if (wanted.some(Number.isNaN)) throw invalid(`Invalid value for ${name} ${operator}`)
+    return (item: Item) => {
+      const is = store.read(item, name) ?? ''
+      return is === '' ? OF_UNSET.includes(operator) : (OPERATORS[operator]?.(comparable(name, is), wanted) ?? false)
+    }
   }
-  const [sort] = request.sorts
+  const groups = filterGroups.map((group) => group.filters.map(test))
+  const found = store.items[object]
+    .flatMap((item) => store.indexed(item) ?? [])
+    .filter((item) => item.archived === null)
+    .filter((item) => groups.length === 0 || groups.some((tests) => tests.every((one) => one(item))))
+  const [sort] = sorts
   if (sort) {
     const sign = sort.direction === 'DESCENDING' ? -1 : 1
-    const key = (one: (typeof found)[number]) =>
-      comparable(sort.propertyName, store.read(one.item, sort.propertyName, one.shown) ?? '')
-    const keyed = found.map((one) => ({ one, key: key(one) }))
-    keyed.sort((a, b) => sign * (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
-    found.splice(0, found.length, ...keyed.map(({ one }) => one))
+    const keys = new Map(
+      found.map((item) => [item, comparable(sort.propertyName, store.read(item, sort.propertyName) ?? '')]),
+    )
+    const key = (item: Item) => keys.get(item) ?? ''
+    found.sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))
   }
-  const end = Math.min(request.after + request.limit, MOST)
-  const page = found.slice(request.after, end)
-  const results = page.map(({ item, shown }) => shape(store, item, request.properties, [], shown))
+  const end = Math.min(after + limit, MOST)
+  const results = found.slice(after, end).map((item) => shape(store, item, properties))
   const paging = found.length > end ? { paging: { next: { after: String(end) } } } : {}
   return { status: 200, body: { total: found.length, results, ...paging } }
-}
-
-function test(
-  filter: Filter,
-  comparable: (name: string, value: string) => Comparable,
-  wrong: (text: string) => Error,
-): Test {
-  const { propertyName: name, operator } = filter
-  const operand = (value: string | undefined) => {
-    const compared = value === undefined ? Number.NaN : comparable(name, value)
-    if (Number.isNaN(compared)) throw wrong(`Invalid value for ${name} ${operator}: ${value ?? '(none)'}`)
-    return compared
-  }
-  if (operator === 'HAS_PROPERTY') return (read) => read(name) !== ''
-  if (operator === 'NOT_HAS_PROPERTY') return (read) => read(name) === ''
-  if (operator === 'IN' || operator === 'NOT_IN') {
-    if (!filter.values?.length) throw wrong(`${operator} needs values`)
-    const wanted = new Set(filter.values.map(operand))
-    return (read) => wanted.has(comparable(name, read(name))) === (operator === 'IN')
-  }
-  if (operator === 'CONTAINS_TOKEN' || operator === 'NOT_CONTAINS_TOKEN') {
-    const tokens = (value: string) => value.toLowerCase().split(/[^\p{L}\p{N}*]+/u)
-    const wanted = tokens(filter.value ?? '').map((token) => new RegExp(`^${token.replaceAll('*', '.*')}$`))
-    return (read) =>
-      wanted.every((token) => tokens(read(name)).some((one) => token.test(one))) === (operator === 'CONTAINS_TOKEN')
-  }
-  const low = operand(filter.value)
-  const high = operator === 'BETWEEN' ? operand(filter.highValue) : low
-  return (read) => {
-    const value = read(name)
-    if (value === '') return operator === 'NEQ'
-    const is = comparable(name, value)
-    if (operator === 'EQ' || operator === 'NEQ') return (is === low) === (operator === 'EQ')
-    if (operator === 'LT' || operator === 'LTE') return is < low || (operator === 'LTE' && is === low)
-    if (operator === 'BETWEEN') return is >= low && is <= high
-    return is > low || (operator === 'GTE' && is === low)
-  }
 }
