@@ -106,8 +106,9 @@ export function movementLog(
   const { changes, activities } = known
   const pass = new Pass(known, own, context, stalledSince, now)
   let a = 0
-  for (const [i, change] of changes.entries()) {
-    if (change.at > now + TOLERANCE) break
+  for (let i = 0; i < changes.length; i++) {
+    const change = changes[i]
+    if (change === undefined || change.at > now + TOLERANCE) break
     for (; a < activities.length; a++) {
       const activity = activities[a]
       if (activity === undefined || activity.at >= change.at) break
@@ -160,11 +161,14 @@ class Pass {
     this.#stalledSince = stalled
     this.#now = now
     this.#table = stageTable(context.reference, context.policy)
-    const first = known.changes.find((one) => one.field === 'pipeline')
-    this.#pipeline = first?.from ?? known.deal.pipelineId
-    const { deal } = known
-    const staged = known.changes.find((one) => one.field === 'stage')
-    if (staged === undefined) this.#begin(deal.stageId)
+    let moved: Change | undefined
+    let staged: Change | undefined
+    for (const one of known.changes) {
+      if (one.field === 'pipeline') moved ??= one
+      else if (one.field === 'stage') staged ??= one
+    }
+    this.#pipeline = moved?.from ?? known.deal.pipelineId
+    if (staged === undefined) this.#begin(known.deal.stageId)
     else if (staged.from) this.#begin(staged.from)
   }
 
@@ -394,8 +398,9 @@ class Pass {
 
   /** Several moves on one day are one, net. */
   #endDay(): void {
+    if (this.#pushDay === null) return
     const push = this.#moved.find((one) => one !== null && this.#isPush(one.from, one.to))
-    if (push && this.#pushDay !== null) this.#pushes.push({ on: this.#pushDay, ...push })
+    if (push) this.#pushes.push({ on: this.#pushDay, ...push })
     this.#moved = [null, null]
   }
 
@@ -433,7 +438,8 @@ class Pass {
       clock: clock.at > this.#now ? { at: this.#now, kind: clock.kind } : clock,
       lastStrong: this.#lastStrong,
       lastForward: this.#lastForward,
-      pushes: this.#pushes.filter((one) => toDay(one.on) >= today - PUSH_WINDOW),
+      pushes:
+        this.#pushes.length === 0 ? this.#pushes : this.#pushes.filter((one) => toDay(one.on) >= today - PUSH_WINDOW),
       decision: this.#decision,
       parking: this.#parking,
       movedBackAt: this.#movedBackAt,

@@ -67,13 +67,17 @@ export function settings(more: Record<string, unknown> = {}, policy: Record<stri
   return Settings.parse({ timezone: 'UTC', ...more, policy: { decision: { stages: ['proposal'] }, ...policy } })
 }
 
-export const calendar: Calendar = makeCalendar(settings())
+const usual = settings()
+export const calendar: Calendar = makeCalendar(usual)
+const calendars = new WeakMap<Settings, Calendar>([[usual, calendar]])
 
 /** What judging needs, from settings. */
-export function context(from: Settings = settings(), company: Reference = reference): JudgeContext {
+export function context(from: Settings = usual, company: Reference = reference): JudgeContext {
+  const calendar = calendars.get(from) ?? makeCalendar(from)
+  calendars.set(from, calendar)
   return {
     policy: from.policy,
-    calendar: makeCalendar(from),
+    calendar,
     reference: company,
     ownerEmail: (id) => company.owners.find((owner) => owner.id === id)?.email ?? null,
     scope: from.scope,
