@@ -59,6 +59,9 @@ const later = (a: Activity, b: Activity): Activity => {
   return a.at !== b.at ? (a.at > b.at ? a : b) : rank(a) >= rank(b) ? a : b
 }
 
+const isNewStage = (one: Change, seen: Deal): boolean =>
+  one.field === 'stage' && one.source !== 'observed' && one.at > seen.modifiedAt
+
 /**
  * Merges one observation into what is known. `now` is the frozen time of the run. Idempotent; the union of evidence
  * does not depend on order; an older observation (by `modifiedAt`) never overwrites a newer one. Where the CRM's
@@ -84,7 +87,9 @@ export function observe(
     if (from === to || (from === undefined && (to === null || !ON_FIRST_SIGHT.has(field)))) continue
     const told = changes.findLast((one) => one.field === field && one.source !== 'observed')
     if (told !== undefined && told.to === to && told.at >= since) continue
-    note(field, FROM_HISTORY.has(field) ? Math.min(deal.modifiedAt, now) : now, from, to)
+    // Where the CRM tells a stage's history only, a pipeline was changed by the save that changed the stage.
+    const saved = field === 'pipeline' && previous ? changes.find((one) => isNewStage(one, previous.deal)) : undefined
+    note(field, FROM_HISTORY.has(field) ? Math.min(saved?.at ?? deal.modifiedAt, now) : now, from, to)
   }
   const series = deal.meeting?.series
   if (deal.meeting && series && !changes.some((one) => one.field === 'meeting' && one.to?.startsWith(`${series} `)))
