@@ -21,6 +21,8 @@ import { en } from './texts/en.ts'
 import { fr } from './texts/fr.ts'
 
 export interface AppOptions {
+  /** Name of the connection that is meant; checked before anything is opened. */
+  readonly only?: string
   readonly progress?: (progress: RunProgress) => void
   /** Steps worked on at the same time; 0: this process only looks. Default 4. */
   readonly concurrency?: number
@@ -57,7 +59,6 @@ const HOUR_MS = 3_600_000
 export async function openApp(file: string, options: AppOptions = {}): Promise<App> {
   const config = loadConfig(file, Date.now())
   const log = options.log ?? createLog(config.environment.logLevel ?? (options.scheduled ? 'info' : 'warn'))
-  const database = await open(config)
   const connectors = new Map<string, Connector>()
   const connection = (name: string): ConnectionConfig => {
     const found = config.connections.find((one) => one.name === name)
@@ -65,6 +66,8 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     const names = config.connections.map((one) => one.name).join(', ')
     throw new UsageError(`There is no connection "${name}" in ${config.file}. It names: ${names}.`)
   }
+  if (options.only) connection(options.only)
+  const database = await open(config)
   const ctx: JobContext = {
     db: database.db,
     connector: async (name) => {

@@ -156,7 +156,7 @@ export async function flushRedis(redisUrl: string): Promise<void> {
 
 /** A migrated data directory as a tar file: made once per version of the migrations, loaded in a fraction of the time. */
 let loaded: Promise<Blob> | undefined
-const snapshot = () => (loaded ??= loadSnapshot())
+export const snapshot = () => (loaded ??= loadSnapshot())
 
 async function loadSnapshot(): Promise<Blob> {
   const hash = createHash('sha256').update(SEARCH_PATH)

@@ -6,7 +6,7 @@ import { bold, EXIT, type ExitCode, print, printJson } from './output.ts'
 import { printPlan } from './print.ts'
 
 export async function plan(options: GlobalOptions & { now?: unknown }, name: string): Promise<ExitCode> {
-  return withApp(options.config, {}, async (app, progress, stop) => {
+  return withApp(options.config, { only: name }, async (app, progress, stop) => {
     const previews: Run[] = []
     const results = []
     // The weekly task budget is shared: the second preview counts on what the first would take.

@@ -15,7 +15,7 @@ const texts = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
 
 export async function run(options: Options, name: string): Promise<ExitCode> {
-  return withApp(options.config, {}, async (app, progress, stop) => {
+  return withApp(options.config, { only: name }, async (app, progress, stop) => {
     const confirmed = await previews(app, texts(options.confirm))
     const again = await dealsToFlagAgain(app, texts(options.again))
     const connections = chosen(app, name).filter((one) => name || confirmed.size === 0 || confirmed.has(one.name))

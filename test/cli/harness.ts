@@ -10,6 +10,8 @@ import { generate } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
 import { type Sandbox, startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
+import { openDatabase } from '../../src/store/db.ts'
+import { snapshot } from '../homes.ts'
 
 const BIN = resolve(import.meta.dirname, '../../src/cli/bin.ts')
 export const NOW = Date.parse('2026-11-23T02:00:00Z')
@@ -39,6 +41,9 @@ export interface Place {
 /** A folder with a good configuration and two lookalikes of 60 deals each. */
 export async function place(latencyMs = 0): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'unstall-cli-'))
+  // A database made before: creating one takes seconds, and no test here is about that.
+  const database = await openDatabase({ dataDir: join(folder, '.unstall'), snapshot: await snapshot() })
+  await database.close()
   const seed = (n: number) => generate({ now: NOW, seed: n, deals: 60, open: 30 })
   const options = { now: NOW, latencyMs }
   const hub = await startSandbox(hubspot(seed(1)), options)
