@@ -21,7 +21,7 @@ const Row = z.object({
 })
 type Row = z.infer<typeof Row>
 const Rows = z.object({ inputs: z.array(Row) })
-const Ids = z.object({ inputs: z.array(z.object({ id: z.string() })) })
+export const Ids = z.object({ inputs: z.array(z.object({ id: z.string() })) })
 const names = z.array(z.string()).default([])
 const Read = Ids.extend({ idProperty: z.string().optional(), properties: names, propertiesWithHistory: names })
 
@@ -39,7 +39,6 @@ const OF = {
     initial: { hs_task_status: 'NOT_STARTED', hs_task_priority: 'NONE', hs_task_type: 'TODO' },
   },
 }
-const HISTORY = 20
 
 /** SPEC `SimplePublicObject`. Names that do not exist are left out, as HubSpot does. */
 export function shape(store: Store, item: Item, properties: readonly string[], history: readonly string[] = []) {
@@ -49,8 +48,8 @@ export function shape(store: Store, item: Item, properties: readonly string[], h
   const past = (name: string) =>
     store
       .versions(item, name)
-      .slice(0, HISTORY)
-      .map((version) => ({ ...version, timestamp: iso(version.timestamp) }))
+      .slice(0, 20)
+      .map(({ timestamp: at, ...version }) => ({ ...version, timestamp: iso(at) }))
   return {
     id: item.id,
     properties: Object.fromEntries(known([...asked, ...shown]).map((name) => [name, store.read(item, name) ?? null])),
@@ -71,46 +70,44 @@ export function answered(store: Store, results: readonly object[], errors: reado
   return errors.length === 0 ? { status, body } : { status: 207, body: { ...body, numErrors: errors.length, errors } }
 }
 
-function atMost(limit: number, inputs: readonly unknown[]): void {
+export function atMost(limit: number, inputs: readonly unknown[]): void {
   if (inputs.length === 0 || inputs.length > limit)
     throw invalid(`The maximum number of inputs supported in a batch request is ${limit}; found ${inputs.length}`)
 }
-const missing = (object: ObjectType, ids: readonly string[]) =>
-  new Failed(404, 'OBJECT_NOT_FOUND', `Could not get some ${object}, they may be deleted or not exist.`, {
-    context: { ids },
-  })
-const brokenRule = () =>
-  invalid('A rule of this account is not met (sandbox fault)', [{ code: 'CONDITIONAL_REQUIRED' }])
+function missing(object: ObjectType, ids: readonly string[]): Failed {
+  const some = `Could not get some ${object.slice(0, -1).toUpperCase()} objects`
+  const message = `${some}, they may be deleted or not exist. Check that ids are valid.`
+  return new Failed(404, 'OBJECT_NOT_FOUND', message, { context: { ids } })
+}
+const RULE = 'A rule of this account is not met (sandbox fault)'
+const brokenRule = () => invalid(RULE, [{ message: RULE, code: 'CONDITIONAL_REQUIRED' }])
 
 /** Judges rows one by one, by each other too; what it returns applies the row. Throws Failed with all that is wrong. */
 function judge(store: Store, object: ObjectType, creates: boolean): (row: Row) => () => Item {
   const properties = store.properties[object]
   const unique = [...properties.values()].filter((property) => property.hasUniqueValue)
   const claims = (values: Readonly<Record<string, string>>) =>
-    unique.flatMap(({ name }) => (values[name] ? `${name}=${values[name]}` : []))
+    unique.flatMap(({ name }) => (values[name] ? `propertyName=${name}, value=${values[name]}` : []))
   const live = unique.length > 0 ? store.items[object].filter((item) => item.archived === null) : []
   const holders = new Map(live.flatMap((item) => claims(item.values).map((claim) => [claim, item.id])))
   return (row) => {
     const item = creates ? undefined : store.live(object, row.id)
     if (!creates && !item) throw missing(object, [row.id])
     const clean: Record<string, string> = {}
-    const problems: { name: string; error: string; message: string }[] = []
+    const listed: object[] = []
+    const errors: object[] = []
+    const wrong = (name: string, code: string, message: string) => {
+      listed.push({ isValid: false, message, error: code, name })
+      errors.push({ message, code, context: { propertyName: [name] } })
+    }
     for (const [name, value] of Object.entries(row.properties)) {
       const found = checked(properties.get(name), name, value)
       if (typeof found === 'string') clean[name] = found
-      else problems.push({ name, error: found[0], message: found[1] })
+      else wrong(name, ...found)
     }
     if ((clean.dealstage || clean.pipeline) && !store.stage({ values: { ...item?.values, ...clean } }))
-      problems.push({ name: 'dealstage', error: 'INVALID_OPTION', message: 'not a stage of the pipeline of the deal' })
-    if (problems.length > 0) {
-      const listed = JSON.stringify(problems.map((problem) => ({ isValid: false, ...problem })))
-      const errors = problems.map(({ name, error: code, message }) => ({
-        message,
-        code,
-        context: { propertyName: [name] },
-      }))
-      throw invalid(`Property values were not valid: ${listed}`, errors)
-    }
+      wrong('dealstage', 'INVALID_OPTION', 'not a stage of the pipeline of the deal')
+    if (errors.length > 0) throw invalid(`Property values were not valid: ${JSON.stringify(listed)}`, errors)
     const unset = creates ? OF[object].required.filter((name) => !clean[name]) : []
     if (unset.length > 0) {
       const message = `Error creating ${object}. Some required properties were not set.`
@@ -123,8 +120,8 @@ function judge(store: Store, object: ObjectType, creates: boolean): (row: Row) =
     }
     for (const claim of claims(clean)) {
       const holder = holders.get(claim) ?? item?.id
-      if (holder !== item?.id)
-        throw new Failed(409, 'CONFLICT', `Cannot set ${claim}. ${holder} already has that value.`)
+      const message = `Cannot set PropertyValueCoordinates{${claim}}. ${holder} already has that value.`
+      if (holder !== item?.id) throw new Failed(409, 'CONFLICT', message)
       holders.set(claim, item?.id ?? 'another row of this batch')
     }
     return () => {
@@ -148,35 +145,33 @@ function write(store: Store, object: ObjectType, call: Call, creates: boolean): 
   const traces = new Set(inputs.map((input) => input.objectWriteTraceId))
   const traced = !traces.has('') && traces.size === inputs.length
   const plan = judge(store, object, creates)
-  const planned = inputs.map((row, index) => {
-    const struck = bad.each.has(keys[index] ?? '')
-    try {
-      if (struck) throw brokenRule()
-      return { row, apply: plan(row) }
-    } catch (failed) {
-      if (!(failed instanceof Failed)) throw failed
-      const alone = traced || failed.answer.status === 404 || (struck && !creates)
-      if (!alone) throw failed
-      return { row, failed }
-    }
-  })
-  const trace = ({ objectWriteTraceId }: Row) => (objectWriteTraceId ? { objectWriteTraceId } : {})
   const results: object[] = []
   const errors: object[] = []
-  for (const { row, apply, failed } of planned) {
-    if (apply) results.push({ ...shape(store, apply(), Object.keys(row.properties)), ...trace(row) })
-    else
+  const applies = inputs.map((row, index) => {
+    const struck = bad.each.has(keys[index] ?? '')
+    const { objectWriteTraceId: trace } = row
+    try {
+      if (struck) throw brokenRule()
+      const apply = plan(row)
+      const mark = trace && { objectWriteTraceId: trace }
+      return () => results.push({ ...shape(store, apply(), Object.keys(row.properties)), ...mark })
+    } catch (failed) {
+      if (!(failed instanceof Failed)) throw failed
+      if (!traced && failed.answer.status !== 404 && (creates || !struck)) throw failed
       errors.push(
-        batchError(failed, {
-          ...(creates ? {} : { ids: [row.id] }),
-          ...(traced && { objectWriteTraceId: [row.objectWriteTraceId] }),
-        }),
+        batchError(failed, { ...(!creates && { ids: [row.id] }), ...(trace && { objectWriteTraceId: [trace] }) }),
       )
-  }
+      return () => {}
+    }
+  })
+  for (const apply of applies) apply()
   return answered(store, results, errors, creates ? 201 : 200)
 }
 /** An error in the answer of a batch. */
-export const batchError = ({ error }: Failed, context = error.context) => ({ errors: [], links: {}, ...error, context })
+export const batchError = ({ error }: Failed, marks: object = {}) => ({
+  ...{ errors: [], links: {}, ...error },
+  context: { ...error.context, ...marks },
+})
 
 function read(store: Store, object: ObjectType, call: Call): Answer {
   const { inputs, idProperty, properties, propertiesWithHistory: history } = parse(Read, call)

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { Answer, Call, Kernel, Lookalike, Refusal, Route } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { perform } from './acts.ts'
-import { answered, batchError, DEAL_TO_TASK, objects, TASK_TO_DEAL } from './objects.ts'
+import { answered, atMost, batchError, DEAL_TO_TASK, Ids, objects, TASK_TO_DEAL } from './objects.ts'
 import { custom, Failed, invalid, Name, type ObjectType, type Property, PropertyCreate, parse } from './properties.ts'
 import { search } from './search.ts'
 import { iso, OBJECTS, OWN_APP, Store, type StoreOptions } from './store.ts'
@@ -88,11 +88,9 @@ function guard(kernel: Kernel, call: Call): Answer | null {
 /** `sandbox-noscope-<scope>` is a token without that scope. */
 function needScope(call: Call, scope: string): void {
   if (!call.headers.authorization?.includes(`noscope-${scope}`)) return
-  const message = 'One or more of the following scopes are required.'
-  const errors = [{ message, context: { requiredGranularScopes: [scope] } }]
-  throw new Failed(403, 'MISSING_SCOPES', "This app hasn't been granted all required scopes to make this call.", {
-    errors,
-  })
+  const errors = [{ message: 'One or more scopes are required.', context: { requiredGranularScopes: [scope] } }]
+  const message = "This app hasn't been granted all required scopes to make this call."
+  throw new Failed(403, 'MISSING_SCOPES', message, { errors })
 }
 
 const budget = (remaining: number) => ({
@@ -189,44 +187,24 @@ function references(store: Store): Handlers {
   const owners = ({ query }: Call) => {
     const limit = Number(query.get('limit') ?? 100)
     if (!(limit >= 1 && limit <= 500)) throw invalid('limit must be between 1 and 500')
-    const [email, after, archived] = [query.get('email'), query.get('after') ?? '', query.get('archived') === 'true']
-    const fits = store.owners.filter(
-      (one) => one.active !== archived && one.id > after && [null, one.email].includes(email),
-    )
+    const [after, archived] = [query.get('after') ?? '', query.get('archived') === 'true']
+    const fits = store.owners.filter((one) => one.active !== archived && one.id > after)
     const results = fits.slice(0, limit).map(owner)
     return ok({ results, ...(fits.length > limit ? { paging: { next: { after: results.at(-1)?.id } } } : {}) })
   }
-  const Inputs = z.object({
-    inputs: z
-      .array(z.object({ id: z.string() }))
-      .min(1)
-      .max(1000),
-  })
   const linked = (from: ObjectType, to: ObjectType, typeId: number) => (call: Call) => {
-    const found = parse(Inputs, call).inputs.map(({ id }) => {
+    const associationTypes = [{ category: 'HUBSPOT_DEFINED', typeId, label: null }]
+    const results: object[] = []
+    const errors: object[] = []
+    const { inputs } = parse(Ids, call)
+    atMost(1000, inputs)
+    for (const { id } of inputs) {
       const others = [...(store.live(from, id)?.linked ?? [])].filter((other) => store.live(to, other))
-      return {
-        from: { id },
-        to: others.map((toObjectId) => ({
-          toObjectId,
-          associationTypes: [{ category: 'HUBSPOT_DEFINED', typeId, label: null }],
-        })),
-      }
-    })
-    const errors = found.flatMap((one) =>
-      one.to.length > 0
-        ? []
-        : batchError(
-            new Failed(404, 'OBJECT_NOT_FOUND', `No ${to} is associated with ${from} ${one.from.id}.`, {
-              context: { fromObjectId: [one.from.id] },
-            }),
-          ),
-    )
-    return answered(
-      store,
-      found.filter((one) => one.to.length > 0),
-      errors,
-    )
+      const none = new Failed(404, 'OBJECT_NOT_FOUND', `No ${to} is associated with ${from} ${id}.`)
+      if (others.length === 0) errors.push(batchError(none, { fromObjectId: [id] }))
+      else results.push({ from: { id }, to: others.map((toObjectId) => ({ toObjectId, associationTypes })) })
+    }
+    return answered(store, results, errors)
   }
   return {
     'GET /crm/pipelines/{v}/deals': () => ok({ results: pipelines }),
@@ -269,13 +247,10 @@ function* state(store: Store): Iterable<Readonly<Record<string, unknown>>> {
       if (!property.hubspotDefined) yield { kind: 'field', object: object.slice(0, -1), ...shown(property) }
   for (const item of OBJECTS.flatMap((object) => store.items[object])) {
     if (item.archived !== null) continue
-    const names = [...store.properties[item.object].keys()]
-    const properties = Object.fromEntries(
-      names.flatMap((name) => [[name, store.read(item, name) ?? '']].filter(([, value]) => value !== '')),
-    )
+    const all = [...store.properties[item.object].keys()].map((name) => [name, store.read(item, name) ?? ''])
+    const properties = Object.fromEntries(all.filter(([, value]) => value !== ''))
     const [dealId = null] = item.linked
-    yield item.object === 'deals'
-      ? { kind: 'deal', id: item.id, properties }
-      : { kind: 'task', id: item.id, dealId, properties }
+    const { object, id } = item
+    yield object === 'deals' ? { kind: 'deal', id, properties } : { kind: 'task', id, dealId, properties }
   }
 }

@@ -4,23 +4,10 @@ import type { Kernel } from '../kernel.ts'
 import type { By, Instant, Seed, SeedEvent, SeedOwner, SeedStage } from '../seed.ts'
 import { type ObjectType, type Property, shipped } from './properties.ts'
 
-interface Source {
-  readonly sourceType: string
-  readonly sourceId: string
-  readonly sourceLabel?: string
-  readonly updatedByUserId?: number
-}
-interface Version extends Source {
-  readonly value: string
-  readonly timestamp: Instant
-}
-interface Activity {
-  readonly kind: 'reply' | 'meeting' | 'call' | 'note' | 'task'
-  readonly at: Instant
-  readonly id: number
-  readonly held: boolean
-  readonly inbound: boolean
-}
+type Source = Readonly<{ sourceType: string; sourceId: string; sourceLabel?: string; updatedByUserId?: number }>
+type Version = Source & Readonly<{ value: string; timestamp: Instant }>
+type Kind = 'reply' | 'meeting' | 'call' | 'note' | 'task'
+type Activity = Readonly<{ kind: Kind; at: Instant; id: number; held: boolean; inbound: boolean }>
 export interface Item {
   readonly object: ObjectType
   readonly id: string
@@ -193,7 +180,7 @@ export class Store {
     this.#journal(item, item.values, null)
   }
   /** Logs an activity; a meeting at the same moment is replaced (held after all, or cancelled). */
-  log(item: Item, kind: Activity['kind'], at: Instant, { held = true, inbound = false } = {}): string {
+  log(item: Item, kind: Kind, at: Instant, { held = true, inbound = false } = {}): string {
     this.#touch(item)
     const booked = item.activities.find((other) => kind === 'meeting' && other.kind === kind && other.at === at)
     item.activities = item.activities.filter((other) => other !== booked)
@@ -247,13 +234,13 @@ export class Store {
 type Computed = (item: Item, store: Store) => string | undefined
 const date = (at: Instant) => (Number.isFinite(at) ? iso(at) : undefined)
 /** The newest past activity of these kinds. HubSpot's rollups do not tell who took part. */
-function newest(item: Item, store: Store, kinds: readonly Activity['kind'][]): Instant {
+function newest(item: Item, store: Store, kinds: readonly Kind[]): Instant {
   const now = store.kernel.now()
   const past = item.activities.filter(({ kind, at, held }) => held && at <= now && kinds.includes(kind))
   return past.reduce((latest, { at }) => Math.max(latest, at), Number.NEGATIVE_INFINITY)
 }
 const latest =
-  (...kinds: Activity['kind'][]): Computed =>
+  (...kinds: Kind[]): Computed =>
   (item, store) =>
     date(newest(item, store, kinds))
 const nextMeeting = (item: Item, store: Store) =>
