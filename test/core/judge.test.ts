@@ -993,7 +993,7 @@ describe('laws', () => {
         expect(days).toBeGreaterThan(0)
         for (let n = 1; n < days; n++) expect(essence(judgeAt(one, now + n * DAY, memory))).toEqual(essence(today))
       }),
-      { numRuns: 100 },
+      { numRuns: 200 },
     )
   })
 
