@@ -218,6 +218,7 @@ async function send(
   const open = new Set(rows.map((row) => row.key))
   const later: string[] = []
   await fenced(ctx.db, run, (trx) => markSent(trx, run, [...open], crmTime(ctx, run)))
+  ctx.crash?.('intent stored', 'apply')
   let settled: Settlement[] = []
   const store = async () => {
     const batch = settled
@@ -230,6 +231,7 @@ async function send(
   }
   try {
     for await (const outcome of connector.write(rows.map(toWrite), signal)) {
+      ctx.crash?.('answer read', 'apply')
       open.delete(outcome.key)
       if (outcome.result === 'done')
         settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
@@ -244,6 +246,7 @@ async function send(
   } finally {
     await store()
   }
+  ctx.crash?.('result stored', 'apply')
   return [...later, ...open]
 }
 

@@ -7,6 +7,9 @@ import type { Log } from '../src/log.ts'
 import type { Run } from '../src/store/runs.ts'
 import type { Db } from '../src/store/schema.ts'
 
+/** Where a process may die, beside inside a call; `step stored`: the run has moved on, its job is not acknowledged yet. */
+export type CrashPoint = 'step started' | 'intent stored' | 'answer read' | 'result stored' | 'step stored'
+
 /** For a person who waits: what a run is doing. */
 export interface RunProgress {
   readonly run: string
@@ -28,6 +31,8 @@ export interface JobContext {
   readonly patienceMs: number
   /** How long writes without an answer are left alone before the next look. */
   readonly retryMs: number
+  /** Only for the tests that kill this process. */
+  readonly crash?: (at: CrashPoint, step: string) => void
 }
 
 /** The CRM's time: a run's `now` is frozen at its opening, and against a sandbox its clock is not ours. */

@@ -34,10 +34,12 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
       if (!isStep(step)) throw new Error(`unknown step ${step}`)
       const run = await startStep(ctx.db, runId, step)
       if (run === null) return
+      ctx.crash?.('step started', step)
       const progress = { run: run.id, connection: run.connection, done: 0, total: null }
       ctx.progress({ ...progress, step })
       try {
         await JOBS[step](ctx, run, signal)
+        ctx.crash?.('step stored', step)
       } catch (error) {
         if (error instanceof RetryLater) {
           ctx.progress({ ...progress, step: `waiting: ${error.message}` })
