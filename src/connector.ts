@@ -175,6 +175,8 @@ export interface ConnectorOptions {
   readonly timezone: string
   /** Per request; default 30 s. */
   readonly timeoutMs?: number
+  /** Overrides how long a write without an answer may still commit (`can.settleMs`): tests that kill need not wait. */
+  readonly settleMs?: number
   /**
    * What the store holds of these deals (absent: never seen). With it, history is read only where stage, amount or close
    * date differ from the local copy; without it, of every changed deal.

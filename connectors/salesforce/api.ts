@@ -3,11 +3,10 @@
 // microseconds and shares no token, signal or refresh with any other call.
 import { Connection } from 'jsforce'
 import { z } from 'zod'
-import type { Gate } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
-import type { SalesforceCredential } from './auth.ts'
-import { BoundedTransport, NoAnswer, type Seen } from './transport.ts'
-import { Described, Limits, QueryPage, Retrieved, Saved, Versions } from './wire.ts'
+import type { SalesforceOptions } from './auth.ts'
+import { BoundedTransport, NoAnswer } from './transport.ts'
+import { Described, Limits, QueryPage, Retrieved, type Row, Saved } from './wire.ts'
 
 /** Summer '26. Written down, so that a release of Salesforce changes nothing until we have tried it. */
 export const API_VERSION = '67.0'
@@ -32,86 +31,71 @@ export class Rejected extends Error {
   override readonly name = 'Rejected'
 }
 
-export interface ApiOptions {
-  readonly credential: SalesforceCredential
-  readonly gate: Gate
-  readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
-  readonly timeoutMs: number
-}
-
 export type Api = ReturnType<typeof createApi>
-type Values = Readonly<Record<string, unknown>>
+type Metadata = 'CustomField' | 'PermissionSet'
 
-const ApiError = z.object({ errorCode: z.string(), message: z.string() })
-const DRIFT =
-  /^(?:INVALID_FIELD|INVALID_FIELD_FOR_INSERT_UPDATE|INVALID_TYPE|MALFORMED_QUERY|NOT_FOUND|ERROR_HTTP_404)$/
-const DENIED =
-  /^(?:API_DISABLED_FOR_ORG|API_CURRENTLY_DISABLED|INSUFFICIENT_ACCESS.*|FUNCTIONALITY_NOT_ENABLED|ERROR_HTTP_403)$/
-const TRANSIENT =
-  /^(?:SERVER_UNAVAILABLE|QUERY_TIMEOUT|REQUEST_RUNNING_TOO_LONG|UNKNOWN_EXCEPTION|ERROR_HTTP_(?:420|5\d\d))$/
+/**
+ * What a refused or lost call means, by "code status"; the first that fits holds. `busy`: nothing was applied, and it
+ * passes by itself. `lost`: it passes by itself, but the server may have acted.
+ */
+const MEANINGS = [
+  [/^INVALID_SESSION_ID | 401$/, 'token'],
+  [/^REQUEST_LIMIT_EXCEEDED /, 'limit'],
+  [/^(INVALID_FIELD|INVALID_FIELD_FOR_INSERT_UPDATE|INVALID_TYPE|MALFORMED_QUERY|NOT_FOUND|ERROR_HTTP_404) /, 'drift'],
+  [/^(API_DISABLED_FOR_ORG|API_CURRENTLY_DISABLED|INSUFFICIENT_ACCESS\w*|FUNCTIONALITY_NOT_ENABLED) | 403$/, 'denied'],
+  [/^UNABLE_TO_LOCK_ROW | 429$/, 'busy'],
+  [/^(SERVER_UNAVAILABLE|QUERY_TIMEOUT|REQUEST_RUNNING_TOO_LONG|UNKNOWN_EXCEPTION) | (2\d\d|420|5\d\d)$/, 'lost'],
+] as const
 
-export function createApi({ credential, gate, sleep, timeoutMs }: ApiOptions) {
+type Options = Pick<SalesforceOptions, 'credential' | 'gate' | 'sleep' | 'timeoutMs'>
+
+export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Options) {
+  let serverTime: number | null = null
+
   /** Throws RetryLater, Fatal, Unknown (writes only), Drift, Rejected, or the signal's reason. */
   async function call<T>(signal: AbortSignal, repeatable: boolean, work: (connection: Connection) => PromiseLike<T>) {
     let renewed = false
     for (let attempt = 1; ; attempt++) {
       await gate.wait(signal)
-      const { token, instanceUrl } = await credential.session(signal)
+      const { token: accessToken, instanceUrl } = await credential.session(signal)
       const transport = new BoundedTransport(signal, timeoutMs)
       try {
-        const connection = new Connection({
-          instanceUrl,
-          accessToken: token,
-          version: API_VERSION,
-          callOptions: { client: 'unstall' },
-        })
+        const callOptions = { client: 'unstall' }
+        const connection = new Connection({ instanceUrl, accessToken, version: API_VERSION, callOptions })
         connection._transport = transport
-        const answer = await work(connection)
-        observe(transport.seen)
-        return answer
+        return await work(connection)
       } catch (error) {
         signal.throwIfAborted()
         if (error instanceof Fatal) throw error
-        // jsforce itself refuses before anything is sent: a JWT token for SOAP, a Lightning address as instance.
-        if (!transport.seen && !(error instanceof NoAnswer)) {
-          const words = error instanceof Error ? error.message : String(error)
-          throw new Fatal(/JWT|lightning/i.test(words) ? 'credentials' : 'bug', words, { cause: error })
-        }
-        const { code, message } = told(error, transport.seen, token)
-        const status = transport.seen?.status ?? 0
-        observe(transport.seen)
-        if (code === 'INVALID_SESSION_ID' || status === 401) {
-          credential.expired(token)
+        const { meaning, message } = told(error, transport, accessToken)
+        if (meaning === 'token') {
+          credential.expired(accessToken)
           if (renewed) throw new Fatal('credentials', `Salesforce refuses a new token as well: ${message}`)
           renewed = true
           continue
         }
         // The daily cap and the cap of long-running calls share one code; only the words differ.
-        const crowded = code === 'REQUEST_LIMIT_EXCEEDED' && /concurrent/i.test(message)
-        if (code === 'REQUEST_LIMIT_EXCEEDED' && !crowded) {
+        if (meaning === 'limit' && !/concurrent/i.test(message)) {
           gate.observe({ pauseMs: DAILY_PAUSE_MS })
           throw new RetryLater(`Salesforce's API calls of the day are used up: ${message}`, DAILY_PAUSE_MS)
         }
-        if (DRIFT.test(code)) throw new Drift(message)
-        if (DENIED.test(code)) throw new Fatal('permission', `Salesforce does not allow this: ${message}`)
-        const lost = error instanceof NoAnswer ? error.reached : status >= 500 || status < 300 || TRANSIENT.test(code)
-        if (lost && !repeatable) throw new Unknown(message)
-        const transient =
-          lost || crowded || error instanceof NoAnswer || status === 429 || code === 'UNABLE_TO_LOCK_ROW'
-        if (!transient) throw new Rejected(`${message} (${code})`)
+        if (meaning === 'drift') throw new Drift(message)
+        if (meaning === 'denied') throw new Fatal('permission', `Salesforce does not allow this: ${message}`)
+        if (meaning === 'rejected') throw new Rejected(message)
+        if (meaning === 'lost' && !repeatable) throw new Unknown(message)
         const asked = Number(transport.seen?.headers['retry-after'] ?? Number.NaN) * 1000
         const pause = asked >= 0 ? asked : 500 * 2 ** (attempt - 1)
-        if (status === 429) gate.observe({ pauseMs: pause })
+        if (transport.seen?.status === 429) gate.observe({ pauseMs: pause })
         if (pause > PATIENCE_MS || attempt >= TRIES)
-          throw new RetryLater(message, Math.max(pause, crowded ? 120_000 : 30_000))
+          throw new RetryLater(message, Math.max(pause, meaning === 'limit' ? 120_000 : 30_000))
         await sleep(pause, signal)
+      } finally {
+        learn(transport)
       }
     }
   }
 
-  let serverTime: number | null = null
-
-  function observe(seen: Seen | null) {
+  function learn({ seen }: BoundedTransport) {
     const date = Date.parse(seen?.headers.date ?? '')
     if (!Number.isNaN(date)) serverTime = date
     const [, used, max] = /api-usage=(\d+)\/(\d+)/.exec(seen?.headers['sforce-limit-info'] ?? '') ?? []
@@ -133,50 +117,58 @@ export function createApi({ credential, gate, sleep, timeoutMs }: ApiOptions) {
     }
   }
 
-  async function save(signal: AbortSignal, count: number, work: (connection: Connection) => Promise<unknown>) {
-    const saved = await call(signal, false, async (conn) => {
-      const results = Saved.parse(await work(conn))
-      if (results.length !== count) throw new TypeError('not one result per record')
-      return results
-    })
-    return saved
-  }
-
   return {
     query,
     /** Salesforce's own clock at its last answer (whole seconds): what "already happened" is measured by. */
     now: () => serverTime,
+    /** A small table as a whole. */
+    async rows(soql: string, signal: AbortSignal): Promise<Row[]> {
+      const rows: Row[] = []
+      for await (const page of query(soql, signal)) rows.push(...page.records)
+      return rows
+    },
     describe: (object: string, signal: AbortSignal) =>
       call(signal, true, async (conn) => Described.parse(await conn.describe(object))),
     /** POST, but reads: in the order of `ids`, null for each that is not there or hidden. */
     retrieve: (object: string, ids: string[], fields: string[], signal: AbortSignal) =>
       call(signal, true, async (conn) => Retrieved.parse(await conn.retrieve(object, ids, { fields }))),
-    update: (object: string, records: (Values & { readonly Id: string })[], signal: AbortSignal) =>
-      save(signal, records.length, (conn) => conn.update(object, records, { allOrNone: false })),
-    create: (object: string, records: Values[], signal: AbortSignal) =>
-      save(signal, records.length, (conn) => conn.create(object, records, { allOrNone: false })),
-    remove: (object: string, ids: string[], signal: AbortSignal) =>
-      save(signal, ids.length, (conn) => conn.destroy(object, ids, { allOrNone: false })),
+    /** One result per record, in order. Deleting takes the records' `Id`. */
+    save: (verb: 'create' | 'update' | 'destroy', object: string, records: Row[], signal: AbortSignal) =>
+      call(signal, false, async (conn) => {
+        const options = { allOrNone: false }
+        const known = records.map((record) => ({ ...record, Id: String(record.Id) }))
+        const ids = known.map(({ Id }) => Id)
+        const work = {
+          create: () => conn.create(object, records, options),
+          update: () => conn.update(object, known, options),
+          destroy: () => conn.destroy(object, ids, options),
+        }
+        return Saved.length(records.length).parse(await work[verb]())
+      }),
     limits: (signal: AbortSignal) => call(signal, true, async (conn) => Limits.parse(await conn.limits())),
-    versions: (signal: AbortSignal) =>
-      call(signal, true, async (conn) => Versions.parse(await conn.request('/services/data'))),
     /** Metadata SOAP, at most ten components of one type per call (Salesforce's limit). Setting twice is setting once. */
-    readMetadata: (type: 'CustomField' | 'PermissionSet', names: string[], signal: AbortSignal) =>
+    readMetadata: (type: Metadata, names: string[], signal: AbortSignal) =>
       call(signal, true, async (conn): Promise<unknown[]> => conn.metadata.read(type, names)),
-    upsertMetadata: (type: 'CustomField' | 'PermissionSet', bodies: Values[], signal: AbortSignal) =>
+    upsertMetadata: (type: Metadata, bodies: object[], signal: AbortSignal) =>
       call(signal, true, async (conn): Promise<unknown[]> => conn.metadata.upsert(type, bodies)),
   }
 }
 
-/** Salesforce's code and words, cut and without the token. Bodies that are not its JSON are not shown. */
-function told(error: unknown, seen: Seen | null, token: string): { code: string; message: string } {
-  if (error instanceof NoAnswer) return { code: '', message: error.message }
+const ApiError = z.object({ errorCode: z.string(), message: z.string() })
+
+/** What an error means, in Salesforce's words, cut and without the token. Bodies that are not its JSON are not shown. */
+function told(error: unknown, { seen }: BoundedTransport, token: string) {
+  if (error instanceof NoAnswer) return { meaning: error.reached ? 'lost' : 'busy', message: error.message } as const
+  if (!seen) {
+    // jsforce itself refuses before anything is sent: a JWT token for SOAP, a Lightning address as instance.
+    const words = error instanceof Error ? error.message : String(error)
+    throw new Fatal(/JWT|lightning/i.test(words) ? 'credentials' : 'bug', words, { cause: error })
+  }
   const data = error instanceof Error && 'data' in error && Array.isArray(error.data) ? error.data[0] : error
-  const parsed = ApiError.safeParse(data)
-  if (!parsed.success)
-    return { code: '', message: `Salesforce's answer could not be read (status ${seen?.status ?? 'none'})` }
-  const code = parsed.data.errorCode.replace(/^\w+:/, '')
-  if (code.startsWith('ERROR_HTTP'))
-    return { code, message: `Salesforce answered with status ${seen?.status ?? 'unknown'}` }
-  return { code, message: parsed.data.message.replaceAll(token, '…').slice(0, 400) }
+  const parsed = ApiError.safeParse(data).data
+  const code = parsed?.errorCode.replace(/^\w+:/, '') ?? ''
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(`${code} ${seen.status}`))?.[1] ?? 'rejected'
+  if (!parsed || code.startsWith('ERROR_HTTP'))
+    return { meaning, message: `Salesforce's answer could not be read (status ${seen.status})` }
+  return { meaning, message: `${parsed.message.replaceAll(token, '…').slice(0, 400)} (${code})` }
 }

@@ -2,7 +2,7 @@
 // credential says more than the port's `Credential`. Client credentials: a run-as user set by the admin, no refresh token.
 import { OAuth2 } from 'jsforce'
 import { z } from 'zod'
-import type { Credential } from '../../src/connector.ts'
+import type { ConnectorOptions, Credential } from '../../src/connector.ts'
 import type { OwnerId } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { BoundedTransport, NoAnswer } from './transport.ts'
@@ -17,6 +17,11 @@ export interface Session {
 
 export interface SalesforceCredential extends Credential {
   session(signal: AbortSignal): Promise<Session>
+}
+
+/** `baseUrl` is not used: the credential says which host its token is for. */
+export interface SalesforceOptions extends Omit<ConnectorOptions, 'credential' | 'baseUrl'> {
+  readonly credential: SalesforceCredential
 }
 
 export interface ClientCredentials {
@@ -35,49 +40,60 @@ const loopback = (host: string) => host === 'localhost' || host === '[::1]' || h
 export function trustedOrigin(url: string, local: boolean): string {
   const { protocol, hostname, origin } = new URL(url)
   if (local ? loopback(hostname) : protocol === 'https:' && FAMILY.test(hostname)) return origin
-  throw new Fatal(
-    'credentials',
-    `Salesforce named ${hostname} as the host of this connection: not an address of Salesforce, so no token is sent there`,
-  )
+  throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of Salesforce`)
 }
 
-/** A token held by this process, fetched once and again after `expired`. Throws Fatal('credentials') or RetryLater. */
-export function clientCredentials(options: ClientCredentials): SalesforceCredential {
-  const local = loopback(new URL(options.loginUrl).hostname)
-  const loginUrl = trustedOrigin(options.loginUrl, local)
-  let current: Promise<Session> | null = null
-  let known: string | null = null
-
-  async function grant(signal: AbortSignal): Promise<Session> {
-    const { clientId, clientSecret } = options
-    const oauth = new OAuth2({ loginUrl, clientId, clientSecret })
-    const transport = new BoundedTransport(signal, options.timeoutMs ?? 30_000)
-    oauth._transport = transport
-    try {
-      const answer = Answer.parse(await oauth.requestToken({ grant_type: 'client_credentials' }))
-      known = answer.access_token
-      const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
-      return { token: answer.access_token, instanceUrl: trustedOrigin(answer.instance_url, local), user }
-    } catch (error) {
-      signal.throwIfAborted()
-      if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
-      const status = transport.seen?.status ?? 0
-      if (error instanceof NoAnswer || status === 429 || status >= 500)
-        throw new RetryLater(`could not sign in to Salesforce: ${reason(error)}`, 30_000, { cause: error })
-      const hint = 'check clientId, clientSecret, loginUrl (My Domain) and the run-as user of the External Client App'
-      throw new Fatal('credentials', `Salesforce refused to sign in (${reason(error)}): ${hint}`)
-    }
-  }
-
-  function session(signal: AbortSignal): Promise<Session> {
+/** What `load` gave, until it is forgotten; a failure is not kept. Whoever asks meanwhile waits for the same answer. */
+export function remembered<T>(load: (signal: AbortSignal) => Promise<T>) {
+  let current: Promise<T> | null = null
+  function get(signal: AbortSignal): Promise<T> {
     if (current) return current
-    const fresh = grant(signal)
+    const fresh = load(signal)
     current = fresh
     fresh.catch(() => {
       if (current === fresh) current = null
     })
     return fresh
   }
+  const forget = () => {
+    current = null
+  }
+  return { get, forget }
+}
+
+/** A token held by this process, fetched once and again after `expired`. Throws Fatal('credentials') or RetryLater. */
+export function clientCredentials(options: ClientCredentials): SalesforceCredential {
+  const { clientId, clientSecret, timeoutMs = 30_000 } = options
+  const local = loopback(new URL(options.loginUrl).hostname)
+  const loginUrl = trustedOrigin(options.loginUrl, local)
+  let known: string | null = null
+
+  const { get: session, forget } = remembered(async (signal): Promise<Session> => {
+    const oauth = new OAuth2({ loginUrl, clientId, clientSecret })
+    const transport = new BoundedTransport(signal, timeoutMs)
+    oauth._transport = transport
+    try {
+      const { access_token, instance_url, id } = Answer.parse(
+        await oauth.requestToken({ grant_type: 'client_credentials' }),
+      )
+      known = access_token
+      const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(id ?? '')?.[1] ?? null
+      return { token: access_token, instanceUrl: trustedOrigin(instance_url, local), user }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
+      const status = transport.seen?.status ?? 0
+      if (error instanceof NoAnswer || status === 429 || status >= 500) {
+        const why = error instanceof NoAnswer ? error.message : `status ${status}`
+        throw new RetryLater(`could not sign in to Salesforce: ${why}`, 30_000)
+      }
+      // OAuth's error codes are shown; anything else could echo what was sent.
+      const why =
+        error instanceof Error && /^[a-z_]{3,40}$/.test(error.name) ? error.name : 'the answer was not a token'
+      const hint = 'check clientId, clientSecret, loginUrl (My Domain) and the run-as user of the External Client App'
+      throw new Fatal('credentials', `Salesforce refused to sign in (${why}): ${hint}`)
+    }
+  })
 
   return {
     session,
@@ -85,14 +101,7 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
     expired(token) {
       if (token !== known) return
       known = null
-      current = null
+      forget()
     },
   }
-}
-
-/** OAuth error codes and our own words are shown; anything else could echo what was sent. */
-function reason(error: unknown): string {
-  if (error instanceof NoAnswer) return error.message
-  if (error instanceof z.ZodError) return 'the answer was not a token'
-  return error instanceof Error && /^[a-z_]{3,40}$/.test(error.name) ? error.name : 'no reason given'
 }

@@ -1,111 +1,75 @@
-// What setup creates in the org, as data: Metadata bodies as the Metadata API takes them, and the type `describe` shows
-// for each, so that a field of our name that is something else is recognised and left alone.
+// What setup creates in the org, as data: Metadata bodies as the Metadata API takes them, and the kind by which a field
+// of our name that is something else is recognised and left alone.
 import { CAUSES, DECISIONS, type FieldValues, type OwnFields, PARKED_REASONS, RULES } from '../../src/core/deal.ts'
 
 export interface OwnField {
-  /** `Opportunity.Unstall_Stalled__c`: the metadata name. */
-  readonly fullName: string
+  /** `Unstall_Stalled__c`. */
   readonly name: string
-  readonly label: string
-  /** `Checkbox`, `Picklist` …: the metadata type. */
-  readonly type: string
-  /** The same in `describe`. */
-  readonly described: string
+  /** As `kindOf` says it. */
+  readonly kind: string
   readonly editable: boolean
-  readonly body: Readonly<Record<string, unknown>>
+  readonly body: { readonly fullName: string; readonly label: string; readonly type: string; readonly formula?: string }
 }
-
-const DESCRIBED = { Checkbox: 'boolean', Picklist: 'picklist', DateTime: 'datetime', Date: 'date', Text: 'string' }
-const labelOf = (value: string) => value.charAt(0).toUpperCase() + value.slice(1).replaceAll('_', ' ')
-
-function field(
-  object: 'Opportunity' | 'Activity',
-  name: string,
-  label: string,
-  type: keyof typeof DESCRIBED,
-  description: string,
-  body: Readonly<Record<string, unknown>> = {},
-): OwnField {
-  const fullName = `${object}.${name}`
-  const all = { fullName, label, type, description, ...body }
-  return { fullName, name, label, type, described: DESCRIBED[type], editable: true, body: all }
-}
-
-const choices = (values: readonly string[]) => ({
-  valueSet: {
-    restricted: true,
-    valueSetDefinition: {
-      sorted: false,
-      value: values.map((value) => ({ fullName: value, label: labelOf(value), default: false })),
-    },
-  },
-})
-
-/** The wire name of every own field of the deal. */
-export const WIRE = {
-  stalled: 'Unstall_Stalled__c',
-  state: 'Unstall_State__c',
-  since: 'Unstall_Stalled_Since__c',
-  reason: 'Unstall_Reason__c',
-  explanation: 'Unstall_Explanation__c',
-  lastMovement: 'Unstall_Last_Movement__c',
-  categoryBefore: 'Unstall_Category_Before__c',
-  decisionDue: 'Unstall_Decision_Due__c',
-  decision: 'Unstall_Decision__c',
-  cause: 'Unstall_Cause__c',
-  parkedUntil: 'Unstall_Parked_Until__c',
-  parkedReason: 'Unstall_Parked_Reason__c',
-} as const satisfies Record<keyof OwnFields, string>
 
 export const CATEGORY = 'ForecastCategoryName'
 export const TASK_KEY = 'Unstall_Key__c'
 export const PERMISSION_SET = 'Unstall_Integration'
+export const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
 
-const rep = 'Set by the sales representative; read by unstall.'
+/** One word for what a field is, from `describe` (`string`) and from metadata (`Text`) alike. */
+export function kindOf(type: string, formula: boolean): string {
+  const kind = { boolean: 'Checkbox', string: 'Text' }[type] ?? type.charAt(0).toUpperCase() + type.slice(1)
+  return (kind === 'Datetime' ? 'DateTime' : kind) + (formula ? ' formula' : '')
+}
+
+function field(fullName: string, label: string, description: string, body: OwnField['body'] | object): OwnField {
+  const all = { fullName, label, type: '', description, ...body }
+  const formula = 'formula' in all
+  return { name: fullName.replace(/^\w+\./, ''), kind: kindOf(all.type, formula), editable: !formula, body: all }
+}
+
+const checkbox = { type: 'Checkbox', defaultValue: 'false' }
+const datetime = { type: 'DateTime' }
+const date = { type: 'Date' }
+const text = { type: 'Text', length: 255 }
+const labelOf = (value: string) => value.charAt(0).toUpperCase() + value.slice(1).replaceAll('_', ' ')
+const picklist = (values: readonly string[]) => {
+  const value = values.map((name) => ({ fullName: name, label: labelOf(name), default: false }))
+  return { type: 'Picklist', valueSet: { restricted: true, valueSetDefinition: { sorted: false, value } } }
+}
 const ours = 'Written by unstall.'
-const counts =
-  "OR(ISPICKVAL(Unstall_State__c,'stalled'),ISPICKVAL(Unstall_State__c,'parked'),ISPICKVAL(Unstall_State__c,'answered_no'))"
+const rep = 'Set by the sales representative; read by unstall.'
+
+/** Our fields on the deal, by their neutral names. */
+export const OWN = {
+  stalled: field('Opportunity.Unstall_Stalled__c', 'Stalled', ours, checkbox),
+  state: field('Opportunity.Unstall_State__c', 'Deal state', ours, picklist(STATES)),
+  since: field('Opportunity.Unstall_Stalled_Since__c', 'Stalled since', ours, datetime),
+  reason: field('Opportunity.Unstall_Reason__c', 'Stalled because', ours, picklist(RULES)),
+  explanation: field('Opportunity.Unstall_Explanation__c', 'Stalled, in words', ours, text),
+  lastMovement: field('Opportunity.Unstall_Last_Movement__c', 'Last movement', ours, datetime),
+  categoryBefore: field('Opportunity.Unstall_Category_Before__c', 'Forecast category before', ours, text),
+  decisionDue: field('Opportunity.Unstall_Decision_Due__c', 'Decision due', rep, date),
+  decision: field('Opportunity.Unstall_Decision__c', 'Decision', rep, picklist(DECISIONS)),
+  cause: field('Opportunity.Unstall_Cause__c', 'Why it stalled', rep, picklist(CAUSES)),
+  parkedUntil: field('Opportunity.Unstall_Parked_Until__c', 'Parked until', rep, date),
+  parkedReason: field('Opportunity.Unstall_Parked_Reason__c', 'Parked because', rep, picklist(PARKED_REASONS)),
+} as const satisfies Record<keyof OwnFields, OwnField>
+
+const uncounted = STATES.slice(1).map((state) => `ISPICKVAL(Unstall_State__c,'${state}')`)
+const counts = 'The amount, or 0 while the deal is stalled, parked or answered no.'
 
 /** In the order in which setup creates them: a formula after the field it reads. */
 export const OWN_FIELDS: readonly OwnField[] = [
-  field('Opportunity', WIRE.stalled, 'Stalled', 'Checkbox', ours, { defaultValue: 'false' }),
-  field(
-    'Opportunity',
-    WIRE.state,
-    'Deal state',
-    'Picklist',
-    ours,
-    choices(['moving', 'stalled', 'parked', 'answered_no']),
-  ),
-  field('Opportunity', WIRE.since, 'Stalled since', 'DateTime', ours),
-  field('Opportunity', WIRE.reason, 'Stalled because', 'Picklist', ours, choices(RULES)),
-  field('Opportunity', WIRE.explanation, 'Stalled, in words', 'Text', ours, { length: 255 }),
-  field('Opportunity', WIRE.lastMovement, 'Last movement', 'DateTime', ours),
-  field('Opportunity', WIRE.categoryBefore, 'Forecast category before', 'Text', ours, { length: 255 }),
-  field('Opportunity', WIRE.decisionDue, 'Decision due', 'Date', rep),
-  field('Opportunity', WIRE.decision, 'Decision', 'Picklist', rep, choices(DECISIONS)),
-  field('Opportunity', WIRE.cause, 'Why it stalled', 'Picklist', rep, choices(CAUSES)),
-  field('Opportunity', WIRE.parkedUntil, 'Parked until', 'Date', rep),
-  field('Opportunity', WIRE.parkedReason, 'Parked because', 'Picklist', rep, choices(PARKED_REASONS)),
-  {
-    fullName: 'Opportunity.Unstall_Forecast_Amount__c',
-    name: 'Unstall_Forecast_Amount__c',
-    label: 'Amount that counts',
+  ...Object.values(OWN),
+  field('Opportunity.Unstall_Forecast_Amount__c', 'Amount that counts', counts, {
     type: 'Currency',
-    described: 'currency',
-    editable: false,
-    body: {
-      fullName: 'Opportunity.Unstall_Forecast_Amount__c',
-      label: 'Amount that counts',
-      type: 'Currency',
-      description: 'The amount, or 0 while the deal is stalled, parked or answered no.',
-      precision: 18,
-      scale: 2,
-      formula: `IF(${counts}, IF(ISBLANK(Amount), Amount, 0), Amount)`,
-      formulaTreatBlanksAs: 'BlankAsBlank',
-    },
-  },
-  field('Activity', TASK_KEY, 'unstall key', 'Text', 'Marks the tasks of unstall.', { length: 80 }),
+    precision: 18,
+    scale: 2,
+    formula: `IF(OR(${uncounted.join()}), IF(ISBLANK(Amount), Amount, 0), Amount)`,
+    formulaTreatBlanksAs: 'BlankAsBlank',
+  }),
+  field(`Activity.${TASK_KEY}`, 'unstall key', 'Marks the tasks of unstall.', { type: 'Text', length: 80 }),
 ]
 
 /** Field access of the API user; a custom field of Activity is granted under Task (Salesforce mirrors it to Event). */
@@ -114,23 +78,17 @@ export const permissionSet = {
   label: 'unstall integration',
   description: 'Access of the unstall API user to the fields of unstall.',
   hasActivationRequired: false,
-  fieldPermissions: OWN_FIELDS.map(({ fullName, editable }) => ({
-    field: fullName.replace(/^Activity\./, 'Task.'),
+  fieldPermissions: OWN_FIELDS.map(({ body, editable }) => ({
+    field: body.fullName.replace(/^Activity\./, 'Task.'),
     readable: true,
     editable,
   })),
 }
 
+const WIRE = new Map(Object.entries(OWN).map(([key, { name }]) => [key, name])).set('category', CATEGORY)
+
 /** The record update of `after`: wire names, instants in ISO 8601 UTC. */
-export function wireValues(after: FieldValues): Record<string, string | boolean | null> {
-  const { category, since, lastMovement, ...same } = after
-  const out: Record<string, string | boolean | null> = {}
-  for (const [key, value] of Object.entries(same)) out[WIRE[key as keyof typeof same]] = value
-  for (const [name, at] of [
-    [WIRE.since, since],
-    [WIRE.lastMovement, lastMovement],
-  ] as const)
-    if (at !== undefined) out[name] = at === null ? null : new Date(at).toISOString()
-  if (category !== undefined) out[CATEGORY] = category
-  return out
+export function wireValues(after: FieldValues): Record<string, unknown> {
+  const wire = (value: unknown) => (typeof value === 'number' ? new Date(value).toISOString() : value)
+  return Object.fromEntries(Object.entries(after).map(([key, value]) => [WIRE.get(key) ?? key, wire(value)]))
 }

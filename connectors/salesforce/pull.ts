@@ -2,245 +2,181 @@
 // with which a later pull goes on after it; everything may come twice, nothing may be left out.
 import { z } from 'zod'
 import type { Cursor, Page } from '../../src/connector.ts'
-import type { Activity, BookedMeeting, Change, Deal, DealId, Evidence, Instant } from '../../src/core/deal.ts'
+import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
+import { READ_BATCH } from './api.ts'
 import { type Lens, nextMeetings, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
-import { Email, Event, History, Opportunity, Task } from './wire.ts'
+import { gather, type Org, type SObject } from './org.ts'
+import { chunks, Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
 
 /** Rows commit late and clocks differ: each delta looks back this far. */
 const OVERLAP_MS = 10 * 60_000
 /** Ids per `IN (…)`: 23 bytes each stay well below the 16 kB that Salesforce allows for address and headers. */
-export const IN_CHUNK = 500
-/** A meeting protects when it lies within ten working days: this covers them with any holidays. */
-const AHEAD_MS = 45 * 86_400_000
+const IN_CHUNK = 500
 const DAY_MS = 86_400_000
+/** A meeting protects when it lies within ten working days: this covers them with any holidays. */
+const AHEAD_MS = 45 * DAY_MS
 const TWO_YEARS_MS = 731 * DAY_MS
 
-/** `SELECT <what this org shows> FROM object …`, in pages; no pages where the org lacks the object. */
-export type Select = (
-  object: 'Opportunity' | 'OpportunityHistory' | 'Event' | 'Task' | 'EmailMessage',
-  tail: string,
-  signal: AbortSignal,
-  options?: { readonly all?: boolean; readonly only?: string },
-) => AsyncIterable<{ readonly records: readonly Record<string, unknown>[]; readonly totalSize: number }>
-
-/** `since`: start of the last complete pull (evidence, deletions). `after`: id the first sync got to. `from`: the delta. */
-const Place = z.object({ since: z.number(), after: z.string().optional(), from: z.number().optional() })
+/** `since`: start of the last complete pull; null: never. `until`, `after`: start of one not complete, and how far it got. */
+const Place = z.object({ since: z.number().nullable(), until: z.number().optional(), after: z.string().optional() })
 type Place = z.infer<typeof Place>
+
+/** An object that holds evidence: the field that names the deal, which rows count, and what those of a deal say. */
+const source = <T>(
+  object: SObject,
+  of: string,
+  only: string,
+  schema: z.ZodType<T>,
+  say: (rows: T[], lens: Lens, now: Instant) => (Change | Activity | BookedMeeting | null)[],
+) => ({
+  object,
+  of,
+  only,
+  read(rows: Row[], lens: Lens, now: Instant) {
+    const { good, bad } = sort(schema, rows, of)
+    return { said: say(good, lens, now), bad }
+  },
+})
+const HISTORY = source('OpportunityHistory', 'OpportunityId', '', History, toChanges)
+const ACTIVITIES = [
+  source('Event', 'WhatId', '', Event, (rows, lens, now) => rows.map((row) => toMeeting(row, lens, now))),
+  source('Task', 'WhatId', ' AND IsClosed = true', Task, (rows, lens, now) =>
+    rows.map((row) => toTaskActivity(row, lens, now)),
+  ),
+  source('EmailMessage', 'RelatedToId', ' AND Incoming = true', Email, (rows, _, now) =>
+    rows.map((row) => toReply(row, now)),
+  ),
+]
 
 const iso = (at: Instant) => new Date(at).toISOString()
 const day = (at: Instant) => iso(at).slice(0, 10)
-export const among = (ids: readonly string[]) => `(${ids.map((id) => `'${id}'`).join(',')})`
+const among = (ids: readonly string[]) => `IN (${ids.map((id) => `'${id}'`).join(',')})`
 
-export function chunks<T>(all: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, at) => all.slice(at * size, (at + 1) * size))
-}
-
-/** Good rows of a type, and what is wrong with the others, by the id in `owner`. */
-export function sort<T>(schema: z.ZodType<T>, rows: readonly Record<string, unknown>[], owner: string) {
-  const good: T[] = []
-  const bad: { deal: DealId; problem: string }[] = []
-  for (const row of rows) {
-    const parsed = schema.safeParse(row)
-    if (parsed.success) good.push(parsed.data)
-    else {
-      const [issue] = parsed.error.issues
-      bad.push({ deal: String(row[owner] ?? '?'), problem: `${issue?.path.join('.')}: ${issue?.message}` })
-    }
-  }
-  return { good, bad }
-}
-
-export function createPull(select: Select, lens: Lens) {
-  async function gather<T>(
-    schema: z.ZodType<T>,
-    object: Parameters<Select>[0],
-    owner: string,
-    tail: string,
-    signal: AbortSignal,
-    all = false,
-  ) {
-    const found = { good: [] as T[], bad: [] as { deal: DealId; problem: string }[] }
-    for await (const page of select(object, tail, signal, { all })) {
-      const { good, bad } = sort(schema, page.records, owner)
-      found.good.push(...good)
-      // Activities hang on other objects too: those are not ours to judge.
-      found.bad.push(...bad.filter(({ deal }) => deal.startsWith('006')))
-    }
-    return found
-  }
+export function createReading({ select, retrieve }: Org, lens: Lens) {
+  const rowsOf = async (...query: Parameters<typeof select>) =>
+    (await gather(select(...query))).flatMap(({ records }) => records)
 
   /** The next booked meeting of each deal; of these deals only, where they are few. */
   async function meetings(ids: readonly DealId[] | null, now: Instant, signal: AbortSignal) {
-    const few = ids && ids.length <= IN_CHUNK ? `WhatId IN ${among(ids)}` : 'WhatId != null'
+    const few = ids && ids.length <= IN_CHUNK ? `WhatId ${among(ids)}` : 'WhatId != null'
     const tail = `WHERE ${few} AND ActivityDate >= ${day(now - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
-    return nextMeetings((await gather(Event, 'Event', 'WhatId', tail, signal)).good, lens, now)
+    return nextMeetings(sort(Event, await rowsOf('Event', tail, signal), 'WhatId').good, lens, now)
   }
 
-  /** Evidence rows -> one Evidence per deal. */
-  function evidence(
-    rows: {
-      history?: readonly History[]
-      events?: readonly Event[]
-      tasks?: readonly Task[]
-      emails?: readonly Email[]
-    },
+  /** What `sources` say by deal, for each of the conditions. */
+  async function evidence(
+    sources: readonly (typeof HISTORY)[],
+    conditions: readonly ((of: string) => string)[],
     now: Instant,
-  ): Evidence[] {
-    const byDeal = new Map<DealId, { changes: Change[]; activities: Activity[] }>()
-    const of = (deal: DealId) => {
-      const one = byDeal.get(deal) ?? { changes: [], activities: [] }
-      byDeal.set(deal, one)
-      return one
+    signal: AbortSignal,
+    all = false,
+  ) {
+    const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
+    const unreadable: { deal: DealId; problem: string }[] = []
+    const look = async ({ object, of, only, read }: typeof HISTORY, condition: (of: string) => string) => {
+      const rows = await rowsOf(object, `WHERE ${condition(of)}${only}`, signal, { all })
+      for (const [deal, some] of Map.groupBy(rows, (row) => String(row[of]))) {
+        // Activities hang on other records too: those are not ours to judge.
+        if (!deal.startsWith('006')) continue
+        const one = told.get(deal) ?? { deal, changes: [], activities: [] }
+        const { said, bad } = read(some, lens, now)
+        one.changes.push(...said.filter((each) => each !== null && 'field' in each))
+        one.activities.push(...said.filter((each) => each !== null && 'kind' in each))
+        told.set(deal, one)
+        unreadable.push(...bad)
+      }
     }
-    for (const [deal, history] of Map.groupBy(rows.history ?? [], (row) => row.OpportunityId))
-      of(deal).changes.push(...toChanges(history, lens))
-    const add = (deal: string | null | undefined, activity: Activity | BookedMeeting | null) => {
-      if (deal?.startsWith('006') && activity && 'kind' in activity) of(deal).activities.push(activity)
-    }
-    for (const row of rows.events ?? []) add(row.WhatId, toMeeting(row, lens, now))
-    for (const row of rows.tasks ?? []) add(row.WhatId, toTaskActivity(row, lens, now))
-    for (const row of rows.emails ?? []) add(row.RelatedToId, toReply(row, now))
-    return [...byDeal].map(([deal, one]) => ({ deal, ...one }))
+    await Promise.all(sources.flatMap((source) => conditions.map((condition) => look(source, condition))))
+    return { told, unreadable }
   }
 
-  const historyOf = (ids: readonly DealId[], signal: AbortSignal) =>
-    gather(History, 'OpportunityHistory', 'OpportunityId', `WHERE OpportunityId IN ${among(ids)}`, signal)
-  const activitiesWhere = (field: (object: string) => string, signal: AbortSignal, all: boolean) =>
-    Promise.all([
-      gather(Event, 'Event', 'WhatId', `WHERE ${field('WhatId')}`, signal, all),
-      gather(Task, 'Task', 'WhatId', `WHERE ${field('WhatId')} AND IsClosed = true`, signal),
-      gather(Email, 'EmailMessage', 'RelatedToId', `WHERE ${field('RelatedToId')} AND Incoming = true`, signal),
-    ])
-
-  function page(records: readonly Record<string, unknown>[], booked: ReadonlyMap<DealId, BookedMeeting>) {
-    const { good, bad } = sort(Opportunity, records, 'Id')
+  function toDeals(rows: readonly Row[], booked: ReadonlyMap<DealId, BookedMeeting>) {
+    const { good, bad } = sort(Opportunity, rows, 'Id')
+    const live = good.filter(({ IsDeleted }) => !IsDeleted)
     // Overlapping pages: the last one of a deal is the newest.
-    const deals = new Map<DealId, Deal>(good.map((row) => [row.Id, toDeal(row, lens, booked.get(row.Id) ?? null)]))
-    return { deals: [...deals.values()], bad }
+    const deals = new Map<DealId, Deal>(live.map((row) => [row.Id, toDeal(row, lens, booked.get(row.Id) ?? null)]))
+    return { deals: [...deals.values()], gone: good.filter(({ IsDeleted }) => IsDeleted).map(({ Id }) => Id), bad }
   }
 
-  async function* first(place: Place, now: Instant, signal: AbortSignal): AsyncGenerator<Page, number> {
-    const booked = await meetings(null, now, signal)
-    const beyond = place.after ? ` AND Id > '${place.after}'` : ''
-    const tail = `WHERE (IsClosed = false OR CloseDate >= ${day(now - TWO_YEARS_MS)})${beyond} ORDER BY Id`
+  /** Everything since `since` (null: the first sync), going on after `after`. Its last page says that `until` is reached. */
+  async function* walk(place: Place & { until: Instant }, now: Instant, signal: AbortSignal): AsyncGenerator<Page> {
+    const { since, until } = place
+    let { after } = place
+    const changed = `SystemModstamp >= ${iso((since ?? 0) - OVERLAP_MS)}`
+    const [booked, fresh, moved] = await Promise.all([
+      meetings(null, now, signal),
+      evidence(since === null ? [] : ACTIVITIES, [(of) => `${of} != null AND ${changed}`], now, signal, true),
+      since === null ? [] : rowsOf('OpportunityHistory', `WHERE ${changed}`, signal, { only: 'OpportunityId' }),
+    ])
+    const history = new Set(moved.map((row) => String(row.OpportunityId)))
+    // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
+    const left = new Set([...history, ...fresh.told.keys()])
+
+    async function* pages() {
+      const recent = `(IsClosed = false OR CloseDate >= ${day(now - TWO_YEARS_MS)})`
+      const [key, where] =
+        since === null
+          ? ['Id', after ? `${recent} AND Id > '${after}'` : recent]
+          : ['SystemModstamp', after ? `SystemModstamp >= ${after}` : changed]
+      const tail = `WHERE ${where} ORDER BY ${key}`
+      for await (const page of select('Opportunity', tail, signal, { all: since !== null })) {
+        after = String(page.records.at(-1)?.[key] ?? after ?? '').replace('+0000', 'Z')
+        yield page
+      }
+      for (const ids of chunks([...left], IN_CHUNK)) yield* select('Opportunity', `WHERE Id ${among(ids)}`, signal)
+    }
+
     let read = 0
-    for await (const { records, totalSize } of select('Opportunity', tail, signal)) {
-      const { deals, bad } = page(records, booked)
-      const parts = await Promise.all(
-        chunks(
-          deals.map(({ id }) => id),
-          IN_CHUNK,
-        ).map(async (ids) => {
-          const [history, [events, tasks, emails]] = await Promise.all([
-            historyOf(ids, signal),
-            activitiesWhere((field) => `${field} IN ${among(ids)}`, signal, false),
-          ])
-          return {
-            found: evidence(
-              { history: history.good, events: events.good, tasks: tasks.good, emails: emails.good },
-              now,
-            ),
-            bad: [...history.bad, ...events.bad, ...tasks.bad, ...emails.bad],
-          }
-        }),
-      )
+    for await (const { records, totalSize } of pages()) {
+      const { deals, gone, bad } = toDeals(records, booked)
+      for (const { id } of deals) left.delete(id)
+      // History is read whole: a snapshot means nothing without the one before.
+      const ids = deals.map(({ id }) => id).filter((id) => since === null || history.delete(id))
+      const conditions = chunks(ids, IN_CHUNK).map((some) => (of: string) => `${of} ${among(some)}`)
+      const sources = since === null ? [HISTORY, ...ACTIVITIES] : [HISTORY]
+      const { told, unreadable } = await evidence(sources, conditions, now, signal)
       read += records.length
-      const last = records.at(-1)?.Id
       yield {
         deals,
-        evidence: parts.flatMap(({ found }) => found),
-        gone: [],
-        unreadable: [...bad, ...parts.flatMap((part) => part.bad)],
-        cursor: JSON.stringify({ since: place.since, after: String(last ?? place.after ?? '') } satisfies Place),
+        evidence: [...told.values()],
+        gone,
+        unreadable: [...bad, ...unreadable],
+        cursor: JSON.stringify({ since, until, after } satisfies Place),
         read,
-        total: totalSize,
+        total: since === null ? totalSize : null,
       }
     }
-    return read
+    const { told, unreadable } = fresh
+    const cursor = JSON.stringify({ since: until } satisfies Place)
+    yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor, read, total: null }
   }
 
-  async function* delta(place: Place, now: Instant, signal: AbortSignal): AsyncGenerator<Page> {
-    const after = iso(place.since - OVERLAP_MS)
-    const changedSince = (field: string) => `${field} != null AND SystemModstamp >= ${after}`
-    const [booked, [events, tasks, emails], history] = await Promise.all([
-      meetings(null, now, signal),
-      activitiesWhere(changedSince, signal, true),
-      historyIds(after, signal),
-    ])
-    // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
-    const stale = new Set(events.good.flatMap(({ WhatId }) => (WhatId?.startsWith('006') ? [WhatId] : [])))
-    let read = 0
+  return {
+    async *pull(cursor: Cursor | null, now: Instant, signal: AbortSignal): AsyncGenerator<Page> {
+      const place = cursor === null ? { since: null } : parse(cursor)
+      const { until } = place
+      // What was interrupted is finished first; what changed meanwhile follows.
+      if (until !== undefined) yield* walk({ ...place, until }, now, signal)
+      yield* walk({ since: until ?? place.since, until: now }, now, signal)
+    },
 
-    /** Deals with the history behind their change. It is read whole: a snapshot means nothing without the one before. */
-    async function told(
-      records: readonly Record<string, unknown>[],
-      ids: readonly DealId[],
-      cursor: Place,
-    ): Promise<Page> {
-      const { deals, bad } = page(records, booked)
-      const moved = [...ids, ...deals.map(({ id }) => id)].filter((id) => history.delete(id))
-      const parts = await Promise.all(chunks(moved, IN_CHUNK).map((some) => historyOf(some, signal)))
-      for (const { id } of deals) stale.delete(id)
-      read += records.length
-      return {
-        deals,
-        evidence: evidence({ history: parts.flatMap(({ good }) => good) }, now),
-        gone: [],
-        unreadable: [...bad, ...parts.flatMap((part) => part.bad)],
-        cursor: JSON.stringify(cursor),
-        read,
-        total: null,
+    async read(ids: readonly DealId[], now: Instant, signal: AbortSignal) {
+      const result = new Map<DealId, Deal | 'gone' | 'unreadable'>(ids.map((id) => [id, 'unreadable']))
+      const valid = ids.filter((id) => /^006[A-Za-z0-9]{12,15}$/.test(id))
+      if (valid.length === 0) return result
+      const booked = await meetings(valid, now, signal)
+      for (const some of chunks(valid, READ_BATCH))
+        for (const deal of toDeals(await retrieve(some, signal), booked).deals) result.set(deal.id, deal)
+      const missing = valid.filter((id) => result.get(id) === 'unreadable')
+      for (const some of chunks(missing, IN_CHUNK)) {
+        const tail = `WHERE IsDeleted = true AND Id ${among(some)}`
+        for (const row of await rowsOf('Opportunity', tail, signal, { all: true, only: 'Id' }))
+          result.set(String(row.Id), 'gone')
       }
-    }
-    const from = (place.from ?? place.since) - OVERLAP_MS
-    let reached: Place = { since: place.since, from: place.from ?? place.since }
-    const changed = `WHERE SystemModstamp >= ${iso(from)} ORDER BY SystemModstamp, Id`
-    for await (const { records } of select('Opportunity', changed, signal)) {
-      const last = Opportunity.shape.SystemModstamp.safeParse(records.at(-1)?.SystemModstamp)
-      if (last.success) reached = { since: place.since, from: last.data }
-      yield await told(records, [], reached)
-    }
-    for (const ids of chunks([...stale], IN_CHUNK))
-      for await (const { records } of select('Opportunity', `WHERE Id IN ${among(ids)}`, signal))
-        yield await told(records, [], reached)
-    for (const ids of chunks([...history], IN_CHUNK)) yield await told([], ids, reached)
-    const gone: DealId[] = []
-    const deleted = `WHERE IsDeleted = true AND SystemModstamp >= ${after}`
-    for await (const { records } of select('Opportunity', deleted, signal, { all: true, only: 'Id' }))
-      gone.push(...records.map((row) => String(row.Id)))
-    yield {
-      deals: [],
-      evidence: evidence({ events: events.good, tasks: tasks.good, emails: emails.good }, now),
-      gone,
-      unreadable: [...events.bad, ...tasks.bad, ...emails.bad],
-      read,
-      total: null,
-      cursor: JSON.stringify({ since: now } satisfies Place),
-    }
+      return result
+    },
   }
-
-  async function historyIds(after: string, signal: AbortSignal): Promise<Set<DealId>> {
-    const ids = new Set<DealId>()
-    const tail = `WHERE SystemModstamp >= ${after}`
-    for await (const { records } of select('OpportunityHistory', tail, signal, { only: 'OpportunityId' }))
-      for (const row of records) ids.add(String(row.OpportunityId))
-    return ids
-  }
-
-  async function* pull(since: Cursor | null, now: Instant, signal: AbortSignal): AsyncGenerator<Page> {
-    if (since === null) {
-      const read = yield* first({ since: now }, now, signal)
-      const cursor = JSON.stringify({ since: now } satisfies Place)
-      yield { deals: [], evidence: [], gone: [], unreadable: [], cursor, read, total: read }
-      return
-    }
-    const place = parse(since)
-    if (place.after !== undefined) yield* first(place, now, signal)
-    yield* delta({ since: place.since, ...(place.from === undefined ? {} : { from: place.from }) }, now, signal)
-  }
-
-  return { pull, meetings, page }
 }
 
 function parse(cursor: string): Place {
@@ -250,12 +186,3 @@ function parse(cursor: string): Place {
     throw new Fatal('data', 'the stored place of the last sync is not readable: sync this connection anew', { cause })
   }
 }
-
-/** Fields of each object that are read, where the org shows them. */
-export const WANTED = {
-  Opportunity: Object.keys(Opportunity.shape),
-  OpportunityHistory: Object.keys(History.shape),
-  Event: Object.keys(Event.shape),
-  Task: Object.keys(Task.shape).filter((name) => !['Subject', 'Description'].includes(name)),
-  EmailMessage: Object.keys(Email.shape),
-} as const

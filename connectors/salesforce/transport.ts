@@ -11,23 +11,17 @@ import { Fatal } from '../../src/errors.ts'
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
   readonly reached: boolean
-  constructor(message: string, reached: boolean, options?: ErrorOptions) {
-    super(message, options)
+  constructor(message: string, reached: boolean) {
+    super(message)
     this.reached = reached
   }
 }
 
-/** What jsforce's errors leave out: the status and headers of the last answer. */
-export interface Seen {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string>>
-}
-
 const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
-const READABLE = /^(?:(?:application|text)\/(?:json|xml))(?:;|$)/
 
 export class BoundedTransport extends Transport {
-  seen: Seen | null = null
+  /** The last answer's status and headers, which jsforce's errors leave out. */
+  seen: { readonly status: number; readonly headers: Readonly<Record<string, string>> } | null = null
   readonly #signal: AbortSignal
   readonly #timeoutMs: number
 
@@ -41,37 +35,31 @@ export class BoundedTransport extends Transport {
     return StreamPromise.create(() => ({ stream: new PassThrough(), promise: this.#send(request) }))
   }
 
-  async #send({ url, method, headers = {}, body }: HttpRequest): Promise<HttpResponse> {
-    if (body != null && typeof body !== 'string') throw new TypeError('only text bodies are sent to Salesforce')
-    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(this.#timeoutMs)])
+  async #send({ url, method, headers: given = {}, body }: HttpRequest): Promise<HttpResponse> {
+    const timeout = AbortSignal.timeout(this.#timeoutMs)
     // fetch counts the length itself and refuses a second opinion.
-    const { 'content-length': _, ...rest } = headers
+    const { 'content-length': _, ...headers } = given
+    const sent = { method, headers, body: typeof body === 'string' ? body : null }
+    const signal = AbortSignal.any([this.#signal, timeout])
     try {
-      const answer = await fetch(url, { method, headers: rest, body: body ?? null, redirect: 'manual', signal })
-      const seen = { status: answer.status, headers: Object.fromEntries(answer.headers) }
-      this.seen = seen
-      const text = await answer.text()
-      if (answer.status >= 300 && answer.status < 400 && answer.status !== 304)
-        throw new Fatal(
-          'credentials',
-          `Salesforce redirected to another address (${answer.status}); refused, so that the token stays here: check loginUrl`,
-        )
-      if (answer.ok && text !== '' && !READABLE.test(seen.headers['content-type'] ?? ''))
-        throw new NoAnswer('Salesforce answered with a page instead of data', true)
-      return { statusCode: answer.status, headers: seen.headers, body: text }
+      const answer = await fetch(url, { ...sent, redirect: 'manual', signal })
+      this.seen = { status: answer.status, headers: Object.fromEntries(answer.headers) }
+      if (answer.status < 300 || answer.status >= 400)
+        return { statusCode: answer.status, headers: this.seen.headers, body: await answer.text() }
     } catch (error) {
-      if (error instanceof NoAnswer || error instanceof Fatal) throw error
       this.#signal.throwIfAborted()
-      if (signal.aborted) throw new NoAnswer(`Salesforce did not answer within ${this.#timeoutMs / 1000} s`, true)
+      if (timeout.aborted) throw new NoAnswer(`Salesforce did not answer within ${this.#timeoutMs / 1000} s`, true)
       const code = codeOf(error)
-      throw new NoAnswer(`no connection to Salesforce (${code ?? 'network error'})`, !NEVER_SENT.includes(code ?? ''))
+      throw new NoAnswer(`no connection to Salesforce (${code})`, !NEVER_SENT.includes(code))
     }
+    const refused = `Salesforce redirected to another address (${this.seen.status})`
+    throw new Fatal('credentials', `${refused}; refused, so that the token stays here: check loginUrl`)
   }
 }
 
 /** The innermost system error code. Messages of fetch are not used: they may hold addresses. */
-function codeOf(error: unknown): string | null {
+function codeOf(error: unknown): string {
   for (let at = error; at instanceof Error; at = at.cause)
     if ('code' in at && typeof at.code === 'string' && at.code !== 'ABORT_ERR') return at.code
-  return null
+  return 'network error'
 }

@@ -1,176 +1,159 @@
 // What Salesforce answers, as far as it is used. A field outside a user's permissions is simply absent, and many exist
-// only in some orgs: those are optional here, and queries name only what `describe` shows.
+// only in some orgs: those are null here, and queries name only what `describe` shows.
 import { z } from 'zod'
+import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
+import { STATES } from './fields.ts'
+
+/** One schema for several fields. */
+function all<N extends string, S extends z.ZodType>(schema: S, ...names: N[]): Record<N, S>
+function all(schema: z.ZodType, ...names: string[]): Record<string, z.ZodType> {
+  return Object.fromEntries(names.map((name) => [name, schema]))
+}
+const maybe = <S extends z.ZodType>(schema: S) => z.nullish(schema).transform((value) => value ?? null)
+/** A value someone added to one of our picklists is read as empty. */
+const choice = <T extends string>(values: readonly T[]) =>
+  z.nullish(z.string()).transform((value) => values.find((one) => one === value) ?? null)
 
 const id = z.string().regex(/^[A-Za-z0-9]{15,18}$/)
-const text = z.string().nullish()
 /** Salesforce writes `2026-11-23T02:00:00.000+0000`; milliseconds since 1970. Years before 1970 are data errors. */
-const instant = z.string().transform((value, context) => {
-  const at = Date.parse(value.replace(/([+-]\d\d)(\d\d)$/, '$1:$2'))
-  if (at >= 0) return at
-  context.addIssue({ code: 'custom', message: 'not a time' })
-  return z.NEVER
-})
-const date = z.iso.date().refine((value) => value >= '1970', 'not a plausible date')
+const instant = z
+  .string()
+  .transform((value) => Date.parse(value.replace(/([+-]\d\d)(\d\d)$/, '$1:$2')))
+  .refine((at) => at >= 0, 'not a time')
+const text = maybe(z.string())
+const number = maybe(z.number())
+const flag = z.nullish(z.boolean()).transform((value) => value ?? false)
+const moment = maybe(instant)
+const date = maybe(z.iso.date().refine((value) => value >= '1970', 'not a plausible date'))
 
 export const Opportunity = z.object({
-  Id: id,
-  Name: z.string(),
-  OwnerId: id.nullish(),
-  RecordTypeId: text,
-  AccountId: text,
-  StageName: z.string().min(1),
-  IsClosed: z.boolean(),
-  IsWon: z.boolean(),
-  Type: text,
-  Amount: z.number().nullish(),
-  CurrencyIsoCode: text,
-  CloseDate: date.nullish(),
-  CreatedDate: instant,
-  SystemModstamp: instant,
-  ForecastCategoryName: text,
-  Unstall_Stalled__c: z.boolean().nullish(),
-  Unstall_State__c: text,
-  Unstall_Stalled_Since__c: instant.nullish(),
-  Unstall_Reason__c: text,
-  Unstall_Explanation__c: text,
-  Unstall_Last_Movement__c: instant.nullish(),
-  Unstall_Category_Before__c: text,
-  Unstall_Decision_Due__c: date.nullish(),
-  Unstall_Decision__c: text,
-  Unstall_Cause__c: text,
-  Unstall_Parked_Until__c: date.nullish(),
-  Unstall_Parked_Reason__c: text,
+  ...all(id, 'Id'),
+  ...all(z.string().min(1), 'Name', 'StageName'),
+  ...all(z.boolean(), 'IsClosed', 'IsWon'),
+  ...all(instant, 'CreatedDate', 'SystemModstamp'),
+  ...all(text, 'OwnerId', 'RecordTypeId', 'AccountId', 'Type', 'CurrencyIsoCode', 'ForecastCategoryName'),
+  ...all(text, 'Unstall_Explanation__c', 'Unstall_Category_Before__c', 'Unstall_Parked_Reason__c'),
+  ...all(number, 'Amount'),
+  ...all(date, 'CloseDate', 'Unstall_Decision_Due__c', 'Unstall_Parked_Until__c'),
+  ...all(moment, 'Unstall_Stalled_Since__c', 'Unstall_Last_Movement__c'),
+  ...all(flag, 'Unstall_Stalled__c', 'IsDeleted'),
+  Unstall_State__c: choice(STATES),
+  Unstall_Reason__c: choice(RULES),
+  Unstall_Decision__c: choice(DECISIONS),
+  Unstall_Cause__c: choice(CAUSES),
 })
 export type Opportunity = z.infer<typeof Opportunity>
 
 /** A snapshot, made when stage, amount, probability or close date changed. */
 export const History = z.object({
-  Id: id,
-  OpportunityId: id,
-  StageName: text,
-  Amount: z.number().nullish(),
-  CloseDate: date.nullish(),
-  CreatedDate: instant,
-  CreatedById: text,
+  ...all(id, 'Id', 'OpportunityId'),
+  ...all(text, 'StageName', 'CreatedById'),
+  ...all(number, 'Amount'),
+  ...all(date, 'CloseDate'),
+  ...all(instant, 'CreatedDate'),
 })
 export type History = z.infer<typeof History>
 
 export const Event = z.object({
-  Id: id,
-  WhatId: text,
-  WhoId: text,
-  WhoCount: z.number().nullish(),
-  ActivityDate: date.nullish(),
-  ActivityDateTime: instant.nullish(),
-  StartDateTime: instant.nullish(),
-  IsAllDayEvent: z.boolean().nullish(),
-  IsRecurrence: z.boolean().nullish(),
-  RecurrenceActivityId: text,
-  IsDeleted: z.boolean().nullish(),
+  ...all(id, 'Id'),
+  ...all(text, 'WhatId', 'WhoId', 'RecurrenceActivityId'),
+  ...all(number, 'WhoCount'),
+  ...all(date, 'ActivityDate'),
+  ...all(moment, 'StartDateTime'),
+  ...all(flag, 'IsAllDayEvent', 'IsRecurrence', 'IsDeleted'),
 })
 export type Event = z.infer<typeof Event>
 
 export const Task = z.object({
-  Id: id,
-  WhatId: text,
-  OwnerId: text,
-  Subject: text,
-  Description: text,
-  ActivityDate: date.nullish(),
-  IsClosed: z.boolean(),
-  CompletedDateTime: instant.nullish(),
-  CreatedDate: instant.nullish(),
-  CreatedById: text,
-  TaskSubtype: text,
-  CallType: text,
-  CallDurationInSeconds: z.number().nullish(),
-  Unstall_Key__c: text,
+  ...all(id, 'Id'),
+  ...all(text, 'WhatId', 'OwnerId', 'Subject', 'Description', 'CreatedById', 'TaskSubtype', 'CallType'),
+  ...all(text, 'Unstall_Key__c'),
+  ...all(number, 'CallDurationInSeconds'),
+  ...all(date, 'ActivityDate'),
+  ...all(moment, 'CompletedDateTime', 'CreatedDate'),
+  ...all(z.boolean(), 'IsClosed'),
 })
 export type Task = z.infer<typeof Task>
 
 export const Email = z.object({
-  Id: id,
-  RelatedToId: text,
-  Incoming: z.boolean(),
-  MessageDate: instant.nullish(),
-  CreatedDate: instant,
-  Subject: text,
-  FromAddress: text,
-  Headers: text,
+  ...all(id, 'Id'),
+  ...all(text, 'RelatedToId', 'Subject', 'FromAddress', 'Headers'),
+  ...all(z.boolean(), 'Incoming'),
+  ...all(moment, 'MessageDate'),
+  ...all(instant, 'CreatedDate'),
 })
 export type Email = z.infer<typeof Email>
 
 export const Stage = z.object({
-  ApiName: text,
-  MasterLabel: z.string(),
-  IsActive: z.boolean(),
-  IsClosed: z.boolean(),
-  IsWon: z.boolean(),
-  ForecastCategory: text,
-  ForecastCategoryName: text,
-  SortOrder: z.number().nullish(),
+  ...all(z.string(), 'ApiName', 'MasterLabel'),
+  ...all(z.boolean(), 'IsActive', 'IsClosed', 'IsWon'),
+  ...all(text, 'ForecastCategory', 'ForecastCategoryName'),
+  ...all(number, 'SortOrder'),
 })
 export type Stage = z.infer<typeof Stage>
 
-const named = z.object({ Name: z.string() }).nullish()
 export const User = z.object({
-  Id: id,
-  Name: z.string(),
-  Email: text,
-  IsActive: z.boolean(),
-  UserType: text,
-  UserRole: named,
-  Manager: named,
+  ...all(id, 'Id'),
+  ...all(z.string(), 'Name'),
+  ...all(text, 'Email', 'UserType'),
+  ...all(z.boolean(), 'IsActive'),
+  ...all(maybe(z.object({ Name: z.string() })), 'UserRole', 'Manager'),
 })
 export type User = z.infer<typeof User>
 
+const Value = z.object({ value: z.string(), active: z.boolean() })
 export const Described = z.object({
   fields: z.array(
     z.object({
-      name: z.string(),
-      type: z.string(),
-      updateable: z.boolean(),
-      calculated: z.boolean().nullish(),
-      picklistValues: z
-        .array(z.object({ value: z.string(), active: z.boolean(), defaultValue: z.boolean().nullish() }))
-        .nullish(),
+      ...all(z.string(), 'name', 'type'),
+      ...all(flag, 'updateable', 'calculated'),
+      picklistValues: maybe(z.array(Value)),
     }),
   ),
-  recordTypeInfos: z
-    .array(
+  recordTypeInfos: maybe(
+    z.array(
       z.object({
-        recordTypeId: z.string(),
-        name: z.string(),
-        developerName: text,
-        master: z.boolean(),
-        active: z.boolean().nullish(),
+        ...all(z.string(), 'recordTypeId', 'name', 'developerName'),
+        ...all(z.boolean(), 'master', 'active'),
       }),
-    )
-    .nullish(),
+    ),
+  ),
 })
 export type Described = z.infer<typeof Described>
 
-/** One page of a query. `records` are parsed row by row, so that a bad one costs only itself. */
+/** Parsed one by one later, so that a bad row costs only itself. */
+export type Row = Record<string, unknown>
+const Row = z.record(z.string(), z.unknown())
+export const Retrieved = z.array(Row.nullable())
 export const QueryPage = z.object({
   done: z.boolean(),
   totalSize: z.number(),
-  records: z.array(z.record(z.string(), z.unknown())),
+  records: z.array(Row),
   nextRecordsUrl: z.string().optional(),
 })
 
 /** Per record; the wire says `statusCode` where jsforce's types say `errorCode`. */
+const SaveError = z.object({ statusCode: z.string().optional(), message: z.string() })
 export const Saved = z.array(
-  z.object({
-    id: z.string().nullish(),
-    success: z.boolean(),
-    errors: z
-      .array(z.object({ statusCode: z.string().optional(), errorCode: z.string().optional(), message: z.string() }))
-      .default([]),
-  }),
+  z.object({ id: z.string().nullish(), success: z.boolean(), errors: z.array(SaveError).default([]) }),
 )
 export type Saved = z.infer<typeof Saved>[number]
 
-export const Retrieved = z.array(z.record(z.string(), z.unknown()).nullable())
 export const Limits = z.object({ DailyApiRequests: z.object({ Max: z.number(), Remaining: z.number() }) })
-export const Versions = z.array(z.object({ version: z.string() }))
+
+/** Good rows of a type, and what is wrong with the others, by the id in `owner`. */
+export function sort<T>(schema: z.ZodType<T>, rows: readonly Row[], owner: string) {
+  const good: T[] = []
+  const bad: { deal: string; problem: string }[] = []
+  for (const row of rows) {
+    const parsed = schema.safeParse(row)
+    const [issue] = parsed.error?.issues ?? []
+    if (parsed.success) good.push(parsed.data)
+    else bad.push({ deal: String(row[owner] ?? '?'), problem: `${issue?.path.join('.')}: ${issue?.message}` })
+  }
+  return { good, bad }
+}
+
+export function chunks<T>(all: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, at) => all.slice(at * size, (at + 1) * size))
+}

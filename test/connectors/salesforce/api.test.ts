@@ -150,7 +150,7 @@ describe('reads', () => {
 describe('writes', () => {
   const records = [{ Id: dealId(1), Unstall_Stalled__c: true }]
   const patch = () => org().patch(`${DATA}/composite/sobjects`)
-  const update = (api: ReturnType<typeof build>['api']) => api.update('Opportunity', records, never)
+  const update = (api: ReturnType<typeof build>['api']) => api.save('update', 'Opportunity', records, never)
 
   test('are sent once: 5xx, a page, a reset and half an answer leave them unknown', async () => {
     const { api, slept } = build()

@@ -1,6 +1,6 @@
 // Rows of Salesforce -> the neutral model. Each test names what a row may mean, and what it must not.
 import { describe, expect, test } from 'vitest'
-import { WIRE, wireValues } from '../../../connectors/salesforce/fields.ts'
+import { OWN, wireValues } from '../../../connectors/salesforce/fields.ts'
 import {
   categoryNamed,
   type Lens,
@@ -13,14 +13,15 @@ import {
   toReply,
   toTaskActivity,
 } from '../../../connectors/salesforce/map.ts'
-import { chunks, sort } from '../../../connectors/salesforce/pull.ts'
 import {
+  chunks,
   Described,
   Email,
   Event,
   History,
   Opportunity,
   Stage,
+  sort,
   Task,
   User,
 } from '../../../connectors/salesforce/wire.ts'
@@ -347,7 +348,10 @@ describe('the org', () => {
           picklistValues: values.map((value) => ({ value, active: true })),
         },
       ],
-      recordTypeInfos: [{ recordTypeId: '012000000000000AAA', name: 'Master', master: true }, ...recordTypes],
+      recordTypeInfos: [
+        { recordTypeId: '012000000000000AAA', name: 'Master', developerName: 'Master', master: true, active: true },
+        ...recordTypes,
+      ],
     })
   const types = [
     {
@@ -397,11 +401,11 @@ test('our values on the wire: instants as text in UTC, null empties, what is abs
       cause: 'budget',
     }),
   ).toEqual({
-    [WIRE.stalled]: true,
-    [WIRE.since]: '2026-11-02T06:00:00.000Z',
-    [WIRE.lastMovement]: null,
+    [OWN.stalled.name]: true,
+    [OWN.since.name]: '2026-11-02T06:00:00.000Z',
+    [OWN.lastMovement.name]: null,
     ForecastCategoryName: 'Omitted',
-    [WIRE.cause]: 'budget',
+    [OWN.cause.name]: 'budget',
   })
   expect(chunks([1, 2, 3, 4, 5], 2)).toEqual([[1, 2], [3, 4], [5]])
 })

@@ -5,28 +5,21 @@ import { z } from 'zod'
 import { createApi } from '../../../connectors/salesforce/api.ts'
 import { createWriter, packed } from '../../../connectors/salesforce/write.ts'
 import type { Write, WriteOutcome } from '../../../src/connector.ts'
-import { apiError, DATA, dealId, HOST, never, quietGate, strictNock, taskId, tokens } from './org.ts'
+import { apiError, DATA, dealId, HOST, never, page, quietGate, strictNock, taskId, tokens } from './org.ts'
 
 strictNock()
 const Body = z.object({ records: z.array(z.object({ id: z.string() })) })
 const json = { 'content-type': 'application/json' }
-const editable = new Set(['Unstall_Stalled__c', 'Unstall_State__c', 'ForecastCategoryName', 'Subject'])
+const STATUSES = page([
+  { ApiName: 'Waiting', IsClosed: false, IsDefault: false },
+  { ApiName: 'Not Started', IsClosed: false, IsDefault: true },
+  { ApiName: 'Completed', IsClosed: true, IsDefault: false },
+])
 
 function build() {
   const api = createApi({ credential: tokens('t', 'u'), gate: quietGate(), sleep: async () => {}, timeoutMs: 300 })
-  const learned: boolean[] = []
-  const write = createWriter(api, {
-    editable: async (_object, _signal, anew) => {
-      learned.push(anew)
-      return editable
-    },
-    priority: async () => 'Normal',
-    table: async () => [
-      { ApiName: 'Waiting', IsClosed: false, IsDefault: false },
-      { ApiName: 'Not Started', IsClosed: false, IsDefault: true },
-      { ApiName: 'Completed', IsClosed: true, IsDefault: false },
-    ],
-  })
+  let forgotten = 0
+  const write = createWriter(api, { forget: () => void forgotten++ })
   async function run(writes: Write[]) {
     const outcomes: WriteOutcome[] = []
     let thrown: unknown = null
@@ -35,7 +28,7 @@ function build() {
     } catch (error) {
       thrown = error
     }
-    return { outcomes, thrown, learned }
+    return { outcomes, thrown, forgotten }
   }
   return run
 }
@@ -108,6 +101,10 @@ test('several rows of one deal are one record, and each row gets its outcome', a
 })
 
 test('tasks are created open, completed, reopened and deleted in the org’s own words', async () => {
+  nock(HOST)
+    .get(`${DATA}/query`)
+    .query(({ q }) => /FROM TaskStatus/.test(String(q)))
+    .reply(200, STATUSES, json)
   const create = nock(HOST)
     .post(`${DATA}/composite/sobjects`, ({ records }) => {
       expect(records).toEqual([
@@ -119,7 +116,6 @@ test('tasks are created open, completed, reopened and deleted in the org’s own
           Description: 'body',
           ActivityDate: '2026-12-04',
           Status: 'Not Started',
-          Priority: 'Normal',
           Unstall_Key__c: 'key',
         },
       ])
@@ -196,12 +192,14 @@ test('a request refused as a whole is halved until the bad record is alone', asy
 
 test('a field that is gone refuses only the rows that need it; the rest goes in one more call', async () => {
   patch().reply(400, apiError('INVALID_FIELD', "No such column 'Unstall_Reason__c'"), json)
+  const shown = ['Unstall_Stalled__c', 'Unstall_State__c'].map((name) => ({ name, type: 'string', updateable: true }))
+  nock(HOST).get(`${DATA}/sobjects/Opportunity/describe`).reply(200, { fields: shown }, json)
   patch(({ records }) => records.length === 1).reply(200, [done(dealId(2))], json)
-  const { outcomes, learned } = await build()([
+  const { outcomes, forgotten } = await build()([
     fields(1, { stalled: true, reason: 'no_movement' }),
     fields(2, { stalled: true }),
   ])
-  expect(learned).toEqual([true])
+  expect(forgotten).toBe(1)
   expect(outcomes).toEqual([
     { key: 'k1', result: 'refused', message: expect.stringMatching(/Unstall_Reason__c.*unstall setup/) },
     { key: 'k2', result: 'done' },

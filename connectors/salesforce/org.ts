@@ -1,0 +1,122 @@
+// What one org is like, learned once from what `describe` shows its user, and queries that ask only for that: a hidden
+// field costs its own meaning and nothing else.
+import type { Reference } from '../../src/core/deal.ts'
+import { Fatal } from '../../src/errors.ts'
+import { type Api, Drift } from './api.ts'
+import { remembered, type SalesforceOptions } from './auth.ts'
+import { categoryNamed, type Lens, toOwner, toPipelines } from './map.ts'
+import { type Described, Email, Event, History, Opportunity, type Row, Stage, sort, Task, User } from './wire.ts'
+
+/** Fields of each object that are read, where the org shows them. */
+const WANTED = {
+  Opportunity: Object.keys(Opportunity.shape),
+  OpportunityHistory: Object.keys(History.shape),
+  Event: Object.keys(Event.shape),
+  Task: Object.keys(Task.shape).filter((name) => !['Subject', 'Description'].includes(name)),
+  EmailMessage: Object.keys(Email.shape),
+}
+export type SObject = keyof typeof WANTED
+
+export interface Known {
+  readonly reference: Reference
+  readonly lens: Lens
+  readonly described: ReadonlyMap<SObject, Described>
+}
+export type Org = ReturnType<typeof createOrg>
+
+export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOptions) {
+  async function learn(signal: AbortSignal): Promise<Known> {
+    const { instanceUrl, user: self } = await credential.session(signal)
+    const optional = (error: unknown) => {
+      if (error instanceof Drift) return null
+      throw error
+    }
+    const objects: SObject[] = ['Opportunity', 'OpportunityHistory', 'Event', 'Task', 'EmailMessage']
+    const stageFields = Object.keys(Stage.shape).join(', ')
+    const [described, stageRows, userRows, company] = await Promise.all([
+      Promise.all(objects.map(async (name) => [name, await api.describe(name, signal).catch(optional)] as const)),
+      api.rows(`SELECT ${stageFields} FROM OpportunityStage`, signal),
+      api.rows('SELECT Id, Name, Email, IsActive, UserType, UserRole.Name, Manager.Name FROM User', signal),
+      // Not in every org: then the company currency stays unknown.
+      api.rows('SELECT DefaultCurrencyIsoCode FROM Organization', signal).catch(optional),
+    ])
+    const shown = new Map(described.flatMap(([name, one]) => (one ? [[name, one] as const] : [])))
+    const opportunity = shown.get('Opportunity')
+    if (!opportunity) {
+      const todo = 'grant Read and Edit on them in a permission set'
+      throw new Fatal('permission', `our Salesforce user may not see Opportunities: ${todo}`)
+    }
+    const stages = sort(Stage, stageRows, 'ApiName')
+    const users = sort(User, userRows, 'Id')
+    for (const { deal: id, problem } of [...stages.bad, ...users.bad])
+      warn?.('a stage or user of Salesforce could not be read', { id, problem })
+    const { pipelines, recordTypes } = toPipelines(stages.good, opportunity)
+    const iso = company?.[0]?.DefaultCurrencyIsoCode
+    const currency = typeof iso === 'string' ? iso : null
+    const byId = new Map(users.good.map((user) => [user.Id, user]))
+    return {
+      described: shown,
+      lens: { instanceUrl, self, timezone, users: byId, recordTypes, currency },
+      reference: {
+        pipelines,
+        owners: users.good.map(toOwner),
+        omitted: categoryNamed('Omitted', stages.good, opportunity),
+        closedCategory: categoryNamed('Closed', stages.good, opportunity),
+        currency,
+        self,
+        tells: {
+          participants: true,
+          personFromAutomation: false,
+          history: shown.has('OpportunityHistory'),
+          replies: shown.has('EmailMessage'),
+          calls: true,
+        },
+      },
+    }
+  }
+  const { get, forget } = remembered(learn)
+
+  /** Runs `work`; where the org has changed under it, learns the org anew and runs it once more. */
+  async function* adapting<T>(signal: AbortSignal, work: (known: Known) => AsyncIterable<T>): AsyncGenerator<T> {
+    for (let again = false; ; again = true) {
+      try {
+        return yield* work(await get(signal))
+      } catch (error) {
+        if (!(error instanceof Drift)) throw error
+        if (again) throw new Fatal('schema', `Salesforce lacks something unstall needs: ${error.message}`)
+        forget()
+      }
+    }
+  }
+
+  /** Those of the wanted fields that this org shows to our user. */
+  const fields = ({ described }: Known, object: SObject) => {
+    const there = new Set(described.get(object)?.fields.map(({ name }) => name))
+    return WANTED[object].filter((name) => there.has(name))
+  }
+
+  return {
+    get,
+    forget,
+    /** `SELECT <what this org shows> FROM object …`, in pages; no pages where the org lacks the object. */
+    select(object: SObject, tail: string, signal: AbortSignal, { all = false, only = '' } = {}) {
+      return adapting(signal, async function* (known) {
+        const select = only || fields(known, object).join(', ')
+        if (known.described.has(object)) yield* api.query(`SELECT ${select} FROM ${object} ${tail}`, signal, all)
+      })
+    },
+    /** Live deals by id, at most 2,000. */
+    async retrieve(ids: string[], signal: AbortSignal): Promise<Row[]> {
+      const found = adapting(signal, async function* (known) {
+        yield await api.retrieve('Opportunity', ids, fields(known, 'Opportunity'), signal)
+      })
+      return (await gather(found)).flat().filter((row) => row !== null)
+    },
+  }
+}
+
+export async function gather<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const one of source) all.push(one)
+  return all
+}
