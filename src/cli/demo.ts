@@ -3,7 +3,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type App, currentTime } from '../app.ts'
-import type { ConnectionConfig } from '../config.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
 import { Summary } from '../report/summary.ts'
@@ -15,9 +14,9 @@ import { salesforce } from '../sandbox/salesforce/index.ts'
 import type { Seed } from '../sandbox/seed.ts'
 import { getDeals } from '../store/deals.ts'
 import { rowsOfRun, type StoredRow } from '../store/ledger.ts'
-import { getPlan, type Run } from '../store/runs.ts'
+import type { Run } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
-import { finished, runNight, withApp } from './night.ts'
+import { previews, runNight, withApp } from './night.ts'
 import {
   bold,
   dim,
@@ -34,6 +33,7 @@ import {
   wrap,
   yellow,
 } from './output.ts'
+import { confirmation } from './plan.ts'
 import { count, money, printPlan, SYSTEMS } from './print.ts'
 
 const DAY = 86_400_000
@@ -73,10 +73,11 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
       const told = !options.json
       if (told) introduce(crms)
       await connectAll(app, progress, told)
-      const preview = await firstNight(app, progress, stop, told)
-      const history: Night[] = [preview.night]
+      const begin = await firstNight(app, progress, stop, told)
+      const start = await summed(app, begin, [])
+      const history = [start]
       const acted: Acted[] = []
-      if (told) print(`\n${bold('3. Two weeks later, night by night')}\n\n${heading()}\n${line(app, preview.night)}`)
+      if (told) print(`\n${bold('3. Night by night')}\n\n${heading()}\n${line(app, start)}`)
       for (let n = 1; n <= nights; n++) {
         const midnight = first - 2 * HOUR + n * DAY
         progress.show(`night ${n} of ${nights}: people at work`)
@@ -89,7 +90,7 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
         if (told) print(line(app, night))
       }
       if (options.json) printJson({ config: file, nights: history, deeds: tally(acted) })
-      else await closing(app, history, acted, file, preview.runs, performance.now() - begun)
+      else await closing(app, history, acted, file, begin, performance.now() - begun)
       return EXIT.ok
     })
   } finally {
@@ -160,35 +161,27 @@ async function connectAll(app: App, progress: Progress, told: boolean): Promise<
   }
 }
 
-const nightOf = async ({ name, system, settings }: ConnectionConfig, app: App) =>
-  ({ connection: name, system, settings, now: await currentTime(app.connection(name)) }) as const
-
-async function firstNight(app: App, progress: Progress, stop: AbortSignal, told: boolean) {
-  if (told) print(`\n${bold('2. First night: a preview, then confirmed')}`)
-  const previews: Run[] = []
-  const reserved: Record<string, number> = {}
-  for (const connection of app.config.connections) {
-    const night = await nightOf(connection, app)
-    const run = await runNight(app, { ...night, kind: 'preview', reserved: { ...reserved } }, stop)
-    const rows = (await getPlan(app.ctx.db, run.id)) ?? []
-    for (const row of rows)
-      if (row.kind === 'create-task' && row.hold === null) reserved[row.person] = (reserved[row.person] ?? 0) + 1
-    previews.push(run)
+async function firstNight(app: App, progress: Progress, stop: AbortSignal, told: boolean): Promise<readonly Run[]> {
+  if (told)
+    print(`
+${bold('2. First night: a preview, then confirmed')}`)
+  const confirmed: Run[] = []
+  const { connections } = app.config
+  for await (const { connection, run, rows } of previews(app, connections, undefined, stop)) {
+    confirmed.push(run)
     progress.end()
     if (told) await printPlan(app.ctx.db, connection, rows, run, app.ctx.texts(connection.settings.language))
   }
   if (told)
-    print(
-      `\nNothing was written so far. Confirmed: ${bold(`unstall run ${previews.map(({ id }) => `--confirm ${id}`).join(' ')}`)}`,
-    )
+    print(`
+Nothing was written so far. Confirmed: ${bold(confirmation(confirmed.map(({ id }) => id)))}`)
   const runs: Run[] = []
-  for (const [index, connection] of app.config.connections.entries()) {
-    const confirm = previews[index]?.id
-    const night = await nightOf(connection, app)
-    runs.push(await runNight(app, { ...night, kind: 'manual', ...(confirm === undefined ? {} : { confirm }) }, stop))
+  for (const { connection, id: confirm } of confirmed) {
+    const found = app.connection(connection)
+    runs.push(await runNight(app, found, { kind: 'manual', now: await currentTime(found), confirm }, stop))
   }
   progress.end()
-  return { night: await summed(app, runs, []), runs }
+  return runs
 }
 
 /** Everybody works from 14 h to evening; then the clocks go on to the night. */
@@ -209,10 +202,9 @@ async function workday(crms: readonly Crm[], during: number, night: number): Pro
 
 async function oneNight(app: App, acted: readonly Acted[], stop: AbortSignal): Promise<Night> {
   const nights = app.config.connections.map(async (connection) =>
-    runNight(app, { ...(await nightOf(connection, app)), kind: 'night' }, stop),
+    runNight(app, connection, { kind: 'night', now: await currentTime(connection) }, stop),
   )
-  const runs = await Promise.all(nights.map(async (night) => finished(app, await night, stop)))
-  return summed(app, runs, acted)
+  return summed(app, await Promise.all(nights), acted)
 }
 
 async function summed(app: App, runs: readonly Run[], acted: readonly Acted[]): Promise<Night> {
@@ -299,7 +291,7 @@ async function closing(
   if (last)
     print(
       `The pipeline reports ${money(texts, last.reported)}; what still moves is worth ${bold(money(texts, last.honest))}. ` +
-        `In two weeks ${count(recovered, 'deal')} moved again.`,
+        `In ${count(history.length - 1, 'night')} ${count(recovered, 'deal')} moved again.`,
     )
   print(
     `The people answered ${deeds.yes ?? 0} × yes, ${deeds.no ?? 0} × no, ${deeds.maybe ?? 0} × maybe, parked ${deeds.park ?? 0}, ` +

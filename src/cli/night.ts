@@ -4,8 +4,9 @@ import type { RunProgress } from '../../jobs/context.ts'
 import { type Night, openNight } from '../../jobs/nightly.ts'
 import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
 import type { ConnectionConfig } from '../config.ts'
+import type { PlannedWrite } from '../core/plan.ts'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
-import { getRun, type Run } from '../store/runs.ts'
+import { getPlan, getRun, type Run } from '../store/runs.ts'
 import { EXIT, Progress, say } from './output.ts'
 
 const PATIENCE_MS = 60_000
@@ -72,14 +73,41 @@ export async function nowOf(connection: ConnectionConfig, asked: number | undefi
   return asked ?? currentTime(connection)
 }
 
+type Asked = Pick<Night, 'kind' | 'now'> & Partial<Pick<Night, 'confirm' | 'again' | 'reserved'>>
+
 /** Opens a run and waits until it is over. An unfinished run of the connection is finished first. */
-export async function runNight(app: App, night: Night, stop: AbortSignal): Promise<Run> {
+export async function runNight(app: App, connection: ConnectionConfig, asked: Asked, stop: AbortSignal): Promise<Run> {
+  const { name, system, settings } = connection
   for (;;) {
-    const opened = await openNight(app.ctx, night)
+    const opened = await openNight(app.ctx, { connection: name, system, settings, ...asked })
     if ('run' in opened) return finished(app, opened.run, stop)
     if (opened.busy.status !== 'open') return opened.busy
-    say(`${night.connection}: finishing ${opened.busy.id} first, which was not over.`)
+    say(`${name}: finishing ${opened.busy.id} first, which was not over.`)
     await finished(app, opened.busy, stop)
+  }
+}
+
+export interface Preview {
+  readonly connection: ConnectionConfig
+  readonly run: Run
+  readonly rows: readonly PlannedWrite[]
+}
+
+/** One preview a connection. The weekly task budget is shared: the second counts on what the first would take. */
+export async function* previews(
+  app: App,
+  connections: readonly ConnectionConfig[],
+  asked: number | undefined,
+  stop: AbortSignal,
+): AsyncIterable<Preview> {
+  const reserved: Record<string, number> = {}
+  for (const connection of connections) {
+    const now = await nowOf(connection, asked, false)
+    const run = await runNight(app, connection, { kind: 'preview', now, reserved: { ...reserved } }, stop)
+    const rows = (await getPlan(app.ctx.db, run.id)) ?? []
+    for (const row of rows)
+      if (row.kind === 'create-task' && row.hold === null) reserved[row.person] = (reserved[row.person] ?? 0) + 1
+    yield { connection, run, rows }
   }
 }
 

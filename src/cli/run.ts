@@ -10,42 +10,30 @@ import { chosen, nowOf, runNight, withApp } from './night.ts'
 import { bold, EXIT, type ExitCode, print, printJson, red, say } from './output.ts'
 import { printOutcome, printPlan } from './print.ts'
 
-type Options = GlobalOptions & { confirm?: unknown; again?: unknown; now?: unknown }
-const texts = (value: unknown): readonly string[] =>
-  Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
+interface Options extends GlobalOptions {
+  readonly confirm?: readonly string[]
+  readonly again?: readonly string[]
+  readonly now?: number
+}
 
 export async function run(options: Options, name: string): Promise<ExitCode> {
   return withApp(options.config, { only: name }, async (app, progress, stop) => {
-    const confirmed = await previews(app, texts(options.confirm))
-    const again = await dealsToFlagAgain(app, texts(options.again))
+    const confirmed = await confirmedPreviews(app, options.confirm ?? [])
+    const again = await dealsToFlagAgain(app, options.again ?? [])
     const connections = chosen(app, name).filter((one) => name || confirmed.size === 0 || confirmed.has(one.name))
     const results = []
     let problem = false
     for (const connection of connections) {
       try {
-        const now = await nowOf(connection, typeof options.now === 'number' ? options.now : undefined, true)
+        const now = await nowOf(connection, options.now, true)
         const confirm = confirmed.get(connection.name)
-        const night = {
-          connection: connection.name,
-          system: connection.system,
-          settings: connection.settings,
-          kind: 'manual',
-          now,
-          ...(confirm === undefined ? {} : { confirm }),
-          again: again.get(connection.name) ?? [],
-        } as const
-        const done = await runNight(app, night, stop)
+        const asked = { kind: 'manual', now, again: again.get(connection.name) ?? [] } as const
+        const done = await runNight(app, connection, confirm === undefined ? asked : { ...asked, confirm }, stop)
         const preview = done.kind === 'preview'
         const rows = preview ? [] : await rowsOfRun(app.ctx.db, done.id)
         const planned = preview ? ((await getPlan(app.ctx.db, done.id)) ?? []) : rows
-        results.push({
-          connection: connection.name,
-          run: done.id,
-          kind: done.kind,
-          status: done.status,
-          summary: done.summary,
-          writes: planned,
-        })
+        const { id, kind, status, summary } = done
+        results.push({ connection: connection.name, run: id, kind, status, summary, writes: planned })
         problem ||= rows.some((row) => row.status === 'refused')
         progress.end()
         if (options.json) continue
@@ -73,7 +61,7 @@ export async function run(options: Options, name: string): Promise<ExitCode> {
 }
 
 /** Connection -> preview. */
-async function previews(app: App, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+async function confirmedPreviews(app: App, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>()
   for (const id of ids) {
     const preview: Run | null = await getRun(app.ctx.db, id)
