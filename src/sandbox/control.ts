@@ -1,5 +1,5 @@
-// What can be said to a sandbox and what it answers, as zod schemas: the server parses with them, and the JSON schemas
-// of docs/sandbox.md are made from them. Other programs test against this interface: add, never rename.
+// What can be said to a sandbox, as zod schemas: the server parses with them, and the JSON schemas of docs/sandbox.md are
+// made from them (those of its answers: test/sandbox/answers.ts). Other programs test against it: add, never rename.
 import { z } from 'zod'
 
 const text = z.string()
@@ -55,52 +55,15 @@ export const Fault = z.strictObject({
 export type Fault = z.infer<typeof Fault>
 export const Faults = z.array(Fault)
 
-const values = z.record(text, z.unknown())
-
-export const ClockAnswer = z.object({ now: text })
-export const ActAnswer = z.object({
-  ok: z.literal(true),
-  id: text.nullable().meta({ description: 'the record acted upon, or the event made' }),
-})
-export const FaultsAnswer = z.object({ faults: Faults })
-export const ResetAnswer = z.object({ ok: z.literal(true), now: text })
-export const ControlError = z.object({ error: text, issues: z.array(text) })
-export const JournalLine = z.object({
-  at: text.meta({ description: 'ISO 8601, sandbox clock' }),
-  endpoint: text.meta({ description: 'method and path template; acts: POST /__sandbox/act' }),
-  object: text,
-  id: text,
-  before: values.nullable().meta({ description: 'the written fields before; null: created' }),
-  after: values.nullable().meta({ description: 'the written fields after; null: deleted' }),
-})
-export type JournalLine = z.infer<typeof JournalLine>
-const Calls = z.object({
-  method: text,
-  path: text.meta({ description: 'path template' }),
-  count: z.int(),
-  statuses: z
-    .record(text, z.int())
-    .meta({ description: 'count per status code; "0": the client got no answer (reset, timeout)' }),
-})
-export type Calls = z.infer<typeof Calls>
-export const CallsAnswer = z.object({ calls: z.array(Calls) })
-
-const kind = <Name extends string>(name: Name) => ({ kind: z.literal(name) })
-const properties = z.record(text, text)
-/** Lines of GET /__sandbox/state. */
-export const StateLine = {
-  hubspot: z.discriminatedUnion('kind', [
-    z.object({ ...kind('deal'), id: text, properties }),
-    z.object({ ...kind('task'), id: text, dealId: text.nullable(), properties }),
-    z.looseObject({ ...kind('owner'), id: text, email: text, archived: z.boolean() }),
-    z.looseObject({ ...kind('field'), object: z.enum(['deal', 'task']), name: text, type: text }),
-    z.looseObject({ ...kind('meta'), system: z.literal('hubspot'), now: text, currency: text }),
-  ]),
-  salesforce: z.discriminatedUnion('kind', [
-    z.looseObject({ ...kind('deal'), Id: text, Name: text, StageName: text }),
-    z.looseObject({ ...kind('task'), Id: text, WhatId: text.nullable(), Subject: text.nullable() }),
-    z.looseObject({ ...kind('owner'), Id: text, Email: text.nullable(), IsActive: z.boolean() }),
-    z.looseObject({ ...kind('field'), object: text, name: text, type: text }),
-    z.looseObject({ ...kind('meta'), now: text, apiUserId: text, currency: text }),
-  ]),
+/** Line of GET /__sandbox/journal: the written fields before (null: created) and after (null: deleted). */
+export interface JournalLine {
+  readonly at: string
+  /** Method and path template; of acts `POST /__sandbox/act`. */
+  readonly endpoint: string
+  readonly object: string
+  readonly id: string
+  readonly before: Readonly<Record<string, unknown>> | null
+  readonly after: Readonly<Record<string, unknown>> | null
 }
+/** How often GET /__sandbox/calls says an endpoint was called, and with which status codes (0: no answer). */
+export type Calls = { method: string; path: string; count: number; statuses: Record<string, number> }

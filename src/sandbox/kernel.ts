@@ -32,11 +32,7 @@ export interface Call {
 }
 
 /** A text as body goes out as it is (give a content-type), anything else as JSON. */
-export interface Answer {
-  readonly status: number
-  readonly body?: unknown
-  readonly headers?: Readonly<Record<string, string>>
-}
+export type Answer = Readonly<{ status: number; body?: unknown; headers?: Readonly<Record<string, string>> }>
 
 /** Thrown anywhere in a handler: this answer instead. Nothing may have been applied before. */
 export class Refused extends Error {
@@ -53,12 +49,8 @@ export class WrongAct extends Error {
   override readonly name = 'WrongAct'
 }
 
-export interface Route {
-  readonly method: string
-  /** `{name}` stands for one segment. The first fitting route wins. */
-  readonly template: string
-  readonly handle: (call: Call) => Answer
-}
+/** `{name}` in the template stands for one segment. The first fitting route wins. */
+export type Route = Readonly<{ method: string; template: string; handle: (call: Call) => Answer }>
 
 /** The fields behind the kind belong to `rate` and `daily`. */
 export interface Refusal {

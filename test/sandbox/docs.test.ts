@@ -3,31 +3,17 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { z } from 'zod'
-import * as control from '../../src/sandbox/control.ts'
+import { Act, Clock, Faults } from '../../src/sandbox/control.ts'
 import { generate } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
+import * as answers from './answers.ts'
 import { type Client, NOW, open } from './client.ts'
 
 const PAGE = new URL('../../docs/sandbox.md', import.meta.url)
-const {
-  Clock,
-  Act,
-  Faults,
-  ClockAnswer,
-  ActAnswer,
-  FaultsAnswer,
-  ResetAnswer,
-  ControlError,
-  JournalLine,
-  CallsAnswer,
-  StateLine,
-} = control
 const sent = { Clock, Act, Faults }
-const answered = {
-  ...{ StateLineHubSpot: StateLine.hubspot, StateLineSalesforce: StateLine.salesforce, JournalLine, CallsAnswer },
-  ...{ ClockAnswer, ActAnswer, FaultsAnswer, ResetAnswer, ControlError },
-}
+const { StateLine, ...others } = answers
+const answered = { StateLineHubSpot: StateLine.hubspot, StateLineSalesforce: StateLine.salesforce, ...others }
 
 /** JSON that keeps whatever fits on one line on one line. */
 function printed(value: unknown, indent = ''): string {

@@ -1,8 +1,9 @@
 // The kernel over real HTTP, with a toy system behind it: clock, journal, calls, limits, every fault, tokens, control.
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { ActAnswer, CallsAnswer, ClockAnswer, ControlError, FAULTS, JournalLine } from '../../src/sandbox/control.ts'
+import { FAULTS } from '../../src/sandbox/control.ts'
 import { type Kernel, type Lookalike, type SandboxOptions, startSandbox, WrongAct } from '../../src/sandbox/kernel.ts'
+import { ActAnswer, CallsAnswer, ClockAnswer, ControlError, JournalLine } from './answers.ts'
 import { type Client, open, walk } from './client.ts'
 
 let client: Client

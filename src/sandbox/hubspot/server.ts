@@ -127,11 +127,11 @@ function properties(store: Store): Handlers {
         throw invalid('Unique properties are not supported for object type TASK')
       made.set(input.name, custom(input, store.groups[object], known))
     }
-    return [...made].map(([id, property]) => {
+    for (const [id, property] of made) {
       known.set(id, property)
       store.kernel.record({ object: 'property', id, before: null, after: { ...shown(property), object } })
-      return shown(property)
-    })
+    }
+    return [...made.values()].map(shown)
   }
   const Batch = z.object({ inputs: z.array(PropertyCreate).min(1).max(100) })
   const Group = z.object({ name: Name, label: z.string().min(1) })

@@ -173,11 +173,12 @@ export class Store {
     return item
   }
   /** Journalled. */
-  archive(item: Item): void {
+  archive(item: Item): string {
     this.#touch(item)
     item.archived = this.kernel.now()
     this.#touchDeals(item)
     this.#journal(item, item.values, null)
+    return item.id
   }
   /** Logs an activity; a meeting at the same moment is replaced (held after all, or cancelled). */
   log(item: Item, kind: Kind, at: Instant, { held = true, inbound = false } = {}): string {
