@@ -414,7 +414,7 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
 
         const empty = { state: null, since: null, reason: null, explanation: null, lastMovement: null, categoryBefore: null, decision: null, decisionDue: null, cause: null } // biome-ignore format: one list
         expect(
-          (await write([fieldsOf(deal.id, { stalled: false, ...empty, category: deal.category })])).results,
+          (await write([fieldsOf(deal.id, { stalled: deal.own.stalled, ...empty, category: deal.category })])).results,
         ).toEqual(['done'])
         const emptied = (await connector.read([deal.id], never)).get(deal.id)
         if (typeof emptied !== 'object') throw new Error('not read')
