@@ -103,7 +103,10 @@ export function explainSteps(
   if (verdict.protection !== null) steps.push({ step: 'protection', protection: verdict.protection })
   steps.push({ step: 'heading', of: 'timeline' })
   steps.push({ step: 'created', on: on(deal.createdAt), imported: deal.imported, firstSeen: on(firstSeen) })
-  for (const entry of log.entries) steps.push({ step: 'event', on: on(entry.at), entry: named(entry, known, context) })
+  // What a deal was created with is no event.
+  for (const entry of log.entries)
+    if (entry.from !== null || entry.at !== deal.createdAt)
+      steps.push({ step: 'event', on: on(entry.at), entry: named(entry, known, context) })
   const { lastMovement, lastMovementKind, idleDays } = verdict
   steps.push({ step: 'clock', on: on(lastMovement), kind: lastMovementKind, days: idleDays })
   if (verdict.state !== 'closed') {

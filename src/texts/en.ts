@@ -200,7 +200,8 @@ function step(one: ExplainStep): string {
         : `${date(one.on)}  created`
     case 'event': {
       const { kind, counts, why, field, from, to, source } = one.entry
-      const edited = kind === 'field_edited' && field !== null ? `${field} edited` : names.movements[kind]
+      const edited =
+        kind === 'field_edited' && field !== null ? `${FIELDS[field] ?? field} edited` : names.movements[kind]
       const values = field === null ? '' : ` (${shown(from)} → ${shown(to)})`
       const verdict = { strong: 'counts', weak: 'counts for a moving deal', no: 'does not count' }[counts]
       const reason = why === null ? '' : `: ${WHY[why]}`
@@ -242,6 +243,15 @@ function step(one: ExplainStep): string {
 
 const shown = (value: string | null): string =>
   value === null ? 'empty' : /^\d{4}-\d{2}-\d{2}$/.test(value) ? date(value) : plain(value, 60)
+
+const FIELDS: Readonly<Record<string, string>> = {
+  closeDate: 'close date',
+  category: 'forecast category',
+  stalled: 'stalled flag',
+  decisionDue: 'decision due',
+  parkedReason: 'parking reason',
+  parkedUntil: 'parked until',
+}
 
 export const en: Texts = {
   language: 'en',

@@ -204,7 +204,8 @@ function step(one: ExplainStep): string {
         : t`${date(one.on)}  créée`
     case 'event': {
       const { kind, counts, why, field, from, to, source } = one.entry
-      const edited = kind === 'field_edited' && field !== null ? t`${field} modifié` : names.movements[kind]
+      const edited =
+        kind === 'field_edited' && field !== null ? t`${FIELDS[field] ?? field} modifié` : names.movements[kind]
       const values = field === null ? '' : ` (${shown(from)} → ${shown(to)})`
       const verdict = { strong: 'compte', weak: 'compte pour une affaire en mouvement', no: 'ne compte pas' }[counts]
       const reason = why === null ? '' : t` : ${WHY[why]}`
@@ -250,6 +251,21 @@ function step(one: ExplainStep): string {
 
 const shown = (value: string | null): string =>
   value === null ? 'vide' : /^\d{4}-\d{2}-\d{2}$/.test(value) ? date(value) : plain(value, 60)
+
+const FIELDS: Readonly<Record<string, string>> = {
+  stage: 'étape',
+  pipeline: 'pipeline',
+  amount: 'montant',
+  closeDate: 'date de clôture',
+  owner: 'propriétaire',
+  category: 'catégorie de prévision',
+  stalled: 'signalement',
+  decision: 'décision',
+  decisionDue: 'date de décision',
+  parkedReason: 'motif de pause',
+  parkedUntil: 'en pause jusqu’au',
+  meeting: 'rendez-vous',
+}
 
 export const fr: Texts = {
   language: 'fr',
