@@ -20,18 +20,29 @@ const ACCOUNT = '/account-info/2026-09/details'
 const TRIES = 5
 /** A longer wait leaves the process as RetryLater. */
 const PATIENCE_MS = 10_000
-const DAY_PAUSE_MS = 3_600_000
 const OUTAGE_PAUSE_MS = 60_000
+const DAY_PAUSE_MS = 3_600_000
+/** HubSpot did not act, and says nothing about how long: [why, wait]. */
+const BUSY: Readonly<Record<number, readonly [string, number]>> = {
+  423: ['HubSpot has locked the record', 2000],
+  429: ["HubSpot's rate limit is reached", 1000],
+  477: ['HubSpot is moving this account', DAY_PAUSE_MS],
+}
+/** Connection errors after which the request cannot have reached HubSpot (Node and undici codes). */
+const NEVER_LEFT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/
 
-/** HubSpot refused the call for what it says: nothing was applied. */
-export class Refusal extends Error {
-  override readonly name = 'Refusal'
+/** HubSpot refused the call for what it says: nothing was applied. Fatal, unless a record is at fault. */
+export class Refusal extends Fatal {
   readonly status: number
   readonly problem: wire.Problem
+  /** HubSpot's own. */
+  readonly words: string
   constructor(status: number, problem: wire.Problem) {
-    super(problem.message ?? `HubSpot answered ${status}`)
+    const words = problem.message ?? 'it does not say why'
+    super('data', `HubSpot refused the call (${status}): ${words}`)
     this.status = status
     this.problem = problem
+    this.words = words
   }
 }
 
@@ -40,74 +51,75 @@ export class Unknown extends Error {
   override readonly name = 'Unknown'
 }
 
+/** GET without a body, else POST. `optional`: 404 is null. */
 interface Ask {
-  readonly method: 'GET' | 'POST'
   readonly path: string
   readonly query?: Record<string, string>
   readonly body?: unknown
-  readonly lane?: 'search'
-  readonly write?: true
+  readonly kind?: 'search' | 'write' | 'optional'
 }
-
-/** One call's answer; `at`: HubSpot's clock when it answered. */
-export interface Answer<T> {
-  readonly data: T
-  readonly at: Instant | null
+interface Again {
+  readonly why: string
+  readonly waitMs?: number | undefined
 }
 
 /** The SDK's client, sending its own requests with a signal and without following redirects, past the decorators that
  *  any other client in the process can replace. */
 class Transport extends Client {
-  send(ask: Ask, token: string, signal: AbortSignal): Promise<Response> {
+  send({ path, query, body }: Ask, token: string, signal: AbortSignal): Promise<Response> {
     const request = new Request(this.config, {
-      method: ask.method,
-      path: ask.path,
+      method: body === undefined ? 'GET' : 'POST',
+      path,
       authType: 'none',
       headers: { Authorization: `Bearer ${token}` },
-      ...(ask.query ? { qs: ask.query } : {}),
-      ...(ask.body === undefined ? {} : { body: ask.body }),
+      ...(query && { qs: query }),
+      ...(body !== undefined && { body }),
     })
     return fetch(request.getUrl(), { ...request.getSendData(), redirect: 'manual', signal })
   }
 }
 
 export type Api = ReturnType<typeof createApi>
+type ObjectType = 'deals' | 'tasks'
 
-/** Every function throws RetryLater (nothing was applied), Fatal, the abort reason, Refusal, and of writes Unknown. */
+/** Every function throws RetryLater (nothing was applied), Fatal, the abort reason, and of writes Unknown. */
 export function createApi(options: ConnectorOptions) {
   const transport = new Transport({ basePath: options.baseUrl, numberOfApiCallRetries: 0 })
-  /** Calls left today, where the last answer said so (never for OAuth). */
   let leftToday: number | null = null
+  let clock: Instant | null = null
 
-  async function call<T>(ask: Ask, schema: z.ZodType<T>, signal: AbortSignal): Promise<Answer<T>> {
-    let refreshed = false
+  async function call<T>(schema: z.ZodType<T>, signal: AbortSignal, ask: Ask): Promise<T> {
+    const lane = ask.kind === 'search' ? 'search' : undefined
+    let renewed = false
     for (let attempt = 1; ; attempt++) {
-      await options.gate.wait(signal, ask.lane)
+      await options.gate.wait(signal, lane)
       const token = await options.credential.token(signal)
       // Node puts an impossible header value, and so the token, into its error text.
       if (!/^[\x21-\x7e]+$/.test(token)) throw new Fatal('credentials', 'the HubSpot token is not a token')
-      const outcome = await once(ask, schema, token, signal)
-      if ('data' in outcome) return outcome
-      if (outcome.again === 'token') {
+      const answer = await once(schema, signal, ask, lane, token)
+      if (answer === 'expired') {
         options.credential.expired(token)
-        if (refreshed) throw new Fatal('credentials', 'HubSpot does not accept a token it has just issued')
-        refreshed = true
+        if (renewed) throw new Fatal('credentials', 'HubSpot does not accept a token it has just issued')
+        renewed = true
         continue
       }
-      const wait = outcome.waitMs ?? 500 * 2 ** (attempt - 1)
-      if (wait > PATIENCE_MS) throw new RetryLater(outcome.again, wait)
-      if (attempt >= TRIES) throw new RetryLater(outcome.again, OUTAGE_PAUSE_MS)
-      options.warn?.('HubSpot: trying again', { path: ask.path, attempt, waitMs: wait, why: outcome.again })
-      await options.sleep(wait, signal)
+      if ('data' in answer) return answer.data
+      const { why, waitMs = 500 * 2 ** (attempt - 1) } = answer
+      if (waitMs > PATIENCE_MS) throw new RetryLater(why, waitMs)
+      if (attempt >= TRIES) throw new RetryLater(why, OUTAGE_PAUSE_MS)
+      options.warn?.('HubSpot: trying again', { path: ask.path, attempt, waitMs, why })
+      await options.sleep(waitMs, signal)
     }
   }
 
   async function once<T>(
-    ask: Ask,
     schema: z.ZodType<T>,
-    token: string,
     signal: AbortSignal,
-  ): Promise<Answer<T> | { readonly again: string; readonly waitMs?: number }> {
+    ask: Ask,
+    lane: 'search' | undefined,
+    token: string,
+  ): Promise<{ readonly data: T } | Again | 'expired'> {
+    const { path, kind } = ask
     let response: Response
     let text: string
     try {
@@ -116,115 +128,101 @@ export function createApi(options: ConnectorOptions) {
       text = await response.text()
     } catch (error) {
       signal.throwIfAborted()
-      const why = `no answer from HubSpot: ${reason(error)}`
-      if (ask.write && !NEVER_LEFT.has(code(error))) throw new Unknown(why, { cause: error })
-      return { again: why }
+      const why = `no answer from HubSpot (${code(error)})`
+      if (kind === 'write' && !NEVER_LEFT.test(code(error))) throw new Unknown(why, { cause: error })
+      return { why }
     }
     const { status } = response
-    const seen = learn(response, ask)
-    if (response.ok) {
-      const data = decode(schema, text)
-      if (data.success) return { data: data.data, at: seen.at }
-      if (ask.write) throw new Unknown('HubSpot answered something that is not its format')
-      if (data.json) throw new Fatal('data', `HubSpot answered ${ask.path} in an unknown format: ${data.why}`)
-      return { again: `HubSpot answered ${ask.path} with something that is not JSON` }
+    const asked = learn(response, lane)
+    const absent = status === 404 && kind === 'optional'
+    const json = absent ? null : parse(text)
+    if (response.ok || absent) {
+      const { data, error } = schema.safeParse(json)
+      if (!error) return { data }
+      const why = `HubSpot answered ${path} with something that is not ${json === undefined ? 'JSON' : 'its format'}`
+      if (kind === 'write') throw new Unknown(why)
+      if (json === undefined) return { why }
+      throw new Fatal('data', why, { cause: error })
     }
-    const parsed = decode(wire.Problem, text)
-    const problem: wire.Problem = parsed.success ? parsed.data : {}
-    if (status === 429) {
-      const daily = /daily/i.test(`${problem.policyName} ${problem.message}`)
-      const pauseMs = seen.retryAfterMs ?? (daily ? DAY_PAUSE_MS : 1000)
-      options.gate.observe({ pauseMs }, ask.lane)
-      return { again: `HubSpot's ${daily ? 'daily ' : ''}rate limit is reached`, waitMs: pauseMs }
+    const problem = wire.Problem.safeParse(json).data ?? {}
+    const busy = BUSY[status]
+    if (busy) {
+      const [why, usual] = busy
+      const waitMs = asked ?? (/daily/i.test(`${problem.policyName} ${problem.message}`) ? DAY_PAUSE_MS : usual)
+      if (status === 429) options.gate.observe({ pauseMs: waitMs }, lane)
+      return { why, waitMs }
     }
     // 530: what a malformed token yields (Airbyte).
-    if (status === 401 || status === 530) return { again: 'token' }
-    if (status === 403) throw new Fatal('permission', forbidden(problem, ask.path))
-    if (status >= 300 && status < 400) {
-      throw new Fatal('data', `HubSpot answered ${ask.path} with a redirect, which is not followed: check baseUrl`)
-    }
-    // 423: locked for a moment; 477: the portal is being migrated. Neither acts.
-    if (status === 423) return { again: 'HubSpot has locked the record', waitMs: seen.retryAfterMs ?? 2000 }
-    if (status === 477) return { again: 'HubSpot is moving this account', waitMs: seen.retryAfterMs ?? DAY_PAUSE_MS }
-    if (status >= 500 || status === 408) {
-      if (ask.write) throw new Unknown(`HubSpot answered ${status}`)
-      return { again: `HubSpot answered ${status}`, ...(seen.retryAfterMs ? { waitMs: seen.retryAfterMs } : {}) }
-    }
-    throw new Refusal(status, problem)
+    if (status === 401 || status === 530) return 'expired'
+    if (status === 403) throw new Fatal('permission', forbidden(problem, path))
+    if (status < 400) throw new Fatal('data', `HubSpot answered ${path} with a redirect: check baseUrl`)
+    if (status < 500 && status !== 408) throw new Refusal(status, problem)
+    const why = `HubSpot answered ${status}`
+    if (kind === 'write') throw new Unknown(why)
+    return { why, waitMs: asked }
   }
 
-  function learn(response: Response, ask: Ask) {
-    const number = (name: string) => {
-      const value = response.headers.get(name)
-      return value === null || value.trim() === '' || Number.isNaN(Number(value)) ? undefined : Number(value)
-    }
-    leftToday = number('x-hubspot-ratelimit-daily-remaining') ?? leftToday
-    const remaining = number('x-hubspot-ratelimit-remaining')
-    const max = number('x-hubspot-ratelimit-max')
-    const windowMs = number('x-hubspot-ratelimit-interval-milliseconds')
-    if (response.status !== 429) {
-      const known = { ...(remaining === undefined ? {} : { remaining }), ...(max && windowMs ? { max, windowMs } : {}) }
-      options.gate.observe(ask.lane === 'search' ? {} : known, ask.lane)
-    }
-    const at = Date.parse(response.headers.get('date') ?? '')
-    const after = response.headers.get('retry-after')
-    const seconds = after === null ? Number.NaN : Number(after)
-    const until = after === null ? Number.NaN : Date.parse(after)
-    const waitMs = Number.isNaN(seconds) ? until - (Number.isNaN(at) ? options.clock() : at) : seconds * 1000
-    return { at: Number.isNaN(at) ? null : at, retryAfterMs: Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs) }
+  /** Learns clock and budget from an answer's headers; returns the wait it asks for. */
+  function learn({ headers, status }: Response, lane: 'search' | undefined): number | undefined {
+    const number = (name: string) => Number(headers.get(name) || Number.NaN)
+    const limit = (name: string) => number(`x-hubspot-ratelimit-${name}`)
+    const [daily, remaining, max, windowMs] = [
+      limit('daily-remaining'),
+      limit('remaining'),
+      limit('max'),
+      limit('interval-milliseconds'),
+    ]
+    if (daily >= 0) leftToday = daily
+    const known = { ...(remaining >= 0 && { remaining }), ...(max > 0 && windowMs > 0 && { max, windowMs }) }
+    // Search has a budget of its own, of which the headers do not tell.
+    if (status !== 429) options.gate.observe(lane === 'search' ? {} : known, lane)
+    clock = Date.parse(headers.get('date') ?? '') || clock
+    const seconds = number('retry-after')
+    const until = Date.parse(headers.get('retry-after') ?? '')
+    const waitMs = Number.isNaN(seconds) ? until - (clock ?? options.clock()) : seconds * 1000
+    return Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
   }
 
-  const get = <T>(path: string, schema: z.ZodType<T>, signal: AbortSignal, query?: Record<string, string>) =>
-    call({ method: 'GET', path, ...(query ? { query } : {}) }, schema, signal)
-  const post = <T>(path: string, body: unknown, schema: z.ZodType<T>, signal: AbortSignal) =>
-    call({ method: 'POST', path, body }, schema, signal)
-  const put = async <T>(path: string, body: unknown, schema: z.ZodType<T>, signal: AbortSignal) =>
-    (await call({ method: 'POST', path, body, write: true }, schema, signal)).data
-  /** Null where HubSpot says 404. */
-  async function optional<T>(work: Promise<Answer<T>>): Promise<T | null> {
-    try {
-      return (await work).data
-    } catch (error) {
-      if (error instanceof Refusal && error.status === 404) return null
-      throw error
-    }
-  }
+  const get = <T>(schema: z.ZodType<T>, signal: AbortSignal, path: string, query: Record<string, string> = {}) =>
+    call(schema, signal, { path, query })
 
   return {
+    /** Calls left today, where the last answers said so (never for OAuth). */
     leftToday: () => leftToday,
-    account: async (signal: AbortSignal) => (await get(ACCOUNT, wire.Account, signal)).data,
-    pipelines: async (signal: AbortSignal) => (await get(`${PIPELINES}/deals`, wire.Pipelines, signal)).data.results,
-    owners: async (archived: boolean, after: string | null, signal: AbortSignal) =>
-      (await get(OWNERS, wire.Owners, signal, { limit: '100', archived: `${archived}`, ...(after ? { after } : {}) }))
-        .data,
-    properties: async (object: 'deals' | 'tasks', signal: AbortSignal) =>
-      (await get(`${PROPERTIES}/${object}`, wire.Properties, signal)).data.results,
-    property: (object: 'deals' | 'tasks', name: string, signal: AbortSignal) =>
-      optional(get(`${PROPERTIES}/${object}/${name}`, wire.Property, signal)),
-    groups: async (object: 'deals' | 'tasks', signal: AbortSignal) =>
-      (await get(`${PROPERTIES}/${object}/groups`, wire.Groups, signal)).data.results,
-    createProperty: (object: 'deals' | 'tasks', body: unknown, signal: AbortSignal) =>
-      put(`${PROPERTIES}/${object}`, body, wire.Nothing, signal),
-    createGroup: (object: 'deals' | 'tasks', body: unknown, signal: AbortSignal) =>
-      put(`${PROPERTIES}/${object}/groups`, body, wire.Nothing, signal),
-    list: (query: Record<string, string>, signal: AbortSignal) =>
-      get(`${OBJECTS}/deals`, wire.RecordPage, signal, query),
+    /** HubSpot's clock at its last answer (whole seconds). */
+    clock: () => clock,
+    account: (signal: AbortSignal) => get(wire.Account, signal, ACCOUNT),
+    pipelines: async (signal: AbortSignal) => (await get(wire.Pipelines, signal, `${PIPELINES}/deals`)).results,
+    owners: (archived: boolean, after: string | null, signal: AbortSignal) =>
+      get(wire.Owners, signal, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),
+    properties: async (signal: AbortSignal) => (await get(wire.Properties, signal, `${PROPERTIES}/deals`)).results,
+    property: (object: ObjectType, name: string, signal: AbortSignal) =>
+      call(wire.Property.nullable(), signal, { path: `${PROPERTIES}/${object}/${name}`, kind: 'optional' }),
+    groups: async (object: ObjectType, signal: AbortSignal) =>
+      (await get(wire.Groups, signal, `${PROPERTIES}/${object}/groups`)).results,
+    /** Creating a definition twice is a refusal (409), so it may be repeated. */
+    define: (object: ObjectType, what: 'property' | 'group', body: unknown, signal: AbortSignal) =>
+      call(wire.Nothing, signal, { path: `${PROPERTIES}/${object}${what === 'group' ? '/groups' : ''}`, body }),
+    list: (object: ObjectType, query: Record<string, string>, signal: AbortSignal) =>
+      get(wire.RecordPage, signal, `${OBJECTS}/${object}`, query),
     search: (body: unknown, signal: AbortSignal) =>
-      call({ method: 'POST', path: `${OBJECTS}/deals/search`, body, lane: 'search' }, wire.RecordPage, signal),
+      call(wire.RecordPage, signal, { path: `${OBJECTS}/deals/search`, body, kind: 'search' }),
     /** 100 ids a call, 50 with history (the latter not in the specification). */
-    batchRead: async (object: 'deals' | 'tasks', body: unknown, signal: AbortSignal) =>
-      (await post(`${OBJECTS}/${object}/batch/read`, body, wire.Batch, signal)).data,
+    batchRead: (object: ObjectType, ids: readonly string[], what: object, signal: AbortSignal) => {
+      const body = { inputs: ids.map((id) => ({ id })), propertiesWithHistory: [], ...what }
+      return call(wire.Batch, signal, { path: `${OBJECTS}/${object}/batch/read`, body })
+    },
     deal: (id: string, signal: AbortSignal) =>
-      optional(get(`${OBJECTS}/deals/${encodeURIComponent(id)}`, wire.CrmRecord, signal)),
+      call(wire.CrmRecord.nullable(), signal, { path: `${OBJECTS}/deals/${encodeURIComponent(id)}`, kind: 'optional' }),
     tasksOfDeals: async (inputs: readonly { id: string; after?: string }[], signal: AbortSignal) =>
-      (await post(`${ASSOCIATIONS}/deals/tasks/batch/read`, { inputs }, wire.Associations, signal)).data.results,
-    tasksExist: (signal: AbortSignal) => get(`${OBJECTS}/tasks`, wire.RecordPage, signal, { limit: '1' }),
+      (await call(wire.Associations, signal, { path: `${ASSOCIATIONS}/deals/tasks/batch/read`, body: { inputs } }))
+        .results,
     batchWrite: (
-      object: 'deals' | 'tasks',
+      object: ObjectType,
       verb: 'update' | 'create' | 'archive',
       inputs: readonly unknown[],
       signal: AbortSignal,
-    ) => put(`${OBJECTS}/${object}/batch/${verb}`, { inputs }, wire.Batch, signal),
+    ) => call(wire.Batch, signal, { path: `${OBJECTS}/${object}/batch/${verb}`, body: { inputs }, kind: 'write' }),
   }
 }
 
@@ -238,47 +236,53 @@ export async function scoped<T>(signal: AbortSignal, work: (inner: AbortSignal) 
   }
 }
 
-/** Connection errors after which the request cannot have reached HubSpot (Node and undici codes). */
-const NEVER_LEFT = new Set([
-  'ECONNREFUSED',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'UND_ERR_CONNECT_TIMEOUT',
-])
+/**
+ * Pages from a position on, the next one asked for while one is being worked on. Only HubSpot's tokens are used, never
+ * its links. Throws Fatal for a position that repeats.
+ */
+export async function* pages<T extends { readonly paging?: wire.RecordPage['paging'] }>(
+  signal: AbortSignal,
+  ask: (position: string | null, inner: AbortSignal) => Promise<T>,
+  start: string | null = null,
+  nextOf = (page: T): string | null => page.paging?.next?.after ?? null,
+) {
+  const ahead = new AbortController()
+  const inner = AbortSignal.any([signal, ahead.signal])
+  const seen = new Set([start])
+  try {
+    for (let work: Promise<T> | null = ask(start, inner); work !== null; ) {
+      const page: T = await work
+      const next = nextOf(page)
+      if (next !== null && seen.has(next)) throw new Fatal('data', 'HubSpot repeats a page: it would never end')
+      seen.add(next)
+      work = next === null ? null : ask(next, inner)
+      // It may fail before anybody waits for it.
+      work?.catch(() => {})
+      yield { page, next }
+    }
+  } finally {
+    ahead.abort()
+  }
+}
 
 function code(error: unknown): string {
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
-  return typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : ''
+  if (error instanceof Error && error.name === 'TimeoutError') return 'it took too long'
+  const cause = error instanceof Error ? (error.cause ?? error) : error
+  return typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'connection lost'
 }
 
-function reason(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown error'
-  if (error.name === 'TimeoutError') return 'it took too long'
-  return code(error) || (error.cause instanceof Error ? error.cause.message : error.message)
-}
-
-function decode<T>(schema: z.ZodType<T>, text: string) {
-  let json: unknown
+/** Undefined: not JSON. No body counts as an empty answer. */
+function parse(text: string): unknown {
   try {
-    json = text === '' ? {} : JSON.parse(text)
+    return JSON.parse(text || '{}')
   } catch {
-    return { success: false, json: false, why: 'not JSON' } as const
+    return undefined
   }
-  const parsed = schema.safeParse(json)
-  if (parsed.success) return { success: true, data: parsed.data } as const
-  const [issue] = parsed.error.issues
-  return { success: false, json: true, why: `${issue?.path.join('.')}: ${issue?.message}` } as const
 }
 
 /** Names the scopes, wherever the answer puts them (`context.requiredGranularScopes`, `errors[].context.missingScopes` …). */
 function forbidden(problem: wire.Problem, path: string): string {
-  const contexts = [problem.context, ...(problem.errors ?? []).map((error) => error.context)]
-  const named = contexts.flatMap((context) =>
-    Object.entries(context ?? {}).flatMap(([name, value]) => (/scope/i.test(name) ? [value].flat().map(String) : [])),
-  )
-  const scopes = [...new Set(named)]
+  const scopes = [...new Set(JSON.stringify(problem).match(/\bcrm\.[a-z.]+[a-z]/g))]
   const need = scopes.length > 0 ? `the scope ${scopes.join(' or ')} is missing` : (problem.message ?? 'not allowed')
   return `HubSpot does not allow ${path}: ${need}. Add it to the service key or app and connect again.`
 }

@@ -3,20 +3,20 @@
 import type { Credential } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
 
+const REFUSED =
+  'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
+  'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
+
 /** Works until HubSpot refuses the token; from then on `token()` throws Fatal('credentials'). */
 export function staticToken(token: string): Credential {
   let refused = false
   return {
     async token() {
-      if (!refused) return token
-      throw new Fatal(
-        'credentials',
-        'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
-          'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.',
-      )
+      if (refused) throw new Fatal('credentials', REFUSED)
+      return token
     },
-    expired(which) {
-      if (which === token) refused = true
+    expired() {
+      refused = true
     },
   }
 }

@@ -1,22 +1,20 @@
 // Between HubSpot's records and the neutral model, both ways; pure. What HubSpot's values mean, which of its sources are
 // automation, and which of its activity dates may be believed is decided here (hubspot.md 2).
 import type { RemoteTask, Write } from '../../src/connector.ts'
-import {
-  type Activity,
-  type Actor,
-  CAUSES,
-  type Change,
-  DECISIONS,
-  type Deal,
-  type Evidence,
-  type FieldValues,
-  type Instant,
-  type LocalDate,
-  type Outcome,
-  RULES,
+import type {
+  Activity,
+  Actor,
+  Change,
+  Deal,
+  Evidence,
+  FieldValues,
+  Instant,
+  Outcome,
+  Pipeline,
 } from '../../src/core/deal.ts'
-import { FORECAST_CATEGORY, TASK_KEY, WRITTEN } from './fields.ts'
-import type { CrmRecord, Version } from './wire.ts'
+import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
+import { FORECAST_CATEGORY, STATES, TASK_KEY, WRITTEN } from './fields.ts'
+import type { CrmRecord, Pipelines, Version } from './wire.ts'
 
 /** All that is asked of a deal. `notes_last_updated` and `notes_next_activity_date` are not: our own task moves them. */
 export const DEAL_PROPERTIES = [
@@ -27,7 +25,8 @@ export const DEAL_PROPERTIES = [
   ...['unstall_parked_until', 'unstall_parked_reason', ...Object.values(WRITTEN)],
 ]
 /** What history is read of. */
-export const TRACKED = { dealstage: 'stage', pipeline: 'pipeline', amount: 'amount', closedate: 'closeDate' } as const
+const TRACKED = { dealstage: 'stage', pipeline: 'pipeline', amount: 'amount', closedate: 'closeDate' } as const
+export const HISTORY = Object.keys(TRACKED)
 export const TASK_PROPERTIES = [
   ...['hs_task_subject', 'hs_task_body', 'hs_task_status', 'hs_timestamp', 'hubspot_owner_id', TASK_KEY],
 ]
@@ -45,107 +44,92 @@ export interface Portal {
 export class Unreadable extends Error {
   override readonly name = 'Unreadable'
 }
+const unreadable = (name: string, value: unknown) => new Unreadable(`${name} is odd: ${String(value).slice(0, 40)}`)
 
 /** A property as text; empty is null. Numbers are taken only while they are exact. */
 function text(record: CrmRecord, name: string): string | null {
-  const value = record.properties[name]
-  if (value === undefined || value === null || value === '') return null
-  if (typeof value === 'string') return value
-  if (typeof value === 'boolean' || (typeof value === 'number' && Math.abs(value) <= Number.MAX_SAFE_INTEGER)) {
-    return String(value)
-  }
-  throw new Unreadable(`${name} is not text`)
+  const value = record.properties[name] ?? ''
+  if (typeof value === 'string') return value || null
+  if (typeof value === 'boolean' || Math.abs(Number(value)) <= Number.MAX_SAFE_INTEGER) return String(value)
+  throw unreadable(name, value)
 }
 
 const EARLIEST = Date.UTC(1980, 0, 1)
 const LATEST = Date.UTC(2200, 0, 1)
 
 /** ISO 8601 or milliseconds. Dates no CRM can know (the year 1601 is an empty Windows date) are refused. */
-function parseInstant(value: string | number, name: string): Instant {
-  const at = typeof value === 'number' || /^-?\d{5,}$/.test(value) ? Number(value) : Date.parse(value)
+function parseInstant(value: string, name: string): Instant {
+  const at = /^-?\d{5,}$/.test(value) ? Number(value) : Date.parse(value)
   if (at >= EARLIEST && at < LATEST) return at
-  throw new Unreadable(`${name} is not a date: ${String(value).slice(0, 40)}`)
+  throw unreadable(name, value)
 }
 function instant(record: CrmRecord, name: string): Instant | null {
   const value = text(record, name)
   return value === null ? null : parseInstant(value, name)
 }
-
-/** Number as plain decimal text, so that histories and observations compare. */
-function decimal(value: string, name: string): string {
-  const number = Number(value)
-  if (value.trim() === '' || !Number.isFinite(number))
-    throw new Unreadable(`${name} is not a number: ${value.slice(0, 40)}`)
-  return String(number)
+/** A property of type date: midnight UTC, as ISO text or milliseconds. */
+function day(record: CrmRecord, name: string): string | null {
+  const at = instant(record, name)
+  return at === null ? null : new Date(at).toISOString().slice(0, 10)
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>()
-/** Wall-clock text `YYYY-MM-DD, HH:MM:SS` in a zone. */
-function wallClock(at: Instant, timezone: string): string {
-  let format = formats.get(timezone)
-  if (!format) {
-    format = new Intl.DateTimeFormat('en-CA', {
-      timeZone: timezone,
-      dateStyle: 'short',
-      timeStyle: 'medium',
-      hourCycle: 'h23',
-    })
-    formats.set(timezone, format)
-  }
+/** Wall-clock text `YYYY-MM-DD HH:MM:SS` in a zone. */
+function wallClock(at: Instant, timeZone: string): string {
+  const format =
+    formats.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
+  formats.set(timeZone, format)
   return format.format(at)
 }
-/** The calendar date of a close date. Exactly midnight UTC is a date without time, as API clients write it. */
-function localDate(at: Instant, timezone: string): LocalDate {
-  return at % 86_400_000 === 0 ? new Date(at).toISOString().slice(0, 10) : wallClock(at, timezone).slice(0, 10)
-}
 /** 17:00 of that date in the zone: a task due "that day". */
-export function dueInstant(date: LocalDate, timezone: string): Instant {
+export function dueInstant(date: string, timezone: string): Instant {
   const wanted = Date.parse(`${date}T17:00:00Z`)
-  return wanted - (Date.parse(`${wallClock(wanted, timezone).replace(', ', 'T')}Z`) - wanted)
+  return wanted - (Date.parse(`${wallClock(wanted, timezone)}Z`) - wanted)
 }
-/** A property of type date: midnight UTC, as ISO text or milliseconds. */
-function day(record: CrmRecord, name: string): LocalDate | null {
-  const at = instant(record, name)
-  return at === null ? null : new Date(at).toISOString().slice(0, 10)
+
+/** A tracked property's value as the neutral model compares it. */
+function toValue(value: string | null, field: Change['field'], timezone: string): string | null {
+  if (value === null) return null
+  if (field === 'amount') {
+    if (value.trim() === '' || !Number.isFinite(Number(value))) throw unreadable('amount', value)
+    return String(Number(value))
+  }
+  if (field !== 'closeDate') return value
+  const at = parseInstant(value, 'closedate')
+  // Exactly midnight UTC is a date without time, as API clients write it.
+  return (at % 86_400_000 === 0 ? new Date(at).toISOString() : wallClock(at, timezone)).slice(0, 10)
 }
 
 function oneOf<T extends string>(values: readonly T[], value: string | null): T | null {
   return values.find((known) => known === value) ?? null
 }
-const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
 
 /** Throws Unreadable naming the property that is wrong. */
 export function toDeal(record: CrmRecord, portal: Portal): Deal {
-  const pipelineId = text(record, 'pipeline')
-  const stageId = text(record, 'dealstage')
+  const get = (name: string) => text(record, name)
+  const own = (name: keyof typeof WRITTEN) => get(WRITTEN[name])
+  const [pipelineId, stageId, currency] = [get('pipeline'), get('dealstage'), get('deal_currency_code')]
   if (pipelineId === null || stageId === null) throw new Unreadable('it has no pipeline or no stage')
-  const amount = text(record, 'amount')
-  const currency = text(record, 'deal_currency_code')
-  if (currency !== null && !/^[A-Z]{3}$/.test(currency))
-    throw new Unreadable(`unknown currency ${currency.slice(0, 10)}`)
-  const closedAt = instant(record, 'closedate')
+  if (currency !== null && !/^[A-Z]{3}$/.test(currency)) throw unreadable('deal_currency_code', currency)
   const createdAt = instant(record, 'createdate')
-  const modifiedAt = instant(record, 'hs_lastmodifieddate') ?? createdAt
-  if (createdAt === null || modifiedAt === null) throw new Unreadable('it has no creation date')
+  if (createdAt === null) throw new Unreadable('it has no creation date')
+  const amount = toValue(get('amount'), 'amount', portal.timezone)
   const meetingAt = instant(record, 'hs_next_meeting_start_time')
-  const own = (name: keyof typeof WRITTEN) => text(record, WRITTEN[name])
   return {
     id: record.id,
-    name: text(record, 'dealname') ?? '',
+    name: get('dealname') ?? '',
     url: portal.dealUrl + record.id,
-    ownerId: text(record, 'hubspot_owner_id'),
+    ownerId: get('hubspot_owner_id'),
     pipelineId,
     stageId,
     outcome: portal.stages.get(`${pipelineId}/${stageId}`) ?? outcomeOf(record, stageId),
-    type: text(record, 'dealtype'),
-    amount: amount === null ? null : Number(decimal(amount, 'amount')),
+    type: get('dealtype'),
+    amount: amount === null ? null : Number(amount),
     currency,
-    closeDate: closedAt === null ? null : localDate(closedAt, portal.timezone),
+    closeDate: toValue(get('closedate'), 'closeDate', portal.timezone),
     createdAt,
-    imported: /^(import|migration|mass_import)/i.test(
-      text(record, 'hs_object_source') ?? text(record, 'hs_object_source_label') ?? '',
-    ),
-    category: text(record, FORECAST_CATEGORY),
+    imported: /^(import|migration|mass_import)/i.test(get('hs_object_source') ?? get('hs_object_source_label') ?? ''),
+    category: get(FORECAST_CATEGORY),
     own: {
       stalled: own('stalled') === null ? null : own('stalled') === 'true',
       state: oneOf(STATES, own('state')),
@@ -158,14 +142,32 @@ export function toDeal(record: CrmRecord, portal: Portal): Deal {
       decision: oneOf(DECISIONS, own('decision')),
       cause: oneOf(CAUSES, own('cause')),
       parkedUntil: day(record, 'unstall_parked_until'),
-      parkedReason: text(record, 'unstall_parked_reason'),
+      parkedReason: get('unstall_parked_reason'),
     },
     lockGroup: null,
-    modifiedAt,
+    modifiedAt: instant(record, 'hs_lastmodifieddate') ?? createdAt,
     meeting:
       meetingAt === null
         ? null
-        : { id: text(record, 'hs_next_meeting_id') ?? `at ${meetingAt}`, at: meetingAt, outside: null, series: null },
+        : { id: get('hs_next_meeting_id') ?? `at ${meetingAt}`, at: meetingAt, outside: null, series: null },
+  }
+}
+
+/** A stage is open, won or lost by its probability, never by its id. */
+export function toPipeline({ id, label, stages }: Pipelines['results'][number]): Pipeline {
+  const ordered = stages.toSorted((a, b) => a.displayOrder - b.displayOrder)
+  return {
+    ...{ id, label },
+    stages: ordered.map(({ id, label, metadata }, order) => {
+      const probability = Number(metadata?.probability ?? Number.NaN)
+      return {
+        id,
+        label,
+        order,
+        outcome: probability >= 1 ? 'won' : probability <= 0 ? 'lost' : 'open',
+        category: null,
+      }
+    }),
   }
 }
 
@@ -183,8 +185,8 @@ const AUTOMATION =
 /** Whitelists on both sides: what stands in neither is `unknown`, which counts as a person, and `explain` says so. */
 // Our own writes come as INTEGRATION; a token does not tell its app id, so they are `automation` like any other's.
 export function actor(sourceType: string | null | undefined): Actor {
-  if (sourceType && PERSON.test(sourceType)) return 'person'
-  return sourceType && AUTOMATION.test(sourceType) ? 'automation' : 'unknown'
+  if (!sourceType) return 'unknown'
+  return PERSON.test(sourceType) ? 'person' : AUTOMATION.test(sourceType) ? 'automation' : 'unknown'
 }
 
 /** The newest versions HubSpot keeps of a property (not documented; beyond it, `from` of the oldest is not known). */
@@ -194,9 +196,9 @@ const HISTORY_CAP = 20
  * Changes from history and activities from the rolled-up dates; null where there is neither. `asOf`: HubSpot's clock; a
  * meeting after it has not been held yet. Throws Unreadable.
  */
-export function toEvidence(record: CrmRecord, portal: Portal, asOf: Instant): Evidence | null {
+export function toEvidence(record: CrmRecord, { timezone }: Portal, asOf: Instant): Evidence | null {
   const changes = Object.entries(TRACKED).flatMap(([property, field]) =>
-    toChanges(record.propertiesWithHistory?.[property] ?? [], field, portal),
+    toChanges(record.propertiesWithHistory?.[property] ?? [], field, timezone),
   )
   const activities: Activity[] = []
   const add = (kind: Activity['kind'], property: string, outside: boolean | null) => {
@@ -212,42 +214,28 @@ export function toEvidence(record: CrmRecord, portal: Portal, asOf: Instant): Ev
   return changes.length + activities.length === 0 ? null : { deal: record.id, changes, activities }
 }
 
-function toChanges(
-  versions: readonly Version[],
-  field: (typeof TRACKED)[keyof typeof TRACKED],
-  portal: Portal,
-): Change[] {
-  const oldestFirst = versions
-    .toReversed()
-    .map((version) => ({ version, at: parseInstant(version.timestamp, 'timestamp') }))
-    .sort((a, b) => a.at - b.at)
-  const changes: Change[] = []
+function toChanges(versions: readonly Version[], field: Change['field'], timezone: string): Change[] {
   let from: string | null | undefined = versions.length < HISTORY_CAP ? null : undefined
-  for (const { version, at } of oldestFirst) {
-    const to = toValue(version.value, field, portal)
-    if (to === from) continue
-    const source = version.sourceType ?? 'UNKNOWN'
-    changes.push({ field, at, ...(from === undefined ? {} : { from }), to, by: actor(source), source })
-    from = to
-  }
-  return changes
-}
-function toValue(value: unknown, field: string, portal: Portal): string | null {
-  if (value === null || value === undefined || value === '') return null
-  if (field === 'amount') return decimal(String(value), 'amount')
-  return field === 'closeDate' ? localDate(parseInstant(String(value), 'closedate'), portal.timezone) : String(value)
+  return versions
+    .toReversed()
+    .map((version) => ({ ...version, at: parseInstant(String(version.timestamp), 'timestamp') }))
+    .sort((a, b) => a.at - b.at)
+    .flatMap(({ at, value, sourceType }) => {
+      const before = from
+      from = toValue(String(value ?? '') || null, field, timezone)
+      if (from === before) return []
+      const source = sourceType ?? 'UNKNOWN'
+      return { field, at, ...(before !== undefined && { from: before }), to: from, by: actor(source), source }
+    })
 }
 
-/** Values are always sent as text; empty text clears. */
+const PROPERTY = new Map(Object.entries(WRITTEN))
+/** Values are always sent as text; empty text clears. Moments are the only numbers. */
 export function toProperties(after: FieldValues): Record<string, string> {
-  const properties: Record<string, string> = {}
-  for (const [name, property] of Object.entries(WRITTEN)) {
-    const value = Object.entries(after).find(([given]) => given === name)?.[1]
-    if (value === undefined) continue
-    const moment = name === 'since' || name === 'lastMovement'
-    properties[property] = value === null ? '' : moment ? new Date(Number(value)).toISOString() : String(value)
-  }
-  return properties
+  const sent: Record<string, string> = {}
+  for (const [name, value] of Object.entries(after))
+    sent[PROPERTY.get(name) ?? name] = typeof value === 'number' ? new Date(value).toISOString() : String(value ?? '')
+  return sent
 }
 
 export function toTaskProperties(write: Extract<Write, { kind: 'create-task' }>, timezone: string) {
@@ -264,7 +252,7 @@ export function toTaskProperties(write: Extract<Write, { kind: 'create-task' }>,
 }
 
 /** `deal`: where the caller knows it to hang. Throws Unreadable. */
-export function toTask(record: CrmRecord, deal: string | null, timezone: string): RemoteTask {
+export function toTask(record: CrmRecord, deal: string, timezone: string): RemoteTask {
   const due = instant(record, 'hs_timestamp')
   return {
     id: record.id,
@@ -282,13 +270,12 @@ export function toTask(record: CrmRecord, deal: string | null, timezone: string)
 export function toHtml(plain: string): string {
   return plain.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('\n', '<br>')
 }
+const ENTITIES = { lt: '<', gt: '>', quot: '"', '#39': "'", nbsp: ' ', amp: '&' }
 /** Back again, also where HubSpot has wrapped or reformatted it. */
 export function fromHtml(html: string): string {
   const plain = html.replace(/<br\s*\/?>|<\/(p|div)>\s*(?=<[^/])/gi, '\n').replace(/<[^>]*>/g, '')
-  return plain.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&nbsp;', ' ').replaceAll('&amp;', '&') // biome-ignore format: one chain
+  return Object.entries(ENTITIES).reduce((text, [name, sign]) => text.replaceAll(`&${name};`, sign), plain)
 }
 
-/** When the deal came into its present stage, also when it had left it and came back; null where HubSpot does not say. */
-export function enteredStage(record: CrmRecord): Instant | null {
-  return instant(record, 'hs_v2_date_entered_current_stage')
-}
+/** When the deal came into its present stage, also when it had left it and came back; 0 where HubSpot does not say. */
+export const enteredStage = (record: CrmRecord): Instant => instant(record, 'hs_v2_date_entered_current_stage') ?? 0

@@ -1,21 +1,10 @@
 // What `check` reports and `setup` creates: scopes, our fields, stages, budget, and what HubSpot cannot tell. Every
 // finding says in a RevOps manager's words what it costs or what to do.
 import type { ConnectorOptions, Finding, Health, SetupStep } from '../../src/connector.ts'
-import { Fatal, RetryLater } from '../../src/errors.ts'
-import { type Api, Refusal, scoped, Unknown } from './api.ts'
-import {
-  conflict,
-  DEAL_FIELDS,
-  definition,
-  FORECAST_AMOUNT,
-  FORECAST_CATEGORY,
-  GROUP,
-  TASK_KEY,
-  taskKeyDefinition,
-} from './fields.ts'
-import type { Account, Property } from './wire.ts'
-
-type ObjectType = 'deals' | 'tasks'
+import { Fatal } from '../../src/errors.ts'
+import { type Api, Refusal, scoped } from './api.ts'
+import { conflict, DEAL_FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, GROUP, TASK_FIELDS, TASK_KEY } from './fields.ts'
+import type { Property } from './wire.ts'
 
 /** Sentences of `check`; the same everywhere, so that tests and the guides can quote them. */
 export const CANNOT_TELL: readonly Finding[] = [
@@ -30,193 +19,150 @@ export const CANNOT_TELL: readonly Finding[] = [
     todo: 'Set countActivity: any if logged calls and outgoing e-mails should count weakly.',
   },
 ]
-const BOARD =
-  'Settings > Objects > Deals > Record customization shows the new properties on the deal; views and reports are made by hand (docs).'
 
-/** Everything setup looks after, against what is there. */
-interface Survey {
-  readonly steps: readonly SetupStep[]
-  readonly unique: boolean
+const things = (object: 'deals' | 'tasks', fields: typeof DEAL_FIELDS) => [
+  { object, id: `${object}.group`, what: `Property group “${GROUP.label}” of ${object}`, spec: null },
+  ...fields.map((spec) => {
+    const what = `Property “${spec.label}” of ${object} (${spec.name}, ${spec.type})`
+    return { object, id: `${object}.${spec.name}`, what, spec }
+  }),
+]
+/** Everything setup looks after. */
+const THINGS = [...things('deals', DEAL_FIELDS), ...things('tasks', TASK_FIELDS)]
+
+/** The portal's deal properties and our task key, by name. */
+export async function propertiesOf(api: Api, signal: AbortSignal): Promise<ReadonlyMap<string, Property>> {
+  const [deals, key] = await Promise.all([api.properties(signal), api.property('tasks', TASK_KEY, signal)])
+  return new Map([...deals, ...(key ? [key] : [])].map((property) => [property.name, property]))
 }
 
-export function survey(
-  deals: ReadonlyMap<string, Property>,
-  task: Property | null,
-  groups: Readonly<Record<ObjectType, boolean>>,
-): Survey {
-  const group = (object: ObjectType): SetupStep => ({
-    id: `${object}.group`,
-    what: `Property group “${GROUP.label}” of ${object}`,
-    action: groups[object] ? 'present' : 'create',
+/** Our properties that cannot be written, with what to tell the person. */
+export function unusable(found: ReadonlyMap<string, Property>): Map<string, string> {
+  const wrong = [...DEAL_FIELDS, ...TASK_FIELDS].flatMap((spec) => {
+    const there = found.get(spec.name)
+    const why = there ? conflict(spec, there) : 'it is missing: run unstall setup'
+    return why === null ? [] : [[spec.name, `${spec.name} cannot be written: ${why}`] as const]
   })
-  const fields = DEAL_FIELDS.map((spec): SetupStep => {
-    const found = deals.get(spec.name)
-    const wrong = found ? conflict(spec, found) : null
-    const what = `Deal property “${spec.label}” (${spec.name}, ${spec.type})`
-    if (wrong !== null) return { id: `deals.${spec.name}`, what, action: 'conflict', detail: wrong }
-    return { id: `deals.${spec.name}`, what, action: found ? 'present' : 'create' }
+  return new Map(wrong)
+}
+
+const survey = (api: Api, outer: AbortSignal) =>
+  scoped(outer, async (signal) => {
+    const [found, deals, tasks] = await Promise.all([
+      propertiesOf(api, signal),
+      api.groups('deals', signal),
+      api.groups('tasks', signal),
+    ])
+    const groups = { deals, tasks }
+    const steps = THINGS.map(({ object, id, what, spec }): SetupStep => {
+      const property = found.get(spec?.name ?? '')
+      const there = spec ? property : groups[object].find((group) => group.name === GROUP.name)
+      const detail = spec && property ? conflict(spec, property) : null
+      if (detail !== null) return { id, what, action: 'conflict', detail }
+      return { id, what, action: there ? 'present' : 'create' }
+    })
+    return { found, steps }
   })
-  const wrong = task ? conflict({ type: 'string' }, task) : null
-  const key: SetupStep = {
-    id: `tasks.${TASK_KEY}`,
-    what: `Task property “unstall key” (${TASK_KEY}), unique where HubSpot allows it`,
-    action: wrong !== null ? 'conflict' : task ? 'present' : 'create',
-    ...(wrong === null ? {} : { detail: wrong }),
-  }
-  return { steps: [group('deals'), ...fields, group('tasks'), key], unique: task?.hasUniqueValue === true }
-}
-
-const look = (api: Api, outer: AbortSignal) => scoped(outer, (signal) => lookAtAll(api, signal))
-
-async function lookAtAll(api: Api, signal: AbortSignal) {
-  const has = async (object: ObjectType) =>
-    (await api.groups(object, signal)).some((group: { name: string }) => group.name === GROUP.name)
-  const [deals, task, ofDeals, ofTasks] = await Promise.all([
-    api.properties('deals', signal),
-    api.property('tasks', TASK_KEY, signal),
-    has('deals'),
-    has('tasks'),
-  ])
-  const properties = new Map(deals.map((property) => [property.name, property]))
-  return { properties, task, ...survey(properties, task, { deals: ofDeals, tasks: ofTasks }) }
-}
 
 /** Idempotent; yields each step when it is done. Throws RetryLater and Fatal (permission names the scope). */
 export async function* setUp(api: Api, signal: AbortSignal): AsyncGenerator<SetupStep> {
-  for (const step of (await look(api, signal)).steps) {
+  for (const step of (await survey(api, signal)).steps)
     yield step.action === 'create' ? await create(api, step, signal) : step
-  }
 }
 
 async function create(api: Api, step: SetupStep, signal: AbortSignal): Promise<SetupStep> {
-  const object: ObjectType = step.id.startsWith('tasks.') ? 'tasks' : 'deals'
-  const name = step.id.slice(object.length + 1)
-  const spec = DEAL_FIELDS.find((field) => field.name === name)
+  const { object, spec } = THINGS.find(({ id }) => id === step.id) ?? { object: 'deals', spec: null }
+  const refused = (error: unknown) => error instanceof Refusal && error.status !== 409
   try {
-    if (name === 'group') await api.createGroup(object, GROUP, signal)
-    else if (spec) await api.createProperty(object, definition(spec), signal)
-    else await createTaskKey(api, signal)
+    if (spec === null) await api.define(object, 'group', GROUP, signal)
+    else
+      await api.define(object, 'property', spec, signal).catch((error) => {
+        if (!spec.hasUniqueValue || !refused(error)) throw error
+        // Not every portal takes unique properties on tasks: then a plain one, and tasks are looked up over their deal.
+        return api.define(object, 'property', { ...spec, hasUniqueValue: undefined }, signal)
+      })
     return step
   } catch (error) {
-    if (error instanceof Unknown) throw new RetryLater('HubSpot did not answer while a property was created', 10_000)
     if (error instanceof Refusal && error.status === 409) return { ...step, action: 'present' }
     // Calculations need a higher tier in some portals, which may come as 403.
-    const refused = error instanceof Refusal || (error instanceof Fatal && error.kind === 'permission')
-    if (!refused || (error instanceof Fatal && name !== FORECAST_AMOUNT)) throw error
-    if (name !== FORECAST_AMOUNT) throw new Fatal('schema', `HubSpot refuses to create ${step.what}: ${error.message}`)
-    const detail = `This portal refuses calculated properties (${error.message}): reports cannot sum the amount that counts.`
-    return { ...step, action: 'conflict', detail }
-  }
-}
-
-/** Not every portal takes unique properties on tasks: then a plain one, and tasks are looked up over their deal. */
-async function createTaskKey(api: Api, signal: AbortSignal): Promise<void> {
-  try {
-    await api.createProperty('tasks', taskKeyDefinition(true), signal)
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.status === 409) throw error
-    await api.createProperty('tasks', taskKeyDefinition(false), signal)
+    if (error instanceof Fatal && error.kind !== 'credentials' && spec?.name === FORECAST_AMOUNT) {
+      const detail = `This portal refuses calculated properties (${error.message}): reports cannot sum the amount that counts.`
+      return { ...step, action: 'conflict', detail }
+    }
+    if (error instanceof Refusal) throw new Fatal('schema', `HubSpot refuses to create ${step.what}: ${error.words}`)
+    throw error
   }
 }
 
 /** Read-only. Throws only RetryLater and the abort reason. `decisionStages`: those the policy names. */
 export async function check(
   api: Api,
-  options: ConnectorOptions & { readonly decisionStages?: readonly string[] },
+  { timezone, decisionStages = [] }: ConnectorOptions & { readonly decisionStages?: readonly string[] },
   signal: AbortSignal,
 ): Promise<Health> {
   const findings: Finding[] = []
+  const say = (level: Finding['level'], what: string, todo?: string) =>
+    void findings.push({ level, what, ...(todo && { todo }) })
   /** Null where HubSpot does not let us: the finding names the scope. */
-  async function may<T>(what: string, work: () => Promise<T>): Promise<T | null> {
+  async function may<T>(what: string, work: Promise<T>): Promise<T | null> {
     try {
-      const found = await work()
-      findings.push({ level: 'ok', what })
+      const found = await work
+      say('ok', what)
       return found
     } catch (error) {
-      if (error instanceof Refusal) findings.push({ level: 'problem', what: `${what}: ${error.message}` })
-      else if (error instanceof Fatal) {
-        findings.push({ level: 'problem', what: `${what}: not possible`, todo: error.message })
-      } else throw error
+      if (!(error instanceof Fatal)) throw error
+      say('problem', `${what}: not possible`, error.message)
       return null
     }
   }
 
-  const account = await may('The token is accepted', () => api.account(signal))
+  const account = await may('The token is accepted', api.account(signal))
   if (account === null) return { findings, steps: [] }
-  findings.push(...aboutAccount(account, options.timezone))
-  const pipelines = await may('Reading deals and pipelines', async () => {
-    await api.list({ limit: '1' }, signal)
-    return api.pipelines(signal)
-  })
-  const stages = new Set(pipelines?.flatMap((pipeline) => pipeline.stages.map((stage) => stage.id)))
-  const unknown = (options.decisionStages ?? []).filter((stage) => !stages.has(stage))
-  if (pipelines && unknown.length > 0) {
-    const todo = `Stages of this portal: ${[...stages].join(', ')}.`
-    findings.push({
-      level: 'problem',
-      what: `The policy names stages HubSpot does not have: ${unknown.join(', ')}`,
-      todo,
-    })
-  }
-  await may('Reading owners', () => api.owners(false, null, signal))
-  await may('Reading tasks', () => api.tasksExist(signal))
-  const seen = await may('Reading property definitions', () => look(api, signal))
-  if (seen !== null) findings.push(...aboutFields(seen, seen.properties))
-  const left = api.leftToday()
-  if (left !== null)
-    findings.push({ level: left < 1000 ? 'warn' : 'ok', what: `HubSpot allows ${left} more calls today` })
-  findings.push({
-    level: 'ok',
-    what: 'Scopes for writing show only when writing: setup and the first run name what is missing',
-  })
-  findings.push(...CANNOT_TELL)
-  return { findings, steps: seen?.steps ?? [] }
-}
-
-function aboutAccount(account: Account, timezone: string): Finding[] {
   const { portalId, timeZone, companyCurrency } = account
-  const findings: Finding[] = [
-    { level: 'ok', what: `Portal ${portalId ?? '?'}, currency ${companyCurrency ?? 'unknown'}` },
-  ]
+  say('ok', `Portal ${portalId ?? '?'}, currency ${companyCurrency ?? 'unknown'}`)
   if (timeZone && timeZone !== timezone) {
     const what = `The portal's time zone is ${timeZone}, the configuration says ${timezone}: close dates may differ by a day`
-    findings.push({ level: 'warn', what, todo: `Set timezone: ${timeZone} if the company works in that zone.` })
+    say('warn', what, `Set timezone: ${timeZone} if the company works in that zone.`)
   }
-  return findings
+  await may('Reading deals', api.list('deals', { limit: '1' }, signal))
+  const pipelines = await may('Reading pipelines', api.pipelines(signal))
+  const stages = pipelines?.flatMap((pipeline) => pipeline.stages.map((stage) => stage.id))
+  const unknown = decisionStages.filter((stage) => stages?.includes(stage) === false)
+  if (stages && unknown.length > 0) {
+    const what = `The policy names stages HubSpot does not have: ${unknown.join(', ')}`
+    say('problem', what, `Stages of this portal: ${stages.join(', ')}.`)
+  }
+  await may('Reading owners', api.owners(false, null, signal))
+  await may('Reading tasks', api.list('tasks', { limit: '1' }, signal))
+  const seen = await may('Reading property definitions', survey(api, signal))
+  if (seen) findings.push(...aboutFields(seen))
+  const left = api.leftToday()
+  if (left !== null) say(left < 1000 ? 'warn' : 'ok', `HubSpot allows ${left} more calls today`)
+  say('ok', 'Scopes for writing show only when writing: setup and the first run name what is missing')
+  return { findings: [...findings, ...CANNOT_TELL], steps: seen?.steps ?? [] }
 }
 
-function aboutFields({ steps, unique }: Survey, deals: ReadonlyMap<string, Property>): Finding[] {
-  const findings: Finding[] = []
+function* aboutFields({ steps, found }: Awaited<ReturnType<typeof survey>>): Generator<Finding> {
   const missing = steps.filter((step) => step.action === 'create')
-  const needed = missing.filter((step) => step.id !== `deals.${FORECAST_AMOUNT}`)
+  const needed = missing.filter((step) => step.id !== `deals.${FORECAST_AMOUNT}`).map((step) => step.what)
   if (needed.length > 0) {
-    const what = `${needed.length} of our properties are missing: ${needed.map((step) => step.what).join('; ')}`
-    findings.push({ level: 'problem', what, todo: 'Run: unstall setup <connection> --apply' })
+    const what = `${needed.length} of our properties are missing: ${needed.join('; ')}`
+    yield { level: 'problem', what, todo: 'Run: unstall setup <connection> --apply' }
   } else if (missing.length > 0) {
-    const what =
-      'The amount that counts is missing: either setup has not run, or the portal refuses calculated properties'
-    findings.push({ level: 'warn', what, todo: 'Reports must leave out deals whose “Stalled” is Yes instead.' })
-  } else findings.push({ level: 'ok', what: `All our properties are there. ${BOARD}` })
-  for (const step of steps) {
-    if (step.action !== 'conflict') continue
-    findings.push({
-      level: 'problem',
-      what: `${step.what} cannot be used`,
-      todo: step.detail ?? 'Rename or delete it.',
-    })
+    const what = 'The amount that counts is missing: setup has not run, or the portal refuses calculated properties'
+    yield { level: 'warn', what, todo: 'Reports must leave out deals whose “Stalled” is Yes instead.' }
+  } else {
+    const place = 'put them on the deal under Settings > Objects > Deals > Record customization'
+    yield { level: 'ok', what: `All our properties are there: ${place}; views and reports are made by hand (docs).` }
   }
-  if (!unique && !missing.some((step) => step.id === `tasks.${TASK_KEY}`)) {
+  for (const { action, what, detail = '' } of steps)
+    if (action === 'conflict') yield { level: 'problem', what: `${what} cannot be used`, todo: detail }
+  if (found.get(TASK_KEY)?.hasUniqueValue === false) {
     const what = 'Tasks have no unique key here: unstall looks them up over their deal, which takes more calls'
-    findings.push({ level: 'ok', what })
+    yield { level: 'ok', what }
   }
-  const categories = deals.get(FORECAST_CATEGORY)?.options?.map((option) => option.value) ?? []
-  if (!categories.includes('OMIT')) {
+  if (!found.get(FORECAST_CATEGORY)?.options?.some((option) => option.value === 'OMIT')) {
     const what = 'There is no forecast category “Not forecasted” (OMIT): the category of stalled deals is left alone'
-    findings.push({
-      level: 'warn',
-      what,
-      todo: 'Forecasting needs Sales Hub Professional; else use the amount that counts.',
-    })
+    yield { level: 'warn', what, todo: 'Forecasting needs Sales Hub Professional; else use the amount that counts.' }
   }
-  return findings
 }

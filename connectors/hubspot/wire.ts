@@ -4,14 +4,15 @@ import { z } from 'zod'
 
 /** Ids come as text; a number is taken only while it is exact. */
 const Id = z.union([z.string().min(1), z.int()]).transform(String)
-const Time = z.union([z.string(), z.number()])
+const Text = z.string().nullish()
+const Paging = z.object({ next: z.object({ after: Id }).nullish() }).nullish()
+const listOf = <T extends z.ZodType>(item: T) =>
+  z.object({ results: z.array(item), total: z.number().nullish(), paging: Paging })
 
 export const Version = z.object({
   value: z.unknown(),
-  timestamp: Time,
-  sourceType: z.string().nullish(),
-  sourceId: z.string().nullish(),
-  sourceLabel: z.string().nullish(),
+  timestamp: z.union([z.string(), z.number()]),
+  sourceType: Text,
 })
 export type Version = z.infer<typeof Version>
 
@@ -20,92 +21,66 @@ export const CrmRecord = z.object({
   id: Id,
   properties: z.record(z.string(), z.unknown()),
   propertiesWithHistory: z.record(z.string(), z.array(Version)).nullish(),
-  archived: z.boolean().nullish(),
-  objectWriteTraceId: z.string().nullish(),
+  objectWriteTraceId: Text,
 })
 export type CrmRecord = z.infer<typeof CrmRecord>
 
-const Paging = z.object({ next: z.object({ after: Id }).nullish() }).nullish()
-
 /** Records stay unparsed here: each is parsed on its own, so that a bad one is quarantined alone. */
-export const RecordPage = z.object({ results: z.array(z.unknown()), total: z.number().nullish(), paging: Paging })
+export const RecordPage = listOf(z.unknown())
 export type RecordPage = z.infer<typeof RecordPage>
 
-const Context = z.record(z.string(), z.union([z.array(z.unknown()), z.string(), z.number()])).nullish()
-/** One error of a batch, or the body of a refused call. All optional (docs/api-reference/error-handling). */
-export const Problem = z.object({
-  message: z.string().nullish(),
-  category: z.string().nullish(),
-  policyName: z.string().nullish(),
-  id: z.unknown().optional(),
-  objectWriteTraceId: z.unknown().optional(),
-  context: Context,
-  errors: z.array(z.object({ message: z.string().nullish(), code: z.string().nullish(), context: Context })).nullish(),
-})
+/** One error of a batch, or the body of a refused call: what it names stands in different places, so all is kept. */
+export const Problem = z.looseObject({ message: Text, category: Text, policyName: Text })
 export type Problem = z.infer<typeof Problem>
+/** Whether an error names a record: in `context.ids`, as trace id or wherever else. */
+export const names = (problem: Problem, id: string) => JSON.stringify(problem).includes(JSON.stringify(id))
 
-/** Answer of a batch, 200, 201 or 207 alike. */
-export const Batch = z.object({ results: z.array(z.unknown()).nullish(), errors: z.array(Problem).nullish() })
+/** Answer of a batch: 200, 201, 204 (empty) or 207 alike. */
+export const Batch = z.object({ results: z.array(z.unknown()).default([]), errors: z.array(Problem).default([]) })
 export type Batch = z.infer<typeof Batch>
 
-export const Pipelines = z.object({
-  results: z.array(
-    z.object({
-      id: Id,
-      label: z.string(),
-      displayOrder: z.number().nullish(),
-      stages: z.array(
-        z.object({
-          id: Id,
-          label: z.string(),
-          displayOrder: z.number(),
-          /** `probability`: text from "0.0" to "1.0". */
-          metadata: z.record(z.string(), z.unknown()).nullish(),
-        }),
-      ),
-    }),
-  ),
-})
+export const Pipelines = listOf(
+  z.object({
+    id: Id,
+    label: z.string(),
+    stages: z.array(
+      z.object({
+        id: Id,
+        label: z.string(),
+        displayOrder: z.number(),
+        /** Text from "0.0" to "1.0". */
+        metadata: z.object({ probability: z.unknown() }).nullish(),
+      }),
+    ),
+  }),
+)
+export type Pipelines = z.infer<typeof Pipelines>
 
-export const Owners = z.object({
-  results: z.array(
-    z.object({
-      id: Id,
-      email: z.string().nullish(),
-      firstName: z.string().nullish(),
-      lastName: z.string().nullish(),
-      archived: z.boolean().nullish(),
-      /** PERSON or QUEUE. */
-      type: z.string().nullish(),
-      teams: z.array(z.object({ name: z.string(), primary: z.boolean().nullish() })).nullish(),
-    }),
-  ),
-  paging: Paging,
-})
+export const Owners = listOf(
+  z.object({
+    id: Id,
+    email: Text,
+    firstName: Text,
+    lastName: Text,
+    teams: z.array(z.object({ name: z.string(), primary: z.boolean().nullish() })).nullish(),
+  }),
+)
 
 export const Property = z.object({
   name: z.string(),
-  label: z.string().nullish(),
   type: z.string(),
   hasUniqueValue: z.boolean().nullish(),
   options: z.array(z.object({ value: z.string() })).nullish(),
 })
 export type Property = z.infer<typeof Property>
-export const Properties = z.object({ results: z.array(Property) })
+export const Properties = listOf(Property)
+export const Groups = listOf(z.object({ name: z.string() }))
 
-export const Groups = z.object({ results: z.array(z.object({ name: z.string() })) })
+export const Account = z.object({ portalId: Id.nullish(), timeZone: Text, companyCurrency: Text, uiDomain: Text })
 
-export const Account = z.object({
-  portalId: Id.nullish(),
-  timeZone: z.string().nullish(),
-  companyCurrency: z.string().nullish(),
-  uiDomain: z.string().nullish(),
-})
-export type Account = z.infer<typeof Account>
+export const Associations = listOf(
+  z.object({ from: z.object({ id: Id }), to: z.array(z.object({ toObjectId: Id })), paging: Paging }),
+)
 
-export const Associations = z.object({
-  results: z.array(z.object({ from: z.object({ id: Id }), to: z.array(z.object({ toObjectId: Id })), paging: Paging })),
-})
-
-/** Answers whose content is not used (204, created definitions). */
-export const Nothing = z.unknown()
+/** Answers whose content is not used. */
+export const Nothing = z.object({})
