@@ -223,7 +223,8 @@ eachHome((home) => {
     await queue.schedule([{ connection: 'hub', cron: '* * * * * *', timezone: 'Europe/Paris' }])
     await until(() => seen.length > 0)
     expect(seen[0]).toBe('hub-1')
-    expect(nights.filter((name) => name !== 'hub')).toEqual([])
+    // It may still have begun while it was being replaced.
+    expect(nights.lastIndexOf('old')).toBeLessThan(nights.indexOf('hub'))
     await queue.schedule([])
   })
 

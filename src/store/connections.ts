@@ -2,7 +2,7 @@
 // confirmed, the last good night for the share brake, and what a person must repair.
 import type { Selectable } from 'kysely'
 import type { System } from '../core/deal.ts'
-import { json, plainOrNull } from './db.ts'
+import { json, plain } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
 export type StoredConnection = Readonly<Selectable<Schema['connection']>>
@@ -18,21 +18,23 @@ export async function ensureConnection(db: Executor, name: string, system: Syste
 }
 
 export async function getConnection(db: Executor, name: string): Promise<StoredConnection | null> {
-  const row = await db.selectFrom('connection').selectAll().where('name', '=', name).executeTakeFirst()
-  return row ?? null
+  return (await db.selectFrom('connection').selectAll().where('name', '=', name).executeTakeFirst()) ?? null
 }
 
-/** An absent key stays as it is. */
-export type ConnectionChange = Partial<Omit<StoredConnection, 'name' | 'system'>>
-
-/** The cursor is set inside `fenced`, in the transaction that stores its page. */
-export async function updateConnection(db: Executor, name: string, change: ConnectionChange): Promise<void> {
-  const { lastGood, reference, problem, ...rest } = change
-  const set = {
-    ...rest,
-    ...(lastGood === undefined ? {} : { lastGood: lastGood && json(lastGood) }),
-    ...(reference === undefined ? {} : { reference: reference && json(reference) }),
-    ...(problem === undefined ? {} : { problem: plainOrNull(problem) }),
+/** An absent key stays as it is. The cursor is set inside `fenced`, in the transaction that stores its page. */
+export async function updateConnection(
+  db: Executor,
+  name: string,
+  { lastGood, reference, problem, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
+): Promise<void> {
+  const texts = {
+    lastGood: lastGood && json(lastGood),
+    reference: reference && json(reference),
+    problem: problem && plain(problem),
   }
-  if (Object.keys(set).length > 0) await db.updateTable('connection').set(set).where('name', '=', name).execute()
+  await db
+    .updateTable('connection')
+    .set({ name, ...rest, ...texts })
+    .where('name', '=', name)
+    .execute()
 }

@@ -1,10 +1,10 @@
 // Opens the database in one of two homes with the same behaviour: PostgreSQL by URL, or PGlite embedded in the data
 // directory, which one process at a time may hold (two would corrupt it silently).
-import { mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
-import { CamelCasePlugin, Kysely, PostgresDialect, type PostgresPool } from 'kysely'
+import { CamelCasePlugin, Kysely, PostgresDialect, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import pg from 'pg'
 import { lock } from 'proper-lockfile'
@@ -21,7 +21,6 @@ export class DatabaseInUse extends Error {
 export type Pool = pg.Pool | PGlitePool
 
 export interface Database {
-  readonly home: 'embedded' | 'postgres'
   readonly db: Db
   /** For BullMQ's Postgres backend. */
   readonly pool: Pool
@@ -50,21 +49,13 @@ export async function openDatabase(where: {
   if (where.databaseUrl !== undefined) return onPostgres(where.databaseUrl)
   const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(where.dataDir)
   try {
-    const database = await PGlite.create({
+    const pglite = await PGlite.create({
       ...(where.dataDir === undefined ? {} : { dataDir: join(where.dataDir, 'db') }),
       ...(where.snapshot === undefined ? {} : { loadDataDir: where.snapshot }),
       parsers: PARSERS,
     })
-    await database.exec(`SET search_path TO ${SEARCH_PATH}`)
-    const pool = new PGlitePool(database)
-    const db = kysely(pool)
-    return {
-      home: 'embedded',
-      db,
-      pool,
-      migrate: () => migrate(db),
-      close: () => database.close().finally(unlock),
-    }
+    await pglite.exec(`SET search_path TO ${SEARCH_PATH}`)
+    return over(new PGlitePool(pglite), () => pglite.close().finally(unlock))
   } catch (error) {
     await unlock()
     throw error
@@ -84,72 +75,55 @@ function onPostgres(connectionString: string): Database {
   })
   // An idle client that loses its server: the pool replaces it, and whoever asks next gets the real error.
   pool.on('error', () => {})
-  const db = kysely(pool)
-  return { home: 'postgres', db, pool, migrate: () => migrate(db), close: () => pool.end() }
+  return over(pool, () => pool.end())
 }
 
-const kysely = (pool: PostgresPool) =>
-  new Kysely<Schema>({
-    dialect: new PostgresDialect({ pool }),
-    plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
-  })
-
-async function migrate(db: Db): Promise<void> {
-  const migrator = new Migrator({
-    db,
-    provider: { getMigrations: async () => ({ '0001-first': first }) },
-    migrationTableSchema: 'unstall',
-  })
-  const { error } = await migrator.migrateToLatest()
-  if (error !== undefined) throw error
+function over(pool: Pool, close: () => Promise<void>): Database {
+  const plugins = [new CamelCasePlugin({ maintainNestedObjectKeys: true })]
+  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
+  const provider = { getMigrations: async () => ({ '0001-first': first }) }
+  const migrate = async () => {
+    const { error } = await new Migrator({ db, provider, migrationTableSchema: 'unstall' }).migrateToLatest()
+    if (error !== undefined) throw error
+  }
+  return { db, pool, migrate, close }
 }
+
+const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : null)
 
 /** A process may only be declared dead by its id within the same machine and process namespace (containers). */
-function here(): string {
-  try {
-    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`
-  } catch {
-    return hostname()
-  }
-}
+const NAMESPACE = '/proc/self/ns/pid'
+const here = () => (existsSync(NAMESPACE) ? `${hostname()} ${readlinkSync(NAMESPACE)}` : hostname())
 
 function alive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    return process.kill(pid, 0)
   } catch (error) {
-    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH')
+    return codeOf(error) !== 'ESRCH'
   }
 }
 
 async function lockDirectory(dataDir: string): Promise<() => Promise<void>> {
   mkdirSync(dataDir, { recursive: true })
   const lockfilePath = join(dataDir, 'lock')
-  const holderFile = join(dataDir, 'holder')
+  const holder = join(dataDir, 'holder')
   const take = () => lock(dataDir, { lockfilePath, stale: 30_000, update: 5_000 })
-  const holder = () => {
-    try {
-      const [pid, ...place] = readFileSync(holderFile, 'utf8').split(' ')
-      return { pid: Number(pid), place: place.join(' ') }
-    } catch {
-      return null // the holder has not written it yet
-    }
-  }
-  const release = await take().catch(async (error: unknown) => {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ELOCKED')) throw error
-    const other = holder()
-    if (other && other.place === here() && !alive(other.pid)) {
+  const release = await take().catch(async (cause: unknown) => {
+    if (codeOf(cause) !== 'ELOCKED') throw cause
+    // Not there yet: the other process has just taken the lock.
+    const [pid, ...place] = existsSync(holder) ? readFileSync(holder, 'utf8').split(' ') : []
+    if (place.join(' ') === here() && !alive(Number(pid))) {
       // Killed: its lock would only go stale in half a minute.
       rmSync(lockfilePath, { recursive: true, force: true })
       return take()
     }
     throw new DatabaseInUse(
-      `The data directory ${dataDir} is in use by ${other ? `process ${other.pid}` : 'another process'}. Stop that ` +
+      `The data directory ${dataDir} is in use by ${pid ? `process ${pid}` : 'another process'}. Stop that ` +
         `process first, choose another dataDir, or set DATABASE_URL: several processes can share a PostgreSQL database.`,
-      { cause: error },
+      { cause },
     )
   })
-  writeFileSync(holderFile, `${process.pid} ${here()}`)
+  writeFileSync(holder, `${process.pid} ${here()}`)
   return release
 }
 
@@ -162,4 +136,10 @@ export function json(value: unknown): string {
 
 /** The same for a text column. */
 export const plain = (text: string): string => text.toWellFormed().replaceAll('\0', '')
-export const plainOrNull = (text: string | null): string | null => (text === null ? null : plain(text))
+
+/** Any number of rows as one parameter, by the names of the database: `FROM ${rowsOf('deal', values)} AS row`. */
+export const rowsOf = (table: keyof Schema, rows: readonly object[]) =>
+  sql`jsonb_populate_recordset(NULL::${sql.table(table)}, ${json(rows)}::jsonb)`
+
+/** Any number of ids as one parameter. */
+export const among = (ids: readonly string[]) => sql<string>`any(${ids}::text[])`

@@ -1,9 +1,10 @@
-// The write ledger: what unstall intends, sent, and what became of it. Which status may follow which is enforced here,
-// in SQL, for every caller. All writes happen inside `fenced` of runs.ts.
+// The write ledger: what unstall intends, sent, and what became of it. Which status may follow which (MOVES of the core)
+// is enforced here, in SQL, for every caller. All writes happen inside `fenced` of runs.ts.
 import { type Selectable, sql } from 'kysely'
 import type { DealId, Instant, RemoteId } from '../core/deal.ts'
 import type { LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
-import { json } from './db.ts'
+import { MOVES } from '../core/reaffirm.ts'
+import { among, json, rowsOf } from './db.ts'
 import type { Fence } from './runs.ts'
 import type { Executor, Schema } from './schema.ts'
 
@@ -24,23 +25,11 @@ export class IllegalMove extends Error {
   override readonly name = 'IllegalMove'
 }
 
-/** Which status may follow which. `sent` -> `planned` only by outcome `later` or proven absence (the caller's part). */
-export const MOVES: Readonly<Record<LedgerStatus, readonly LedgerStatus[]>> = {
-  planned: ['sent', 'held', 'dropped', 'left'],
-  sent: ['done', 'refused', 'planned', 'left'],
-  done: ['undone', 'left'],
-  held: [],
-  dropped: [],
-  refused: [],
-  left: [],
-  undone: [],
-}
-const ALLOWED = JSON.stringify(
-  Object.entries(MOVES).flatMap(([before, after]) => after.map((status) => ({ before, status }))),
-)
-
 /** A task in one of these is live: its key can never be planned again. */
 const LIVE = ['planned', 'sent', 'done', 'left', 'undone'] as const
+
+const liveTasks = (db: Executor) =>
+  db.selectFrom('ledger').where('kind', '=', 'create-task').where('status', 'in', LIVE)
 
 /** Stores a plan in its order: `held` where the row has a hold, else `planned`. A task whose key is already live is
  *  stored as `dropped`. Storing the same row twice changes nothing. `week`: ISO week of the run, `2026-W48`. */
@@ -48,81 +37,57 @@ export async function insertPlan(
   trx: Executor,
   run: Fence,
   rows: readonly PlannedWrite[],
-  at: { readonly now: Instant; readonly week: string },
+  { now, week }: { readonly now: Instant; readonly week: string },
 ): Promise<void> {
+  const keys = rows.flatMap((row) => (row.kind === 'create-task' ? [row.taskKey] : []))
+  const live = await liveTasks(trx).where('taskKey', '=', among(keys)).select('taskKey').execute()
+  const taken = new Set(live.map((row) => row.taskKey))
   const { last } = await trx
     .selectFrom('ledger')
     .select(sql<number>`coalesce(max(seq), 0)`.as('last'))
     .where('run', '=', run.id)
     .executeTakeFirstOrThrow()
-  for (let from = 0; from < rows.length; from += 1000) {
-    const values = rows.slice(from, from + 1000).map((row, index) => ({
-      key: row.key,
-      connection: row.deal.connection,
-      deal: row.deal.id,
-      group: row.group,
-      kind: row.kind,
-      status: row.hold === null ? 'planned' : 'held',
-      row,
-      person: row.kind === 'create-task' ? row.person : null,
-      task_key: row.kind === 'fields' ? null : row.taskKey,
-      seq: last + from + index + 1,
-    }))
-    await sql`
-      INSERT INTO ledger (run, key, connection, deal, "group", kind, status, "row", person, week, task_key, seq,
-        planned_at, message)
-      SELECT ${run.id}, key, connection, deal, "group", kind,
-        CASE WHEN doubled THEN 'dropped' ELSE status END, "row", person, ${at.week}, task_key, seq, ${at.now}::bigint,
-        CASE WHEN doubled THEN 'this stall already has a task' END
-      FROM jsonb_to_recordset(${json(values)}::jsonb) AS planned (key text, connection text, deal text, "group" text,
-        kind text, status text, "row" jsonb, person text, task_key text, seq int)
-      CROSS JOIN LATERAL (SELECT kind = 'create-task' AND status = 'planned' AND EXISTS (
-        SELECT FROM ledger AS other WHERE other.task_key = planned.task_key AND other.kind = 'create-task'
-          AND other.status = any(${LIVE}::text[])) AS doubled) AS task
-      ON CONFLICT (run, key) DO NOTHING`.execute(trx)
+  const values = rows.map((row, index) => {
+    const { key, deal, group, kind, hold } = row
+    const task = kind === 'create-task' ? row : null
+    const doubled = hold === null && task !== null && taken.has(task.taskKey)
+    return {
+      ...{ run: run.id, key, connection: deal.connection, deal: deal.id, group, kind, row, week },
+      ...{ person: task?.person, task_key: kind === 'fields' ? null : row.taskKey },
+      ...{ seq: last + index + 1, planned_at: now, status: hold ? 'held' : doubled ? 'dropped' : 'planned' },
+      ...(doubled ? { message: 'this stall already has a task' } : {}),
+    }
+  })
+  for (let from = 0; from < values.length; from += 1000) {
+    const some = rowsOf('ledger', values.slice(from, from + 1000))
+    await sql`INSERT INTO ledger SELECT * FROM ${some} ON CONFLICT (run, key) DO NOTHING`.execute(trx)
   }
 }
 
-/** In planned order. */
+const COLUMNS = ['row', 'run', 'status', 'plannedAt', 'sentAt', 'settledAt', 'remote', 'message', 'sentEpoch'] as const
+type Columns = Pick<Selectable<Schema['ledger']>, (typeof COLUMNS)[number] | 'week'>
+const select = (db: Executor) => db.selectFrom('ledger').select([...COLUMNS, 'week'])
+const fromRow = ({ row, ...rest }: Columns): StoredRow => ({ ...row, ...rest })
+
+/** In planned order, as all that follow. */
 export async function plannedRows(db: Executor, run: string, limit: number): Promise<readonly StoredRow[]> {
-  const rows = await ofRun(db, run).where('status', '=', 'planned').limit(limit).execute()
-  return rows.map(fromRow)
+  const rows = select(db).where('run', '=', run).where('status', '=', 'planned')
+  return (await rows.orderBy('seq').limit(limit).execute()).map(fromRow)
 }
 
 export async function sentRows(db: Executor, run: string): Promise<readonly StoredRow[]> {
-  const rows = await ofRun(db, run).where('status', '=', 'sent').execute()
-  return rows.map(fromRow)
+  const rows = select(db).where('run', '=', run).where('status', '=', 'sent')
+  return (await rows.orderBy('seq').execute()).map(fromRow)
 }
 
 /** Of all runs of a connection: what an earlier run or attempt left unknown. */
 export async function sentRowsOfConnection(db: Executor, connection: string): Promise<readonly StoredRow[]> {
-  const rows = await db
-    .selectFrom('ledger')
-    .selectAll()
-    .where('connection', '=', connection)
-    .where('status', '=', 'sent')
-    .orderBy('plannedAt')
-    .orderBy('seq')
-    .execute()
-  return rows.map(fromRow)
+  const rows = select(db).where('connection', '=', connection).where('status', '=', 'sent')
+  return (await rows.orderBy('plannedAt').orderBy('seq').execute()).map(fromRow)
 }
 
-/** In planned order. */
 export async function rowsOfRun(db: Executor, run: string): Promise<readonly StoredRow[]> {
-  const rows = await ofRun(db, run).execute()
-  return rows.map(fromRow)
-}
-
-const ofRun = (db: Executor, run: string) => db.selectFrom('ledger').selectAll().where('run', '=', run).orderBy('seq')
-
-export async function countByStatus(db: Executor, run: string): Promise<Partial<Record<LedgerStatus, number>>> {
-  const rows = await db
-    .selectFrom('ledger')
-    .select(['status', sql<number>`count(*)`.as('count')])
-    .where('run', '=', run)
-    .groupBy('status')
-    .execute()
-  return Object.fromEntries(rows.map((row) => [row.status, row.count]))
+  return (await select(db).where('run', '=', run).orderBy('seq').execute()).map(fromRow)
 }
 
 /** Intent before the call: commit this, then call. Throws IllegalMove when one of the rows is not `planned`. */
@@ -131,7 +96,7 @@ export async function markSent(trx: Executor, run: Fence, keys: readonly string[
     .updateTable('ledger')
     .set({ status: 'sent', sentAt: now, sentEpoch: run.epoch })
     .where('run', '=', run.id)
-    .where('key', '=', sql<string>`any(${keys}::text[])`)
+    .where('key', '=', among(keys))
     .where('status', '=', 'planned')
     .returning('key')
     .execute()
@@ -140,28 +105,21 @@ export async function markSent(trx: Executor, run: Fence, keys: readonly string[
 
 /** Moves rows of run `of` (the run itself, or the run being undone). Throws IllegalMove when one move is not allowed. */
 export async function settle(trx: Executor, of: string, outcomes: readonly Settlement[], now: Instant): Promise<void> {
-  if (outcomes.length === 0) return
   const { rows } = await sql<{ key: string }>`
     UPDATE ledger SET status = outcome.status, settled_at = ${now}::bigint,
       remote = coalesce(outcome.remote, ledger.remote), message = coalesce(outcome.message, ledger.message)
-    FROM jsonb_to_recordset(${json(outcomes)}::jsonb) AS outcome (key text, status text, remote text, message text)
-      JOIN jsonb_to_recordset(${ALLOWED}::jsonb) AS allowed (before text, status text) USING (status)
-    WHERE ledger.run = ${of} AND ledger.key = outcome.key AND ledger.status = allowed.before
+    FROM ${rowsOf('ledger', outcomes)} AS outcome, jsonb_each(${json(MOVES)}::jsonb) AS allowed (before, next)
+    WHERE ledger.run = ${of} AND ledger.key = outcome.key AND ledger.status = before AND next ? outcome.status
     RETURNING ledger.key`.execute(trx)
-  requireAll(
-    of,
-    outcomes.map((outcome) => outcome.key),
-    rows,
-  )
+  const keys = outcomes.map((outcome) => outcome.key)
+  requireAll(of, keys, rows)
 }
 
 function requireAll(run: string, keys: readonly string[], moved: readonly { readonly key: string }[]): void {
   if (moved.length === keys.length) return
   const done = new Set(moved.map((row) => row.key))
-  const left = keys.filter((key) => !done.has(key))
-  throw new IllegalMove(
-    `ledger of run ${run}: not allowed for ${left.length} rows, first ${left[0] ?? 'a doubled key'}`,
-  )
+  const [first = 'a doubled key', ...more] = keys.filter((key) => !done.has(key))
+  throw new IllegalMove(`ledger of run ${run}: not allowed for ${first} and ${more.length} more rows`)
 }
 
 /** Rows of all runs that a new plan must know: everything but `dropped` and, of held rows, only the oldest per task
@@ -171,36 +129,19 @@ export async function ledgerForDeals(
   connection: string,
   ids: readonly DealId[],
 ): Promise<Map<DealId, StoredRow[]>> {
-  if (ids.length === 0) return new Map()
-  const rows = await db
-    .selectFrom('ledger')
-    .selectAll()
-    .where('connection', '=', connection)
-    .where('deal', '=', sql<string>`any(${ids}::text[])`)
-    .where(
-      sql<boolean>`(status IN ('planned', 'sent', 'done', 'refused', 'left', 'undone')
-        OR (status = 'held' AND kind = 'create-task' AND NOT EXISTS (SELECT FROM ledger AS older
-          WHERE older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
-            AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))))`,
-    )
-    .orderBy('plannedAt')
-    .orderBy('run')
-    .orderBy('seq')
-    .execute()
+  const counts = sql<boolean>`(status NOT IN ('dropped', 'held')
+    OR (status = 'held' AND kind = 'create-task' AND NOT EXISTS (SELECT FROM ledger AS older
+      WHERE older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
+        AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))))`
+  const found = select(db).where('connection', '=', connection).where('deal', '=', among(ids)).where(counts)
+  const rows = await found.orderBy('plannedAt').orderBy('run').orderBy('seq').execute()
   return Map.groupBy(rows.map(fromRow), (row) => row.deal.id)
 }
 
 /** New tasks per person in an ISO week over all connections. */
 export async function tasksInWeek(db: Executor, week: string): Promise<Map<string, number>> {
-  const rows = await db
-    .selectFrom('ledger')
-    .select(['person', sql<number>`count(*)`.as('count')])
-    .where('week', '=', week)
-    .where('kind', '=', 'create-task')
-    .where('status', 'in', LIVE)
-    .where('person', 'is not', null)
-    .groupBy('person')
-    .execute()
+  const tasks = liveTasks(db).where('week', '=', week).where('person', 'is not', null).groupBy('person')
+  const rows = await tasks.select(['person', sql<number>`count(*)`.as('count')]).execute()
   return new Map(rows.map((row) => [row.person ?? '', row.count]))
 }
 
@@ -208,16 +149,3 @@ export async function tasksInWeek(db: Executor, week: string): Promise<Map<strin
 export async function lockBudget(trx: Executor): Promise<void> {
   await trx.selectFrom('lease').select('name').where('name', '=', 'budget').forUpdate().executeTakeFirstOrThrow()
 }
-
-const fromRow = (row: Selectable<Schema['ledger']>): StoredRow => ({
-  ...row.row,
-  run: row.run,
-  status: row.status,
-  plannedAt: row.plannedAt,
-  sentAt: row.sentAt,
-  settledAt: row.settledAt,
-  remote: row.remote,
-  message: row.message,
-  sentEpoch: row.sentEpoch,
-  week: row.week,
-})

@@ -1,18 +1,18 @@
 // One PGlite behind the shape of a pg Pool, so that Kysely and BullMQ's Postgres backend can share it.
-// PGlite is ONE session: a client that begins a transaction holds the turn until it commits or rolls back; every other
-// statement takes a turn of its own. LISTEN is diverted to PGlite's own listeners and never holds a turn.
+// PGlite is ONE session: a transaction is handed to PGlite's own `transaction`, which lets nobody else in until it ends;
+// Kysely's PGlite dialect would not do, its connections share one transaction. LISTEN goes to PGlite's own listeners.
 import { EventEmitter } from 'node:events'
-import type { PGlite } from '@electric-sql/pglite'
+import type { PGlite, Transaction } from '@electric-sql/pglite'
 import type { PostgresCursor } from 'kysely'
 
 const BEGIN = /^(begin|start\s+transaction)\b/i
-const END = /^(commit|end|abort|rollback(?!\s+to))\b/i
+const END = /^(?:commit|end|(abort|rollback(?!\s+to)))\b/i
 // Unquoted channels only: nobody here uses others.
 const LISTEN = /^(un)?listen\s+(\*|\w+)/i
 // BullMQ's statements open with comments; without this its LISTEN would be missed and idle workers would poll.
 const LEADING_COMMENTS = /^(?:\s+|--[^\n]*(?:\n|$)|\/\*[\s\S]*?\*\/)+/
 
-const COMMANDS = ['INSERT', 'UPDATE', 'DELETE', 'MERGE', 'SELECT', 'COMMIT', 'ROLLBACK'] as const
+const COMMANDS = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'MERGE', 'COMMIT', 'ROLLBACK'] as const
 
 interface Answer<R> {
   rows: R[]
@@ -20,32 +20,15 @@ interface Answer<R> {
   command: (typeof COMMANDS)[number]
 }
 
-/** First come, first served: resolves to the function that gives the turn back. */
-type Turns = () => Promise<() => void>
-
-function turns(): Turns {
-  let last: Promise<void> = Promise.resolve()
-  return () => {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const turn = last.then(() => resolve)
-    last = promise
-    return turn
-  }
-}
-
 class Client extends EventEmitter {
-  // In-process, a connection cannot drop silently: BullMQ may block for long.
-  readonly connection = { stream: { setKeepAlive() {} } }
   readonly #database: PGlite
-  readonly #turn: Turns
   readonly #listening = new Map<string, () => Promise<void>>()
-  #giveBack: (() => void) | null = null
+  #open: { readonly tx: Transaction; readonly end: (rollback: boolean) => Promise<void> } | null = null
   #released = false
 
-  constructor(database: PGlite, turn: Turns) {
+  constructor(database: PGlite) {
     super()
     this.#database = database
-    this.#turn = turn
   }
 
   query<R>(cursor: PostgresCursor<R>): PostgresCursor<R>
@@ -57,83 +40,67 @@ class Client extends EventEmitter {
 
   async #run<R>(text: string, parameters: readonly unknown[]): Promise<Answer<R>> {
     if (this.#released) throw new Error('this database client was already released')
+    const nothing = { rows: [], rowCount: 0, command: COMMANDS[0] }
     const statement = text.replace(LEADING_COMMENTS, '')
-    const listen = LISTEN.exec(statement)
-    if (listen?.[2] !== undefined) {
-      await (listen[1] ? this.#unlisten(listen[2]) : this.#listen(listen[2]))
-      return { rows: [], rowCount: 0, command: 'SELECT' }
-    }
-    if (BEGIN.test(statement)) this.#giveBack ??= await this.#turn()
-    if (this.#giveBack) {
-      try {
-        return await this.#execute<R>(text, parameters)
-      } finally {
-        if (END.test(statement)) this.#endTurn()
-      }
-    }
-    const giveBack = await this.#turn()
-    try {
-      return await this.#execute<R>(text, parameters)
-    } finally {
-      giveBack()
-    }
+    const [, un, channel] = LISTEN.exec(statement) ?? []
+    if (channel !== undefined) await (un ? this.#unlisten(channel) : this.#listen(channel))
+    else if (BEGIN.test(statement)) await this.#begin()
+    else if (this.#open && END.test(statement)) await this.#open.end(END.exec(statement)?.[1] !== undefined)
+    else return this.#execute(text, parameters)
+    return nothing
   }
 
   async #execute<R>(text: string, parameters: readonly unknown[]): Promise<Answer<R>> {
+    const session = this.#open?.tx ?? this.#database
     const values = parameters.map((value) => (value instanceof Date ? value.toISOString() : value))
     // Without parameters the text may hold several statements: the answer is the last one's, as with pg.
     const result =
       values.length > 0
-        ? await this.#database.query<R>(text, values)
-        : (await this.#database.exec(text)).map((each) => ({ ...each, rows: each.rows as R[] })).at(-1)
+        ? await session.query<R>(text, values)
+        : (await session.exec(text)).map((each) => ({ ...each, rows: each.rows as R[] })).at(-1)
     const command = COMMANDS.find((word) => word === result?.command) ?? 'SELECT'
     return { rows: result?.rows ?? [], rowCount: result?.rowCount ?? 0, command }
+  }
+
+  async #begin(): Promise<void> {
+    const begun = Promise.withResolvers<Transaction>()
+    const ending = Promise.withResolvers<void>()
+    const ended = this.#database.transaction((tx) => {
+      begun.resolve(tx)
+      return ending.promise
+    })
+    ended.catch(begun.reject)
+    const tx = await begun.promise
+    const end = async (rollback: boolean) => {
+      this.#open = null
+      if (rollback) await tx.rollback()
+      ending.resolve()
+      await ended
+    }
+    this.#open = { tx, end }
   }
 
   async #listen(name: string): Promise<void> {
     if (this.#listening.has(name)) return
     const channel = name.toLowerCase()
-    // PGlite issues a statement of its own here: it must not land inside someone's transaction.
-    const giveBack = await this.#turn()
-    try {
-      const stop = await this.#database.listen(name, (payload) =>
-        this.emit('notification', { channel, payload, processId: 0 }),
-      )
-      this.#listening.set(name, () => stop())
-    } finally {
-      giveBack()
-    }
+    const hear = (payload: string) => this.emit('notification', { channel, payload, processId: 0 })
+    this.#listening.set(name, await this.#database.listen(name, hear))
   }
 
   async #unlisten(name: string): Promise<void> {
     for (const [each, stop] of [...this.#listening]) {
       if (name !== '*' && name !== each) continue
       this.#listening.delete(each)
-      const giveBack = await this.#turn()
-      await stop().finally(giveBack)
+      await stop()
     }
-  }
-
-  #endTurn(): void {
-    const giveBack = this.#giveBack
-    this.#giveBack = null
-    giveBack?.()
   }
 
   /** An unfinished transaction is rolled back, as losing the connection would do. */
   release(): void {
     if (this.#released) return
     this.#released = true
-    const failed = (error: unknown) => this.emit('released', error)
-    if (this.#giveBack)
-      this.#database.exec('ROLLBACK').then(
-        () => this.#endTurn(),
-        (error) => {
-          this.#endTurn()
-          failed(error)
-        },
-      )
-    this.#unlisten('*').catch(failed)
+    // Only a database that is being closed refuses this.
+    Promise.all([this.#open?.end(true), this.#unlisten('*')]).catch(() => {})
   }
 }
 
@@ -141,7 +108,6 @@ class Client extends EventEmitter {
 export class PGlitePool extends EventEmitter {
   readonly options = { keepAlive: true }
   readonly #database: PGlite
-  readonly #turn = turns()
 
   constructor(database: PGlite) {
     super()
@@ -150,18 +116,11 @@ export class PGlitePool extends EventEmitter {
   }
 
   async connect(): Promise<Client> {
-    const client = new Client(this.#database, this.#turn)
-    this.emit('connect', client)
-    return client
+    return new Client(this.#database)
   }
 
-  async query<R>(text: string, parameters?: readonly unknown[]): Promise<Answer<R>> {
-    const client = await this.connect()
-    try {
-      return await client.query<R>(text, parameters)
-    } finally {
-      client.release()
-    }
+  query<R>(text: string, parameters?: readonly unknown[]): Promise<Answer<R>> {
+    return new Client(this.#database).query<R>(text, parameters)
   }
 
   async end(): Promise<void> {}

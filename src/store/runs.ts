@@ -1,11 +1,10 @@
 // The run row is the state machine: which step is next, which attempt (epoch) may write, what became of it.
 // "One open run per connection" and "one scheduled run per connection and local date" are unique indexes, not checks.
-import { type Selectable, sql } from 'kysely'
-import type { Instant, LocalDate } from '../core/deal.ts'
+import { type Selectable, sql, type UpdateObject } from 'kysely'
+import type { Instant } from '../core/deal.ts'
 import type { PlannedWrite } from '../core/plan.ts'
-import type { Settings } from '../core/policy.ts'
 import { json, plain } from './db.ts'
-import type { Data, Db, Executor, RunKind, RunOptions, RunStatus, Schema, Step, Trx } from './schema.ts'
+import type { Data, Db, Executor, RunOptions, Schema, Step, Trx } from './schema.ts'
 
 /** Another worker has taken this run over: stop, write nothing, report nothing. */
 export class Superseded extends Error {
@@ -21,65 +20,41 @@ const COLUMNS = [
 /** A run row as schema.ts describes it, without the plan. */
 export type Run = Readonly<Pick<Selectable<Schema['run']>, (typeof COLUMNS)[number]>>
 
-export interface NewRun {
-  readonly connection: string
-  readonly kind: RunKind
-  readonly localDate: LocalDate
-  readonly now: Instant
-  readonly settings: Settings
-  readonly settingsHash: string
+/** `step`: the first one, `pull` unless told (an undo starts at `decide`). */
+export type NewRun = Pick<
+  Run,
+  'connection' | 'kind' | 'localDate' | 'now' | 'settings' | 'settingsHash' | 'createdAt'
+> & {
   readonly options?: RunOptions
-  /** First step; default `pull` (an undo starts at `decide`). */
   readonly step?: Step
-  /** Wall clock. */
-  readonly createdAt: Instant
 }
+
 /** What a write needs to know of its run. */
 export type Fence = Pick<Run, 'id' | 'epoch'>
 
 /** Opens the next run, or says which run is in the way (open, or the night run of that date). */
 export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } | { busy: Run }> {
+  const { connection, kind, localDate, step = 'pull', options = {} } = run
+  const texts = { settings: json(run.settings), options: json(options) }
+  const ofConnection = db.selectFrom('run').where('connection', '=', connection)
   for (;;) {
-    const { next } = await db
-      .selectFrom('run')
-      .select(sql<number>`coalesce(max(seq), 0) + 1`.as('next'))
-      .where('connection', '=', run.connection)
-      .where('localDate', '=', run.localDate)
+    const { seq } = await ofConnection
+      .where('localDate', '=', localDate)
+      .select(sql<number>`coalesce(max(seq), 0) + 1`.as('seq'))
       .executeTakeFirstOrThrow()
     const opened = await db
       .insertInto('run')
-      .values({
-        id: `${run.connection}-${run.localDate}-${next}`,
-        connection: run.connection,
-        kind: run.kind,
-        localDate: run.localDate,
-        seq: next,
-        step: run.step ?? 'pull',
-        now: run.now,
-        settings: json(run.settings),
-        settingsHash: run.settingsHash,
-        options: json(run.options ?? {}),
-        createdAt: run.createdAt,
-      })
+      .values({ ...run, id: `${connection}-${localDate}-${seq}`, seq, step, ...texts })
       .onConflict((conflict) => conflict.doNothing())
       .returning(COLUMNS)
       .executeTakeFirst()
     if (opened) return { run: opened }
-    const busy = await db
-      .selectFrom('run')
+    const busy = await ofConnection
+      .where(sql<boolean>`(status = 'open' OR (${kind} = 'night' AND kind = 'night' AND local_date = ${localDate}))`)
       .select(COLUMNS)
-      .where('connection', '=', run.connection)
-      .where((where) =>
-        where.or([
-          where('status', '=', 'open'),
-          ...(run.kind === 'night'
-            ? [where.and([where('kind', '=', 'night'), where('localDate', '=', run.localDate)])]
-            : []),
-        ]),
-      )
       .orderBy(sql`status = 'open'`, 'desc')
       .executeTakeFirst()
-    if (busy) return { busy: busy }
+    if (busy) return { busy }
     // Neither: another process took this number and finished meanwhile. The next number is free.
   }
 }
@@ -88,7 +63,7 @@ export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } |
 export async function startStep(db: Executor, id: string, step: Step): Promise<Run | null> {
   const row = await db
     .updateTable('run')
-    .set((run) => ({ epoch: run('epoch', '+', 1) }))
+    .set({ epoch: sql`epoch + 1` })
     .where('id', '=', id)
     .where('step', '=', step)
     .where('status', '=', 'open')
@@ -101,104 +76,66 @@ export async function startStep(db: Executor, id: string, step: Step): Promise<R
  *  run over in between. Throws Superseded. No I/O but the database inside `fn`. */
 export async function fenced<T>(db: Db, run: Fence, fn: (trx: Trx) => Promise<T>): Promise<T> {
   return db.transaction().execute(async (trx) => {
-    const held = await trx
-      .selectFrom('run')
-      .select('id')
-      .where('id', '=', run.id)
-      .where('epoch', '=', run.epoch)
-      .where('status', '=', 'open')
-      .forUpdate()
-      .executeTakeFirst()
-    if (!held) throw superseded(run)
+    await change(trx, run, {})
     return fn(trx)
   })
 }
 
-const superseded = (run: Fence) =>
-  new Superseded(`run ${run.id}: another worker has taken over since epoch ${run.epoch}`)
-
-type Change = Partial<{
-  step: Step | 'done'
-  status: RunStatus
-  attempts: number
-  problem: string | null
-  summary: string
-  plan: string
-  finishedAt: Instant
-}>
-
-/** Fenced by itself: changes the run row only while this epoch holds it. Throws Superseded. */
-async function change(db: Executor, run: Fence, set: Change): Promise<void> {
+/** Changes the run row only while this epoch holds it; returns its failed attempts. Throws Superseded. */
+async function change(db: Executor, { id, epoch }: Fence, set: UpdateObject<Schema, 'run'>): Promise<number> {
   const row = await db
     .updateTable('run')
-    .set(set)
-    .where('id', '=', run.id)
-    .where('epoch', '=', run.epoch)
-    .where('status', '=', 'open')
-    .returning('id')
-    .executeTakeFirst()
-  if (!row) throw superseded(run)
-}
-
-/** The step before `step` is finished: call it in the transaction of that step's last write. Attempts start anew. */
-export const nextStep = (trx: Executor, run: Fence, step: Step): Promise<void> =>
-  change(trx, run, { step, attempts: 0, problem: null })
-
-export const finishRun = (db: Executor, run: Fence, at: Instant, summary: Data): Promise<void> =>
-  change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
-
-/** Gives the run up; its step stays where it failed. `stopped`: a person ended it. */
-export const failRun = (
-  db: Executor,
-  run: Fence,
-  at: Instant,
-  problem: string,
-  status: 'failed' | 'stopped' = 'failed',
-): Promise<void> => change(db, run, { status, problem: plain(problem), finishedAt: at })
-
-/** What is known so far, for the report and for `runs`. */
-export const saveSummary = (trx: Executor, run: Fence, summary: Data): Promise<void> =>
-  change(trx, run, { summary: json(summary) })
-
-/** A preview keeps its writes in the run row: nothing enters the ledger. */
-export const savePlan = (trx: Executor, run: Fence, plan: readonly PlannedWrite[]): Promise<void> =>
-  change(trx, run, { plan: json(plan) })
-
-/** Counts a failed attempt of the current step and returns how many there were. Throws Superseded. */
-export async function recordAttempt(db: Executor, run: Fence, problem: string): Promise<number> {
-  const row = await db
-    .updateTable('run')
-    .set((each) => ({ attempts: each('attempts', '+', 1), problem: plain(problem) }))
-    .where('id', '=', run.id)
-    .where('epoch', '=', run.epoch)
+    .set({ epoch, ...set })
+    .where('id', '=', id)
+    .where('epoch', '=', epoch)
     .where('status', '=', 'open')
     .returning('attempts')
     .executeTakeFirst()
-  if (!row) throw superseded(run)
+  if (!row) throw new Superseded(`run ${id}: another worker has taken over since epoch ${epoch}`)
   return row.attempts
 }
 
+/** The step before `step` is finished: call it in the transaction of that step's last write. Attempts start anew. */
+export async function nextStep(trx: Executor, run: Fence, step: Step): Promise<void> {
+  await change(trx, run, { step, attempts: 0, problem: null })
+}
+
+export async function finishRun(db: Executor, run: Fence, at: Instant, summary: Data): Promise<void> {
+  await change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
+}
+
+/** Gives the run up; its step stays where it failed. */
+export async function failRun(db: Executor, run: Fence, at: Instant, problem: string): Promise<void> {
+  await change(db, run, { status: 'failed', problem: plain(problem), finishedAt: at })
+}
+
+/** What is known so far, for the report and for `runs`. */
+export async function saveSummary(trx: Executor, run: Fence, summary: Data): Promise<void> {
+  await change(trx, run, { summary: json(summary) })
+}
+
+/** A preview keeps its writes in the run row: nothing enters the ledger. */
+export async function savePlan(trx: Executor, run: Fence, plan: readonly PlannedWrite[]): Promise<void> {
+  await change(trx, run, { plan: json(plan) })
+}
+
+/** Counts a failed attempt of the current step and returns how many there were. Throws Superseded. */
+export const recordAttempt = (db: Executor, run: Fence, problem: string): Promise<number> =>
+  change(db, run, { attempts: sql`attempts + 1`, problem: plain(problem) })
+
 export async function getRun(db: Executor, id: string): Promise<Run | null> {
-  const row = await db.selectFrom('run').select(COLUMNS).where('id', '=', id).executeTakeFirst()
-  return row ?? null
+  return (await db.selectFrom('run').select(COLUMNS).where('id', '=', id).executeTakeFirst()) ?? null
 }
 
 /** Newest first; 50 unless told. */
 export async function listRuns(
   db: Executor,
-  filter: { readonly connection?: string; readonly limit?: number } = {},
+  { connection, limit = 50 }: { readonly connection?: string; readonly limit?: number } = {},
 ): Promise<readonly Run[]> {
-  const { connection } = filter
-  const rows = await db
-    .selectFrom('run')
-    .select(COLUMNS)
-    .$if(connection !== undefined, (query) => query.where('connection', '=', connection ?? ''))
-    .orderBy('createdAt', 'desc')
-    .orderBy('localDate', 'desc')
-    .orderBy('seq', 'desc')
-    .limit(filter.limit ?? 50)
-    .execute()
-  return rows
+  const runs =
+    connection === undefined ? db.selectFrom('run') : db.selectFrom('run').where('connection', '=', connection)
+  const newest = runs.orderBy('createdAt', 'desc').orderBy('localDate', 'desc').orderBy('seq', 'desc')
+  return newest.select(COLUMNS).limit(limit).execute()
 }
 
 /** For the sweeper. */
@@ -207,43 +144,15 @@ export async function openRuns(db: Executor): Promise<readonly Pick<Run, 'id' | 
 }
 
 export async function getPlan(db: Executor, id: string): Promise<readonly PlannedWrite[] | null> {
-  const row = await db.selectFrom('run').select('plan').where('id', '=', id).executeTakeFirst()
-  return row?.plan ?? null
-}
-
-/** The newest finished preview of a connection. */
-export async function latestPreview(db: Executor, connection: string): Promise<Run | null> {
-  const row = await db
-    .selectFrom('run')
-    .select(COLUMNS)
-    .where('connection', '=', connection)
-    .where('kind', '=', 'preview')
-    .where('status', '=', 'done')
-    .orderBy('localDate', 'desc')
-    .orderBy('seq', 'desc')
-    .executeTakeFirst()
-  return row ?? null
+  return (await db.selectFrom('run').select('plan').where('id', '=', id).executeTakeFirst())?.plan ?? null
 }
 
 /** The forecast figures of a night; saving them again replaces them. */
 export async function saveFigures(trx: Executor, run: Run, figures: Data): Promise<void> {
+  const text = json(figures)
   await trx
     .insertInto('figures')
-    .values({ run: run.id, connection: run.connection, localDate: run.localDate, figures: json(figures) })
-    .onConflict((conflict) => conflict.column('run').doUpdateSet({ figures: json(figures) }))
-    .execute()
-}
-
-/** Oldest first. */
-export async function listFigures(
-  db: Executor,
-  connection: string,
-): Promise<readonly { readonly run: string; readonly localDate: LocalDate; readonly figures: Data }[]> {
-  return db
-    .selectFrom('figures')
-    .select(['run', 'localDate', 'figures'])
-    .where('connection', '=', connection)
-    .orderBy('localDate')
-    .orderBy('run')
+    .values({ run: run.id, connection: run.connection, localDate: run.localDate, figures: text })
+    .onConflict((conflict) => conflict.column('run').doUpdateSet({ figures: text }))
     .execute()
 }

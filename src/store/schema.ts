@@ -1,19 +1,16 @@
-// The tables as Kysely sees them, one interface per table. Instants are bigint milliseconds and local dates are text,
-// so that both homes (pg and PGlite) give exactly the same JavaScript values. Columns are snake_case in the database and
-// camelCase here (Kysely's CamelCasePlugin; raw SQL uses the database's names).
+// The tables as Kysely sees them. Instants are bigint milliseconds and local dates are text, so that both homes (pg and
+// PGlite) give exactly the same JavaScript values. Columns are snake_case in the database and camelCase here (Kysely's
+// CamelCasePlugin; raw SQL uses the database's names).
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
 import type { DealId, Instant, Known, LocalDate, Outcome, Reference, System, TaskKey } from '../core/deal.ts'
-import type { Group, LedgerStatus, PlannedWrite } from '../core/plan.ts'
+import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 
 /** A jsonb column: read as a value, written as the text made by `json()` in db.ts. */
-type Json<T> = ColumnType<T, string, string>
-type JsonOrNull<T> = ColumnType<T | null, string | null, string | null>
+type Json<T> = ColumnType<T, string | Extract<T, null>, string | Extract<T, null>>
 
-export type RunKind = 'night' | 'manual' | 'preview' | 'undo'
 export type Step = 'pull' | 'decide' | 'apply' | 'report'
-export type RunStatus = 'open' | 'done' | 'failed' | 'stopped'
 
 /** Any JSON object: the run's summary and the night's figures, shaped by the jobs that write them. */
 export type Data = { readonly [key: string]: unknown }
@@ -46,21 +43,20 @@ export interface Schema {
     cursorRun: string | null
     /** When its first night was confirmed; null: nothing may be written yet. */
     confirmedAt: Instant | null
-    lastGood: JsonOrNull<LastGood>
+    lastGood: Json<LastGood | null>
     censusAt: Instant | null
     problem: string | null
-    pausedUntil: Instant | null
-    reference: JsonOrNull<Reference>
+    reference: Json<Reference | null>
   }
   run: {
     id: string
     connection: string
-    kind: RunKind
+    kind: 'night' | 'manual' | 'preview' | 'undo'
     localDate: LocalDate
     seq: number
     /** The next step; `done` when none is left. */
     step: Step | 'done'
-    status: Generated<RunStatus>
+    status: Generated<'open' | 'done' | 'failed'>
     epoch: Generated<number>
     now: Instant
     settings: Json<Settings>
@@ -68,8 +64,9 @@ export interface Schema {
     options: Json<RunOptions>
     attempts: Generated<number>
     problem: string | null
-    summary: JsonOrNull<Data>
-    plan: JsonOrNull<readonly PlannedWrite[]>
+    summary: Json<Data | null>
+    plan: Json<readonly PlannedWrite[] | null>
+    /** Wall clock, as is `finishedAt`; `now` is the CRM's. */
     createdAt: Instant
     finishedAt: Instant | null
   }
@@ -77,53 +74,46 @@ export interface Schema {
     connection: string
     id: DealId
     known: Json<Known>
-    standing: JsonOrNull<Standing>
+    /** Null: never judged. */
+    standing: Json<Standing | null>
     modifiedAt: Instant
     outcome: Outcome
     name: string
     url: string
+    /** The run that last observed it. */
     seenRun: string
-    gone: Generated<boolean>
+    gone: boolean
+    /** Why its record could not be understood in the last pull. */
     unreadable: string | null
+    /** First day on which its verdict could change without an event. */
     dueOn: LocalDate | null
     /** The CRM holds one of our marks on it, so it must be looked at even when closed. */
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */
-    unsettled: Generated<boolean>
+    unsettled: boolean
   }
-  transition: {
+  transition: Pick<Transition, 'at' | 'from' | 'to' | 'rule'> & {
     run: string
     connection: string
     deal: DealId
-    at: Instant
-    from: Transition['from']
-    to: Transition['to']
-    rule: Transition['rule']
     evidence: Json<Transition['evidence']>
   }
-  ledger: {
-    run: string
-    key: string
+  ledger: Pick<LedgerRow, 'run' | 'key' | 'group' | 'kind' | 'status' | 'plannedAt' | 'sentAt' | 'settledAt'> & {
     connection: string
     deal: DealId
-    group: Group
-    kind: PlannedWrite['kind']
-    status: LedgerStatus
     row: Json<PlannedWrite>
     person: string | null
     /** ISO week of the run in the company's zone, `2026-W48`. */
     week: string
     taskKey: TaskKey | null
     seq: number
-    plannedAt: Instant
-    sentAt: Instant | null
     /** Epoch of the attempt that sent it; an older one is unknown, its call may still be in flight. */
     sentEpoch: number | null
-    settledAt: Instant | null
     remote: string | null
     message: string | null
   }
   figures: { run: string; connection: string; localDate: LocalDate; figures: Json<Data> }
+  /** One row, `budget`, locked while the shared task budget is reserved. */
   lease: { name: string; by: string; until: Instant }
 }
 

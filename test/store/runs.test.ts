@@ -7,8 +7,6 @@ import {
   finishRun,
   getPlan,
   getRun,
-  latestPreview,
-  listFigures,
   listRuns,
   type NewRun,
   nextStep,
@@ -102,7 +100,8 @@ eachHome((home) => {
     await expect(finishRun(db, old, 1, {})).rejects.toThrow(Superseded)
     await expect(failRun(db, old, 1, 'x')).rejects.toThrow(Superseded)
     await expect(recordAttempt(db, old, 'x')).rejects.toThrow(Superseded)
-    expect(await listFigures(db, 'hub')).toEqual([{ run: old.id, localDate: '2026-11-23', figures: { by: 'old' } }])
+    const figures = await db.selectFrom('figures').selectAll().execute()
+    expect(figures).toEqual([{ run: old.id, connection: 'hub', localDate: '2026-11-23', figures: { by: 'old' } }])
   })
 
   it('makes a take-over wait for a write in progress, so that none can be half old', async () => {
@@ -144,14 +143,13 @@ eachHome((home) => {
     expect((await opened(db, { kind: 'manual' })).id).toBe('hub-2026-11-23-2')
   })
 
-  it('keeps the plan of a preview and finds the newest finished one', async () => {
+  it('keeps the plan of a preview beside the ledger', async () => {
     const { database } = await home.open()
     const { db } = database
     const preview = await started(db, { kind: 'preview' })
-    expect(await latestPreview(db, 'hub')).toBeNull()
+    expect(await getPlan(db, preview.id)).toBeNull()
     await savePlan(db, preview, [])
     await finishRun(db, preview, 3, {})
-    expect(await latestPreview(db, 'hub')).toMatchObject({ id: preview.id })
     expect(await getPlan(db, preview.id)).toEqual([])
   })
 }, 'databases')
