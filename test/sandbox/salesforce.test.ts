@@ -145,17 +145,13 @@ describe('query', () => {
 
   it.each([
     ["Name = 'one'", ['One']],
-    ["Name LIKE 'T%' OR Name LIKE '_ne'", ['One', 'Two']],
-    ["NOT Name LIKE 'T%'", ["Ø'Neil <b>", 'One']],
-    ["Name NOT IN ('One', 'Two') AND Amount != null", ["Ø'Neil <b>"]],
+    ["Name IN ('one', 'TWO') AND Amount != null", ['One', 'Two']],
+    ["Name != 'One' AND (Name = 'Two' OR Amount = null)", ['Two']],
     ["Name = 'Ø\\'Neil <b>'", ["Ø'Neil <b>"]],
     ['Amount >= 1000.0 AND (IsClosed = false AND CloseDate > 2026-12-30)', ["Ø'Neil <b>", 'One', 'Two']],
     ['CreatedDate < 2026-09-03T06:00:00Z', []],
     ['CreatedDate <= 2026-09-03T08:00:00+02:00', ["Ø'Neil <b>", 'One', 'Two']],
-    [
-      "Owner.Email = 'ada@example.com' AND AccountId IN (SELECT Id FROM Account WHERE Name = 'Acme')",
-      ["Ø'Neil <b>", 'One', 'Two'],
-    ],
+    ["Owner.Email = 'ada@example.com' AND Account.Name = 'Acme'", ["Ø'Neil <b>", 'One', 'Two']],
     ['LastActivityDate = null AND Type = null AND Amount < 5', []],
   ])('filters by %s', async (where, names) => {
     const { conn } = await start()
@@ -180,7 +176,8 @@ describe('query', () => {
     // One sales process and one currency: these fields do not exist in such an org.
     ['SELECT RecordTypeId FROM Opportunity', 'INVALID_FIELD', 'RecordTypeId'],
     ['SELECT CurrencyIsoCode FROM Opportunity', 'INVALID_FIELD', 'CurrencyIsoCode'],
-    ['SELECT What.StageName FROM Task', 'INVALID_FIELD', "on entity 'Name'"],
+    ["SELECT Id FROM Opportunity WHERE Name LIKE 'T%'", 'MALFORMED_QUERY', "unexpected token: 'LIKE'"],
+    ['SELECT Id FROM Opportunity LIMIT 1 OFFSET 1', 'MALFORMED_QUERY', "unexpected token: 'OFFSET'"],
   ])('refuses %s', async (soql, errorCode, words) => {
     const { token } = await start()
     const got = await client.get(`${V}/query?q=${encodeURIComponent(soql)}`, token.access_token)
@@ -188,29 +185,25 @@ describe('query', () => {
     expect(got.at(0, 'message')).toContain(words)
   })
 
-  it('follows relations, counts and groups', async () => {
+  it('follows relations and counts', async () => {
     const { conn } = await start()
     const id = await idOf(conn, 'One')
     await act({ act: 'call', id, outcome: 'incoming' })
     await act({ act: 'call', id, outcome: 'no-answer', at: '2026-10-01T10:00:00Z' })
     const found = await first(
       conn,
-      `SELECT What.Type, What.Name, Owner.Email, Account.Name, RecurrenceActivityId FROM Task WHERE WhatId = '${id.slice(0, 15)}' ORDER BY ActivityDate DESC NULLS LAST LIMIT 1`,
+      `SELECT Owner.Email, Account.Name, Account.Id, CallType FROM Task WHERE WhatId = '${id.slice(0, 15)}' ORDER BY ActivityDate DESC LIMIT 1`,
     )
     expect(found).toMatchObject({
-      What: { Type: 'Opportunity', Name: 'One' },
+      CallType: 'Inbound',
       Owner: { Email: 'ada@example.com' },
-      Account: { Name: 'Acme' },
+      Account: { Name: 'Acme', attributes: { type: 'Account' } },
     })
-    expect(
-      await first(conn, 'SELECT Id, RecordTypeId, Manager.Name FROM User'.replace('RecordTypeId', 'UserRole.Name')),
-    ).toMatchObject({ Manager: null, UserRole: null })
+    expect(await first(conn, 'SELECT Id, UserRole.Name, Manager.Name FROM User')).toMatchObject({
+      Manager: null,
+      UserRole: null,
+    })
     expect((await conn.query('SELECT COUNT() FROM Task')).totalSize).toBe(2)
-    const [group] = await rows(
-      conn,
-      'SELECT WhatId, MAX(ActivityDate) latest, COUNT(Id) FROM Task WHERE IsClosed = true GROUP BY WhatId',
-    )
-    expect(group).toMatchObject({ WhatId: id, latest: '2026-11-02', expr0: 2 })
   })
 
   it('answers 414 to a URI over 16,384 bytes and 401, 410, 404 as documented', async () => {
@@ -294,7 +287,7 @@ describe('records', () => {
     expect((await first(conn, `SELECT NextStep FROM Opportunity WHERE Id = '${Id}'`)).NextStep).toBeNull()
   })
 
-  it('applies single saves, retrieves by id with null for what is gone, and lists deletions', async () => {
+  it('applies single saves, retrieves by id with null for what is gone, and finds deletions with queryAll', async () => {
     const { conn } = await start()
     const [one, two] = await Promise.all(['One', 'Two'].map((name) => idOf(conn, name)))
     if (!one || !two) throw new Error('no deals')
@@ -311,10 +304,8 @@ describe('records', () => {
       null,
       null,
     ])
-    expect(await code(conn.retrieve('Opportunity', two))).toBe('ENTITY_IS_DELETED')
+    expect(await code(conn.retrieve('Opportunity', two))).toBe('NOT_FOUND')
     expect(await code(conn.update('Opportunity', { Id: two, Amount: 1 }))).toBe('ENTITY_IS_DELETED')
-    const gone = await conn.deleted('Opportunity', new Date(NOW), new Date(NOW + DAY))
-    expect(gone.deletedRecords.map((record) => record.id)).toEqual([two])
     expect((await conn.query('SELECT Id FROM Opportunity')).totalSize).toBe(2)
     const all = await conn.query<{ Id: string }>('SELECT Id FROM Opportunity WHERE IsDeleted = true', { scanAll: true })
     expect(all.records.map((record) => record.Id)).toEqual([two])
@@ -329,18 +320,14 @@ describe('opportunities', () => {
     const read = () =>
       first(
         conn,
-        `SELECT StageName, ForecastCategoryName, ForecastCategory, Probability, ExpectedRevenue, IsClosed, IsWon, LastStageChangeDate, LastModifiedById, LastCloseDateChangedHistory.PrevCloseDate FROM Opportunity WHERE Id = '${Id}'`,
+        `SELECT StageName, ForecastCategoryName, ForecastCategory, Probability, ExpectedRevenue, IsClosed, IsWon, LastStageChangeDate, LastModifiedById FROM Opportunity WHERE Id = '${Id}'`,
       )
     const history = () =>
       rows(
         conn,
         `SELECT StageName, Amount, CloseDate, PrevAmount, PrevCloseDate, ForecastCategory, CreatedById FROM OpportunityHistory WHERE OpportunityId = '${Id}' ORDER BY CreatedDate, Id`,
       )
-    expect(await read()).toMatchObject({
-      LastStageChangeDate: null,
-      ForecastCategory: 'Pipeline',
-      LastCloseDateChangedHistory: null,
-    })
+    expect(await read()).toMatchObject({ LastStageChangeDate: null, ForecastCategory: 'Pipeline' })
     await conn.update('Opportunity', { Id, ForecastCategoryName: 'Omitted' })
     expect(await read()).toMatchObject({
       ForecastCategory: 'Omitted',
@@ -365,7 +352,6 @@ describe('opportunities', () => {
       IsWon: true,
       ForecastCategory: 'Closed',
       LastModifiedById: user?.Id,
-      LastCloseDateChangedHistory: { PrevCloseDate: '2026-12-31' },
     })
     expect((await history()).map((row) => [row.StageName, row.CloseDate, row.PrevCloseDate])).toEqual([
       ['Prospecting', '2026-12-31', null],
@@ -373,11 +359,6 @@ describe('opportunities', () => {
       ['Proposal', '2027-02-01', '2026-12-31'],
       ['Won', '2027-02-01', '2027-02-01'],
     ])
-    const tracked = await rows(
-      conn,
-      `SELECT Field, OldValue, NewValue FROM OpportunityFieldHistory WHERE OpportunityId = '${Id}' AND Field = 'StageName'`,
-    )
-    expect(tracked.map((row) => row.NewValue)).toEqual(['Proposal', 'Won'])
   })
 
   it('LastActivityDate follows due dates of closed tasks and any event, and moves SystemModstamp only', async () => {
@@ -416,6 +397,27 @@ describe('opportunities', () => {
     expect((await read()).LastActivityDate).toBe('2026-11-30')
     await act({ act: 'meeting', id: Id, at: '2027-01-01T05:00:00Z', outside: false })
     expect(await first(conn, 'SELECT WhoCount, WhoId FROM Event')).toMatchObject({ WhoCount: 0, WhoId: null })
+  })
+
+  it('a task that is deleted leaves the state as it was, but for system stamps', async () => {
+    const { conn, token } = await start(
+      seed(deal('One', { events: [{ at: NOW - 9 * DAY, kind: 'call', outcome: 'connected' }] }), deal('Two')),
+    )
+    const state = async () => (await client.state('deal')).concat(await client.state('task')).map(unstamped)
+    const unstamped = (line: unknown) => ({ ...Object(line), LastModifiedDate: '', SystemModstamp: '' })
+    const before = await state()
+    const [one, two] = await Promise.all(['One', 'Two'].map((name) => idOf(conn, name)))
+    client.tick(60_000)
+    const wanted = [one, two].map((id) => task(id ?? '', userOf(token), { ActivityDate: '2026-11-01' }))
+    const made = await conn.create('Task', wanted)
+    const ids = made.map((result) => result.id ?? '')
+    const bumped = { HasOpenActivity: true, HasOverdueTask: true, LastActivityDate: '2026-10-24' }
+    expect(await client.state('deal')).toMatchObject([bumped, { ...bumped, LastActivityDate: null }])
+    await act({ act: 'complete-task', id: ids[0] ?? '' })
+    expect((await client.state('deal'))[0]).toMatchObject({ LastActivityDate: '2026-11-01', HasOpenActivity: false })
+    client.tick(60_000)
+    expect(await conn.destroy('Task', ids)).toMatchObject([{ success: true }, { success: true }])
+    expect(await state()).toEqual(before)
   })
 
   it('a task needs an existing deal and an active owner', async () => {
@@ -601,30 +603,17 @@ describe('custom fields', () => {
     const read = await conn.metadata.read('CustomField', ['Opportunity.State__c', 'Opportunity.Missing__c'])
     expect(read[0]).toMatchObject({ fullName: 'Opportunity.State__c', type: 'Picklist', label: 'State' })
     expect(read[1]?.fullName).toBeFalsy()
-    expect(await conn.metadata.list({ type: 'PermissionSet' })).toMatchObject([{ fullName: 'unstall' }])
-    const view = {
-      fullName: 'Opportunity.Stalled',
-      label: 'Stalled',
-      filterScope: 'Everything',
-      columns: ['OPPORTUNITY.NAME', 'Flag__c'],
-      filters: [{ field: 'Flag__c', operation: 'equals', value: '1' }],
-    }
-    expect(await conn.metadata.create('ListView', view)).toMatchObject({ success: true })
-    expect(
-      await conn.metadata.create('ListView', { ...view, fullName: 'Opportunity.X', columns: ['Nope__c'] }),
-    ).toMatchObject({ success: false })
     const eleven = Array.from({ length: 11 }, (_, i) => ({
       fullName: `Opportunity.F${i}__c`,
       label: 'x',
       type: 'Date',
     }))
     expect(await code(conn.metadata.create('CustomField', eleven))).toBe('sf:LIMIT_EXCEEDED')
-    await conn.metadata.delete('CustomField', ['Opportunity.Words__c'])
-    expect(await code(conn.query('SELECT Words__c FROM Opportunity'))).toBe('INVALID_FIELD')
     await act({ act: 'drop-field', field: 'Flag__c' })
     expect(await code(conn.query('SELECT Flag__c FROM Opportunity'))).toBe('INVALID_FIELD')
     expect((await client.state('field')).map((line) => walk(line, ['name']))).toEqual([
       'State__c',
+      'Words__c',
       'Since__c',
       'Counts__c',
       'Key__c',
@@ -690,12 +679,23 @@ describe('capabilities, limits and faults', () => {
       expect((await client.post('/__sandbox/act', body)).status).toBe(400)
     const backdated = { act: 'move-stage', id: one, to: 'Proposal', at: '2026-10-01T08:00:00Z', by: 'workflow' }
     await act(backdated)
+    await act({ act: 'set', id: one, field: 'CloseDate', value: '2027-01-31', at: '2026-09-20T08:00:00Z' })
+    await act({ act: 'move-stage', id: one, to: 'Won', at: '2026-09-10T08:00:00Z' })
+    const history = `SELECT StageName, CloseDate FROM OpportunityHistory WHERE OpportunityId = '${one}' ORDER BY CreatedDate`
+    expect((await rows(conn, history)).map((row) => [row.StageName, row.CloseDate])).toEqual([
+      ['Prospecting', '2026-12-31'],
+      ['Won', '2026-12-31'],
+      ['Won', '2027-01-31'],
+      ['Proposal', '2027-01-31'],
+    ])
     expect(
       await first(
         conn,
-        `SELECT LastStageChangeDate, SystemModstamp, LastModifiedBy.Name FROM Opportunity WHERE Id = '${one}'`,
+        `SELECT StageName, CloseDate, LastStageChangeDate, SystemModstamp, LastModifiedBy.Name FROM Opportunity WHERE Id = '${one}'`,
       ),
     ).toMatchObject({
+      StageName: 'Proposal',
+      CloseDate: '2027-01-31',
       LastStageChangeDate: '2026-10-01T08:00:00.000+0000',
       SystemModstamp: '2026-11-02T06:00:00.000+0000',
       LastModifiedBy: { Name: 'ada Rep' },
@@ -745,7 +745,7 @@ describe('OAuth', () => {
   }
 
   it('client credentials give an opaque token without expiry or refresh token', async () => {
-    const { token, conn } = await start()
+    const { token } = await start()
     expect(Object.keys(token).sort()).toEqual([
       'access_token',
       'id',
@@ -755,7 +755,6 @@ describe('OAuth', () => {
       'signature',
       'token_type',
     ])
-    expect(await conn.identity()).toMatchObject({ user_id: userOf(token) })
     const wrong = new OAuth2({ loginUrl: client.sandbox.url, clientId: 'sandbox', clientSecret: 'wrong' })
     expect(await code(wrong.requestToken({ grant_type: 'client_credentials' }))).toBe('invalid_client')
   })

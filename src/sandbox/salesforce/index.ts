@@ -3,17 +3,16 @@ import type { Answer, Call, Kernel, Lookalike, Refusal } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { metadataApi } from './metadata.ts'
 import { oauth } from './oauth.ts'
-import { Org, refused } from './org.ts'
-import { People } from './people.ts'
+import { Org } from './org.ts'
+import { people } from './people.ts'
 import { describeField, restRoutes, VERSIONS } from './rest.ts'
+import { refused } from './validate.ts'
 
 export interface SalesforceOptions {
   /** False: the org has no Enhanced Email, so no EmailMessage object. */
   readonly emailMessage?: boolean
   /** False: the API user may not read OpportunityHistory. */
   readonly history?: boolean
-  /** Standard Opportunity fields with field history tracking. */
-  readonly trackedFields?: readonly string[]
   /** API calls in 24 hours; enforced unless limits are `none`. */
   readonly dailyCalls?: number
 }
@@ -23,45 +22,55 @@ const MAX_URI = 16_384
 
 /** For `startSandbox`. Client id and secret: `sandbox`. */
 export function salesforce(seed: Seed, options: SalesforceOptions = {}): (kernel: Kernel) => Lookalike {
+  const { emailMessage = true, history = true, dailyCalls: max = 100_000 } = options
   return (kernel) => {
-    const without = [
-      ...(options.emailMessage === false ? ['EmailMessage'] : []),
-      ...(options.history === false ? ['OpportunityHistory'] : []),
-    ]
-    const tracked = options.trackedFields ?? ['StageName', 'Amount', 'CloseDate', 'OwnerId', 'ForecastCategoryName']
-    const org = new Org({ without, tracked, now: () => kernel.now(), record: (entry) => kernel.record(entry) })
-    const people = new People(org, seed)
-    org.recording = true
+    const org = new Org(kernel, [...(emailMessage ? [] : ['EmailMessage']), ...(history ? [] : ['OpportunityHistory'])])
+    const saver = () => ({ user: org.apiUser, at: kernel.now(), stamp: kernel.now() })
+    const metadata = metadataApi(org, (token) => signIn.valid(token), saver)
+    const { act } = people(org, seed, metadata.drop)
     const signIn = oauth(org, kernel)
-    const saver = () => ({ user: org.apiUser, at: kernel.now(), stamp: kernel.now(), api: true })
-    const metadata = metadataApi(org, signIn.valid, saver)
+    org.recording = true
 
-    const max = options.dailyCalls ?? 100_000
     let calls = { since: kernel.monotonic(), used: 0 }
-    const usage = () => {
+    function usage() {
       if (kernel.monotonic() - calls.since > DAY) calls = { since: kernel.monotonic(), used: 0 }
       return { used: calls.used, max }
     }
 
     function guard(call: Call): Answer | null {
       if (!/^\/services\/(data\/|Soap\/)/.test(call.path)) return null
-      const uri = call.path.length + call.query.toString().length
-      if (uri > MAX_URI) return error(414, 'URI_TOO_LONG', 'The length of the URI exceeds the 16,384 byte limit.')
+      if (call.path.length + call.query.toString().length > MAX_URI)
+        return error(414, 'URI_TOO_LONG', 'The length of the URI exceeds the 16,384 byte limit.')
       const version = Number(/\/v?(\d+)\.0(\/|$)/.exec(call.path)?.[1])
       if (version < VERSIONS.first)
         return error(410, 'UNSUPPORTED_API_VERSION', 'The requested API version is retired.')
-      if (!(version <= VERSIONS.last)) return error(404, 'NOT_FOUND', 'The requested resource does not exist')
+      if (!(version <= VERSIONS.last)) return refuse({ kind: 'not-found' })
       if (call.path.startsWith('/services/data/') && !signIn.valid(signIn.bearer(call)))
         return error(401, 'INVALID_SESSION_ID', 'Session expired or invalid')
-      if (usage().used >= max && kernel.options.limits !== 'none')
-        return error(403, 'REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.')
+      if (usage().used >= max && kernel.options.limits !== 'none') return refuse({ kind: 'daily' })
       calls.used += 1
       return null
     }
 
+    function* state() {
+      const now = new Date(kernel.now()).toISOString()
+      yield { kind: 'meta', now, apiUserId: org.apiUser, currency: seed.currency }
+      for (const [kind, object] of Object.entries({ owner: 'User', deal: 'Opportunity', task: 'Task' })) {
+        const fields = [...org.table(object).fields.values()]
+        for (const row of org.rows(object))
+          if (!row.IsDeleted)
+            yield { kind, ...Object.fromEntries(fields.map((each) => [each.name, org.read(row, each)])) }
+      }
+      for (const object of ['Opportunity', 'Task', 'Event']) {
+        const type = org.table(object)
+        for (const field of type.fields.values())
+          if (field.custom) yield { kind: 'field', object, ...describeField(org, type, field) }
+      }
+    }
+
     return {
       routes: [
-        ...restRoutes(org, kernel, usage),
+        ...restRoutes(org, saver, usage),
         { method: 'POST', template: '/services/Soap/m/{version}', handle: metadata.handle },
         ...signIn.routes,
       ],
@@ -71,59 +80,24 @@ export function salesforce(seed: Seed, options: SalesforceOptions = {}): (kernel
       refuse,
       headers: (call): Record<string, string> =>
         call.path.startsWith('/services/data') ? { 'sforce-limit-info': `api-usage=${usage().used}/${max}` } : {},
-      *state() {
-        yield {
-          kind: 'meta',
-          now: new Date(kernel.now()).toISOString(),
-          apiUserId: org.apiUser,
-          currency: seed.currency,
-        }
-        for (const [kind, object] of [
-          ['owner', 'User'],
-          ['deal', 'Opportunity'],
-          ['task', 'Task'],
-        ] as const) {
-          const type = org.table(object)
-          for (const row of type.rows.values()) {
-            if (!row.IsDeleted)
-              yield {
-                kind,
-                ...Object.fromEntries(org.visible(type, false).map((field) => [field.name, org.read(row, field)])),
-              }
-          }
-        }
-        for (const object of ['Opportunity', 'Task', 'Event']) {
-          const type = org.table(object)
-          for (const field of org.visible(type, false))
-            if (field.custom) yield { kind: 'field', object, ...describeField(org, type, field) }
-        }
-      },
-      act: (act) => people.act(act, kernel.now(), metadata.drop),
+      state,
+      act: (given) => act(given, kernel.now()),
     }
   }
 }
 
 const error = (status: number, code: string, message: string): Answer => refused(status, code, message).answer
 
-function refuse(refusal: Refusal): Answer {
-  switch (refusal.kind) {
-    case 'rate':
-      return error(403, 'REQUEST_LIMIT_EXCEEDED', 'ConcurrentPerOrgLongTxn Limit exceeded.')
-    case 'daily':
-      return error(403, 'REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.')
-    case 'not-found':
-      return error(404, 'NOT_FOUND', 'The requested resource does not exist')
-    case 'method':
-      return error(405, 'METHOD_NOT_ALLOWED', 'HTTP method not allowed for this resource.')
-    case 'too-large':
-      return error(413, 'REQUEST_ENTITY_TOO_LARGE', 'The request body is too large.')
-    case 'server-error':
-      return error(500, 'UNKNOWN_EXCEPTION', 'An unexpected error occurred.')
-    case 'bad-gateway':
-      return {
-        status: 502,
-        body: '<html><body><h1>502 Bad Gateway</h1></body></html>',
-        headers: { 'content-type': 'text/html' },
-      }
-  }
+const REFUSALS: Record<Exclude<Refusal['kind'], 'bad-gateway'>, Answer> = {
+  rate: error(403, 'REQUEST_LIMIT_EXCEEDED', 'ConcurrentPerOrgLongTxn Limit exceeded.'),
+  daily: error(403, 'REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.'),
+  'not-found': error(404, 'NOT_FOUND', 'The requested resource does not exist'),
+  method: error(405, 'METHOD_NOT_ALLOWED', 'HTTP method not allowed for this resource.'),
+  'too-large': error(413, 'REQUEST_ENTITY_TOO_LARGE', 'The request body is too large.'),
+  'server-error': error(500, 'UNKNOWN_EXCEPTION', 'An unexpected error occurred.'),
+}
+function refuse({ kind }: Refusal): Answer {
+  if (kind !== 'bad-gateway') return REFUSALS[kind]
+  const body = '<html><body><h1>502 Bad Gateway</h1></body></html>'
+  return { status: 502, body, headers: { 'content-type': 'text/html' } }
 }

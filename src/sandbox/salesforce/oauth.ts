@@ -2,44 +2,48 @@
 // refresh tokens rotate; replaying an old one revokes everything that came from the same consent.
 import { createHash, randomBytes } from 'node:crypto'
 import type { Answer, Call, Kernel, Route } from '../kernel.ts'
-import { type Org, refused } from './org.ts'
+import type { Org } from './org.ts'
 
 const CLIENT = { id: 'sandbox', secret: 'sandbox' }
-const base = '/services/oauth2'
+const AUTHORIZE = '/services/oauth2/authorize'
 const CODE_LIFE_MS = 10 * 60_000
 
-/** One consent: every token that came from it dies with it. */
+/** One consent: every token that came from it dies with it. `refresh`: the newest refresh token. */
 interface Grant {
   readonly scope: string
   refresh: string | null
   live: boolean
 }
+interface Code {
+  readonly challenge: string
+  readonly redirect: string
+  readonly scope: string
+  readonly ends: number
+}
 
 export function oauth(org: Org, kernel: Kernel) {
-  const codes = new Map<
-    string,
-    { readonly challenge: string; readonly redirect: string; readonly scope: string; readonly ends: number }
-  >()
+  const codes = new Map<string, Code>()
   const access = new Map<string, Grant>()
   const refresh = new Map<string, Grant>()
-  const organization = String(org.rows('Organization')[0]?.Id ?? '')
+  const organization = String(org.rows('Organization')[0]?.Id)
   const secret = () => randomBytes(24).toString('base64url')
 
-  const identityUrl = (call: Call) => `${call.origin}/id/${organization}/${org.apiUser}`
-  /** Opaque access tokens only: jsforce refuses SOAP with a JWT below API 68. */
-  const valid = (token: string) => access.get(token)?.live === true && kernel.tokens.check(token) === 'valid'
   const bearer = (call: Call) => /^Bearer (\S+)$/i.exec(call.headers.authorization ?? '')?.[1] ?? ''
+  const valid = (token: string) => access.get(token)?.live === true && kernel.tokens.check(token) === 'valid'
 
-  function answer(call: Call, grant: Grant): Answer {
-    const token = `${organization.slice(0, 15)}!${secret()}`
-    kernel.tokens.issue(token)
-    access.set(token, grant)
-    const id = identityUrl(call)
-    const issued_at = String(kernel.now())
-    const signature = createHash('sha256').update(`${id} ${issued_at}`).digest('base64')
-    const body = { access_token: token, token_type: 'Bearer', scope: grant.scope, instance_url: call.origin, id }
+  /** Opaque access tokens only: jsforce refuses SOAP with a JWT below API 68. */
+  function issue(call: Call, grant: Grant): Answer {
+    const access_token = `${organization.slice(0, 15)}!${secret()}`
+    kernel.tokens.issue(access_token)
+    access.set(access_token, grant)
+    const { origin } = call
+    const who = { instance_url: origin, id: `${origin}/id/${organization}/${org.apiUser}` }
+    const when = { issued_at: String(kernel.now()), signature: secret() }
     const renewal = grant.refresh === null ? {} : { refresh_token: grant.refresh }
-    return { status: 200, body: { ...body, ...renewal, issued_at, signature } }
+    return {
+      status: 200,
+      body: { access_token, token_type: 'Bearer', scope: grant.scope, ...who, ...when, ...renewal },
+    }
   }
   /** A new refresh token; the one before stays known, so that its replay is noticed. */
   function rotate(grant: Grant): Grant {
@@ -48,110 +52,102 @@ export function oauth(org: Org, kernel: Kernel) {
     kernel.tokens.check(grant.refresh) // makes it known, so that the act revoke-token reaches it too
     return grant
   }
-  const wrong = (error: string, error_description: string): Answer => ({
-    status: 400,
-    body: { error, error_description },
-  })
 
   function token(call: Call): Answer {
     const form = new URLSearchParams(call.body)
+    const given = (name: string) => form.get(name) ?? ''
     const basic = /^Basic (\S+)$/i.exec(call.headers.authorization ?? '')?.[1]
     const [id, password] = basic
       ? Buffer.from(basic, 'base64').toString().split(':')
-      : [form.get('client_id'), form.get('client_secret')]
+      : [given('client_id'), given('client_secret')]
     if (id !== CLIENT.id) return wrong('invalid_client_id', 'client identifier invalid')
     if (password !== CLIENT.secret) return wrong('invalid_client', 'invalid client credentials')
-    switch (form.get('grant_type')) {
+    switch (given('grant_type')) {
       case 'client_credentials':
-        return answer(call, { scope: 'api', refresh: null, live: true })
+        return issue(call, { scope: 'api', refresh: null, live: true })
       case 'authorization_code': {
-        const code = codes.get(form.get('code') ?? '')
-        codes.delete(form.get('code') ?? '')
-        if (!code || code.ends < kernel.monotonic()) return wrong('invalid_grant', 'invalid authorization code')
-        const verifier = form.get('code_verifier') ?? ''
+        const code = codes.get(given('code'))
+        codes.delete(given('code'))
+        const verifier = given('code_verifier')
         const proof = createHash('sha256').update(verifier).digest('base64url')
+        if (!code || code.ends < kernel.monotonic()) return wrong('invalid_grant', 'invalid authorization code')
         if (!/^[\w.~-]{43,128}$/.test(verifier) || proof !== code.challenge)
           return wrong('invalid_grant', 'invalid code verifier')
-        if (form.get('redirect_uri') !== code.redirect)
+        if (given('redirect_uri') !== code.redirect)
           return wrong('redirect_uri_mismatch', 'redirect_uri must match configuration')
-        return answer(call, rotate({ scope: code.scope, refresh: null, live: true }))
+        return issue(call, rotate({ scope: code.scope, refresh: null, live: true }))
       }
       case 'refresh_token': {
-        const given = form.get('refresh_token') ?? ''
-        const grant = refresh.get(given)
-        if (grant && grant.refresh !== given) grant.live = false
-        if (!grant?.live || kernel.tokens.check(given) !== 'valid')
+        const old = given('refresh_token')
+        const grant = refresh.get(old)
+        if (grant && grant.refresh !== old) grant.live = false
+        if (!grant?.live || kernel.tokens.check(old) !== 'valid')
           return wrong('invalid_grant', 'expired access/refresh token')
-        return answer(call, rotate(grant))
+        return issue(call, rotate(grant))
       }
       default:
         return wrong('unsupported_grant_type', 'grant type not supported')
     }
   }
 
-  const FIELDS = ['client_id', 'redirect_uri', 'state', 'scope', 'code_challenge'] as const
   /** The consent page, and what its two buttons lead to. */
   function authorize(call: Call): Answer {
     const form = call.method === 'POST' ? new URLSearchParams(call.body) : call.query
-    const [client, redirect, state, scope, challenge] = FIELDS.map((name) => form.get(name) ?? '')
-    const host = URL.parse(redirect ?? '')?.hostname
-    if (client !== CLIENT.id || !['127.0.0.1', 'localhost', '[::1]'].includes(host ?? ''))
-      return html(400, 'Wrong link', '<p>Unknown app, or its callback address is not on this machine.</p>')
+    const given = (name: string) => form.get(name) ?? ''
+    const redirect = given('redirect_uri')
+    const local = ['127.0.0.1', 'localhost', '[::1]'].includes(URL.parse(redirect)?.hostname ?? '')
+    if (given('client_id') !== CLIENT.id || !local)
+      return page(400, 'Wrong link', '<p>Unknown app, or its callback address is not on this machine.</p>')
     const back = (answer: Record<string, string>): Answer => {
-      const url = new URL(redirect ?? '')
-      for (const [name, value] of Object.entries({ ...answer, ...(state ? { state } : {}) }))
-        url.searchParams.set(name, value)
-      return { status: 302, headers: { location: url.href } }
+      const location = new URL(redirect)
+      for (const [name, value] of Object.entries({ ...answer, state: given('state') }))
+        if (value !== '') location.searchParams.set(name, value)
+      return { status: 302, headers: { location: location.href } }
     }
-    if (call.method === 'GET') {
-      if (form.get('response_type') !== 'code')
-        return back({ error: 'unsupported_response_type', error_description: 'response type not supported' })
-      if (!challenge || form.get('code_challenge_method') !== 'S256')
-        return back({ error: 'invalid_request', error_description: 'missing required code challenge' })
-      const field = (name: string) => `<input type="hidden" name="${name}" value="${escaped(form.get(name) ?? '')}">`
-      const what = `unstall asks to read and change data of this sandbox organization (${escaped(scope || 'api')}).`
-      const button = (value: string, words: string) =>
-        `<button type="submit" name="decision" value="${value}">${words}</button>`
-      const inputs = `${FIELDS.map(field).join('')}${button('allow', 'Allow')} ${button('deny', 'Deny')}`
-      return html(200, 'Allow access?', `<p>${what}</p><form method="post" action="${base}/authorize">${inputs}</form>`)
-    }
-    if (form.get('decision') !== 'allow')
+    const scope = given('scope') || 'api refresh_token'
+    const challenge = given('code_challenge')
+    if (!challenge || (call.method === 'GET' && given('code_challenge_method') !== 'S256'))
+      return back({ error: 'invalid_request', error_description: 'missing required code challenge' })
+    if (call.method === 'GET') return page(200, 'Allow access?', consent(form, scope))
+    if (given('decision') !== 'allow')
       return back({ error: 'access_denied', error_description: 'end-user denied authorization' })
     const code = secret()
-    const ends = kernel.monotonic() + CODE_LIFE_MS
-    codes.set(code, { challenge: challenge ?? '', redirect: redirect ?? '', scope: scope || 'api refresh_token', ends })
+    codes.set(code, { challenge, redirect, scope, ends: kernel.monotonic() + CODE_LIFE_MS })
     return back({ code })
   }
 
   function revoke(call: Call): Answer {
-    const token = new URLSearchParams(call.body).get('token') ?? call.query.get('token') ?? ''
-    const grant = refresh.get(token)
+    const given = new URLSearchParams(call.body).get('token') ?? call.query.get('token') ?? ''
+    const grant = refresh.get(given)
     if (grant) grant.live = false
-    if (!grant && !access.has(token)) return wrong('unsupported_token_type', 'this token type is not supported')
-    kernel.tokens.revoke(token)
+    if (!grant && !access.has(given)) return wrong('unsupported_token_type', 'this token type is not supported')
+    kernel.tokens.revoke(given)
     return { status: 200 }
-  }
-  function identity(call: Call): Answer {
-    if (!valid(bearer(call)) && !valid(call.query.get('oauth_token') ?? ''))
-      throw refused(403, 'Bad_OAuth_Token', 'Bad_OAuth_Token')
-    const { Name: name, Email: email, Username: username } = org.find(org.apiUser)?.row ?? {}
-    const ids = { sub: identityUrl(call), user_id: org.apiUser, organization_id: organization }
-    return { status: 200, body: { ...ids, name, email, username } }
   }
 
   const routes: Route[] = [
-    { method: 'POST', template: `${base}/token`, handle: token },
-    { method: 'GET', template: `${base}/authorize`, handle: authorize },
-    { method: 'POST', template: `${base}/authorize`, handle: authorize },
-    { method: 'POST', template: `${base}/revoke`, handle: revoke },
-    { method: 'GET', template: `${base}/userinfo`, handle: identity },
-    { method: 'GET', template: '/id/{organization}/{user}', handle: identity },
+    { method: 'POST', template: '/services/oauth2/token', handle: token },
+    { method: 'GET', template: AUTHORIZE, handle: authorize },
+    { method: 'POST', template: AUTHORIZE, handle: authorize },
+    { method: 'POST', template: '/services/oauth2/revoke', handle: revoke },
   ]
   return { routes, valid, bearer }
 }
 
+const wrong = (error: string, error_description: string): Answer => ({
+  status: 400,
+  body: { error, error_description },
+})
+
 const escaped = (text: string) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
-function html(status: number, title: string, main: string): Answer {
+function consent(form: URLSearchParams, scope: string): string {
+  const kept = ['client_id', 'redirect_uri', 'state', 'scope', 'code_challenge']
+  const inputs = kept.map((name) => `<input type="hidden" name="${name}" value="${escaped(form.get(name) ?? '')}">`)
+  const button = (value: string, words: string) => `<button name="decision" value="${value}">${words}</button>`
+  return `<p>unstall asks to read and change data of this sandbox organization (${escaped(scope)}).</p>
+    <form method="post" action="${AUTHORIZE}">${inputs.join('')}${button('allow', 'Allow')} ${button('deny', 'Deny')}</form>`
+}
+function page(status: number, title: string, main: string): Answer {
   const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${title}</title>`
   const body = `<!doctype html><html lang="en"><head>${head}</head><body><main><h1>${title}</h1>${main}</main></body></html>`
   return { status, body, headers: { 'content-type': 'text/html; charset=utf-8' } }
