@@ -5,7 +5,7 @@ import { Connection } from 'jsforce'
 import { z } from 'zod'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import type { SalesforceOptions } from './auth.ts'
-import { BoundedTransport, NoAnswer } from './transport.ts'
+import { BoundedTransport, NoAnswer, NotSent } from './transport.ts'
 import { Described, Limits, QueryPage, Retrieved, type Row, Saved } from './wire.ts'
 
 /** Summer '26. Written down, so that a release of Salesforce changes nothing until we have tried it. */
@@ -19,17 +19,11 @@ const PATIENCE_MS = 10_000
 const DAILY_PAUSE_MS = 15 * 60_000
 
 /** A write without an answer: it may have been applied. */
-export class Unknown extends Error {
-  override readonly name = 'Unknown'
-}
+export class Unknown extends Error {}
 /** The org does not have what was named: a field or object is gone or hidden. Nothing was applied. */
-export class Drift extends Error {
-  override readonly name = 'Drift'
-}
+export class Drift extends Error {}
 /** The call as a whole was refused, and nothing was applied. */
-export class Rejected extends Error {
-  override readonly name = 'Rejected'
-}
+export class Rejected extends Error {}
 
 export type Api = ReturnType<typeof createApi>
 type Metadata = 'CustomField' | 'PermissionSet'
@@ -95,6 +89,9 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
     }
   }
 
+  const read = <T>(schema: z.ZodType<T>, signal: AbortSignal, work: (connection: Connection) => PromiseLike<unknown>) =>
+    call(signal, true, async (connection) => schema.parse(await work(connection)))
+
   function learn({ seen }: BoundedTransport) {
     const date = Date.parse(seen?.headers.date ?? '')
     if (!Number.isNaN(date)) serverTime = date
@@ -105,15 +102,14 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
   /** Pages of a query; `all` includes deleted and archived rows. A repeated locator throws Fatal('data'). */
   async function* query(soql: string, signal: AbortSignal, all = false) {
     const options = { autoFetch: false, maxFetch: Number.MAX_SAFE_INTEGER, scanAll: all }
-    let page = await call(signal, true, async (conn) => QueryPage.parse(await conn.query(soql, options)))
-    const locators = new Set<string>()
-    for (;;) {
+    let page = await read(QueryPage, signal, (conn) => conn.query(soql, options))
+    for (const locators = new Set<string>(); ; ) {
       yield page
       const next = page.nextRecordsUrl
       if (page.done) return
       if (!next || locators.has(next)) throw new Fatal('data', 'Salesforce repeats a page of a query or cuts it short')
       locators.add(next)
-      page = await call(signal, true, async (conn) => QueryPage.parse(await conn.queryMore(next)))
+      page = await read(QueryPage, signal, (conn) => conn.queryMore(next))
     }
   }
 
@@ -122,16 +118,18 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
     /** Salesforce's own clock at its last answer (whole seconds): what "already happened" is measured by. */
     now: () => serverTime,
     /** A small table as a whole. */
-    async rows(soql: string, signal: AbortSignal): Promise<Row[]> {
-      const rows: Row[] = []
-      for await (const page of query(soql, signal)) rows.push(...page.records)
-      return rows
-    },
-    describe: (object: string, signal: AbortSignal) =>
-      call(signal, true, async (conn) => Described.parse(await conn.describe(object))),
+    rows: async (soql: string, signal: AbortSignal) =>
+      (await gather(query(soql, signal))).flatMap(({ records }) => records),
+    describe: (object: string, signal: AbortSignal) => read(Described, signal, (conn) => conn.describe(object)),
     /** POST, but reads: in the order of `ids`, null for each that is not there or hidden. */
     retrieve: (object: string, ids: string[], fields: string[], signal: AbortSignal) =>
-      call(signal, true, async (conn) => Retrieved.parse(await conn.retrieve(object, ids, { fields }))),
+      read(Retrieved, signal, (conn) => conn.retrieve(object, ids, { fields })),
+    limits: (signal: AbortSignal) => read(Limits, signal, (conn) => conn.limits()),
+    /** Metadata SOAP, at most ten components of one type per call (Salesforce's limit). Setting twice is setting once. */
+    readMetadata: (type: Metadata, names: string[], signal: AbortSignal) =>
+      read(z.array(z.unknown()), signal, (conn) => conn.metadata.read(type, names)),
+    upsertMetadata: (type: Metadata, bodies: object[], signal: AbortSignal) =>
+      read(z.array(z.unknown()), signal, (conn) => conn.metadata.upsert(type, bodies)),
     /** One result per record, in order. Deleting takes the records' `Id`. */
     save: (verb: 'create' | 'update' | 'destroy', object: string, records: Row[], signal: AbortSignal) =>
       call(signal, false, async (conn) => {
@@ -145,20 +143,21 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
         }
         return Saved.length(records.length).parse(await work[verb]())
       }),
-    limits: (signal: AbortSignal) => call(signal, true, async (conn) => Limits.parse(await conn.limits())),
-    /** Metadata SOAP, at most ten components of one type per call (Salesforce's limit). Setting twice is setting once. */
-    readMetadata: (type: Metadata, names: string[], signal: AbortSignal) =>
-      call(signal, true, async (conn): Promise<unknown[]> => conn.metadata.read(type, names)),
-    upsertMetadata: (type: Metadata, bodies: object[], signal: AbortSignal) =>
-      call(signal, true, async (conn): Promise<unknown[]> => conn.metadata.upsert(type, bodies)),
   }
+}
+
+export async function gather<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const one of source) all.push(one)
+  return all
 }
 
 const ApiError = z.object({ errorCode: z.string(), message: z.string() })
 
 /** What an error means, in Salesforce's words, cut and without the token. Bodies that are not its JSON are not shown. */
 function told(error: unknown, { seen }: BoundedTransport, token: string) {
-  if (error instanceof NoAnswer) return { meaning: error.reached ? 'lost' : 'busy', message: error.message } as const
+  if (error instanceof NoAnswer)
+    return { meaning: error instanceof NotSent ? 'busy' : 'lost', message: error.message } as const
   if (!seen) {
     // jsforce itself refuses before anything is sent: a JWT token for SOAP, a Lightning address as instance.
     const words = error instanceof Error ? error.message : String(error)

@@ -73,12 +73,10 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
     const transport = new BoundedTransport(signal, timeoutMs)
     oauth._transport = transport
     try {
-      const { access_token, instance_url, id } = Answer.parse(
-        await oauth.requestToken({ grant_type: 'client_credentials' }),
-      )
-      known = access_token
-      const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(id ?? '')?.[1] ?? null
-      return { token: access_token, instanceUrl: trustedOrigin(instance_url, local), user }
+      const answer = Answer.parse(await oauth.requestToken({ grant_type: 'client_credentials' }))
+      known = answer.access_token
+      const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
+      return { token: answer.access_token, instanceUrl: trustedOrigin(answer.instance_url, local), user }
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
@@ -88,8 +86,7 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
         throw new RetryLater(`could not sign in to Salesforce: ${why}`, 30_000)
       }
       // OAuth's error codes are shown; anything else could echo what was sent.
-      const why =
-        error instanceof Error && /^[a-z_]{3,40}$/.test(error.name) ? error.name : 'the answer was not a token'
+      const why = error instanceof Error && /^[a-z_]+$/.test(error.name) ? error.name : 'the answer was not a token'
       const hint = 'check clientId, clientSecret, loginUrl (My Domain) and the run-as user of the External Client App'
       throw new Fatal('credentials', `Salesforce refused to sign in (${why}): ${hint}`)
     }

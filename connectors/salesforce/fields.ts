@@ -3,7 +3,6 @@
 import { CAUSES, DECISIONS, type FieldValues, type OwnFields, PARKED_REASONS, RULES } from '../../src/core/deal.ts'
 
 export interface OwnField {
-  /** `Unstall_Stalled__c`. */
   readonly name: string
   /** As `kindOf` says it. */
   readonly kind: string

@@ -1,10 +1,10 @@
 // The Salesforce connector: the port, put together from org.ts, pull.ts, write.ts and setup.ts.
 import type { Connector, RemoteTask } from '../../src/connector.ts'
-import type { DealId } from '../../src/core/deal.ts'
-import { createApi, READ_BATCH, WRITE_BATCH } from './api.ts'
+import type { DealId, Instant } from '../../src/core/deal.ts'
+import { createApi, gather, READ_BATCH, WRITE_BATCH } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { TASK_KEY } from './fields.ts'
-import { createOrg, gather } from './org.ts'
+import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
 import { findings, setUp, survey } from './setup.ts'
 import { chunks, sort, Task } from './wire.ts'
@@ -19,10 +19,13 @@ const SETTLE_MS = 600_000
 
 /** A connection to one org. */
 export function connectSalesforce(options: SalesforceOptions): Connector {
-  const { credential, clock, settleMs = SETTLE_MS } = options
+  const { clock, settleMs = SETTLE_MS } = options
   const api = createApi(options)
   const org = createOrg(api, options)
-  const reading = async (signal: AbortSignal) => createReading(org, (await org.get(signal)).lens)
+  const reading = async (now: Instant | null, signal: AbortSignal) => {
+    const { lens } = await org.get(signal)
+    return createReading(org, lens, now ?? api.now() ?? clock(), signal)
+  }
   const reference = async (signal: AbortSignal) => {
     org.forget()
     return await org.get(signal)
@@ -51,25 +54,22 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     can: { system: 'salesforce', taskKey: 'lookup', settleMs, readBatch: READ_BATCH, writeBatch: WRITE_BATCH },
     async check(signal) {
       const known = await reference(signal)
-      const found = await survey(api, known.lens.self, signal)
-      return { findings: await findings(api, found, known, signal), steps: found.steps }
+      const steps = await survey(api, known, signal)
+      return { findings: await findings(api, steps, known, signal), steps }
     },
     async *setup(signal) {
-      yield* setUp(api, (await credential.session(signal)).user, signal)
+      yield* setUp(api, await reference(signal), signal)
       org.forget()
     },
     reference: async (signal) => (await reference(signal)).reference,
     async *pull(since, now, signal) {
-      yield* (await reading(signal)).pull(since, now, signal)
+      yield* (await reading(now, signal)).pull(since)
     },
     async *census(signal) {
       for await (const page of org.select('Opportunity', 'ORDER BY Id', signal, { only: 'Id' }))
         yield page.records.map((row) => String(row.Id))
     },
-    async read(ids, signal) {
-      if (ids.length === 0) return new Map()
-      return (await reading(signal)).read(ids, api.now() ?? clock(), signal)
-    },
+    read: async (ids, signal) => (await reading(null, signal)).read(ids),
     find,
     write: createWriter(api, org),
     async close() {},

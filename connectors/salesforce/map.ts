@@ -148,7 +148,7 @@ const AUTO_HEADER =
 const BOUNCER = /^(?:mailer-daemon|postmaster|no-?reply)@/i
 
 /** An incoming e-mail a person wrote. Null: outgoing, automatic, a bounce or a calendar notice. */
-export function toReply(row: Email, now: Instant): Activity | null {
+export function toReply(row: Email, _: Lens, now: Instant): Activity | null {
   const at = row.MessageDate ?? row.CreatedDate
   if (!row.Incoming || !happened(at, now)) return null
   if (AUTO_SUBJECT.test(row.Subject ?? '') || AUTO_HEADER.test(row.Headers ?? '')) return null

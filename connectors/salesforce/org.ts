@@ -2,7 +2,7 @@
 // field costs its own meaning and nothing else.
 import type { Reference } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { type Api, Drift } from './api.ts'
+import { type Api, Drift, gather } from './api.ts'
 import { remembered, type SalesforceOptions } from './auth.ts'
 import { categoryNamed, type Lens, toOwner, toPipelines } from './map.ts'
 import { type Described, Email, Event, History, Opportunity, type Row, Stage, sort, Task, User } from './wire.ts'
@@ -42,10 +42,12 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
     ])
     const shown = new Map(described.flatMap(([name, one]) => (one ? [[name, one] as const] : [])))
     const opportunity = shown.get('Opportunity')
-    if (!opportunity) {
-      const todo = 'grant Read and Edit on them in a permission set'
-      throw new Fatal('permission', `our Salesforce user may not see Opportunities: ${todo}`)
-    }
+    // Without tasks `find` would take every task of ours for missing.
+    if (!opportunity || !shown.has('Task'))
+      throw new Fatal(
+        'permission',
+        'our Salesforce user may not see Opportunities and Tasks: grant Read and Edit on them',
+      )
     const stages = sort(Stage, stageRows, 'ApiName')
     const users = sort(User, userRows, 'Id')
     for (const { deal: id, problem } of [...stages.bad, ...users.bad])
@@ -113,10 +115,4 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
       return (await gather(found)).flat().filter((row) => row !== null)
     },
   }
-}
-
-export async function gather<T>(source: AsyncIterable<T>): Promise<T[]> {
-  const all: T[] = []
-  for await (const one of source) all.push(one)
-  return all
 }

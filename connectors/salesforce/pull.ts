@@ -4,9 +4,9 @@ import { z } from 'zod'
 import type { Cursor, Page } from '../../src/connector.ts'
 import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { READ_BATCH } from './api.ts'
+import { gather, READ_BATCH } from './api.ts'
 import { type Lens, nextMeetings, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
-import { gather, type Org, type SObject } from './org.ts'
+import type { Org, SObject } from './org.ts'
 import { chunks, Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
 
 /** Rows commit late and clocks differ: each delta looks back this far. */
@@ -22,60 +22,55 @@ const TWO_YEARS_MS = 731 * DAY_MS
 const Place = z.object({ since: z.number().nullable(), until: z.number().optional(), after: z.string().optional() })
 type Place = z.infer<typeof Place>
 
+type Said = Change | Activity | BookedMeeting | null
+const each =
+  <T>(say: (row: T, lens: Lens, now: Instant) => Said) =>
+  (rows: T[], lens: Lens, now: Instant) =>
+    rows.map((row) => say(row, lens, now))
+
 /** An object that holds evidence: the field that names the deal, which rows count, and what those of a deal say. */
-const source = <T>(
+function source<T>(
   object: SObject,
   of: string,
   only: string,
   schema: z.ZodType<T>,
-  say: (rows: T[], lens: Lens, now: Instant) => (Change | Activity | BookedMeeting | null)[],
-) => ({
-  object,
-  of,
-  only,
-  read(rows: Row[], lens: Lens, now: Instant) {
+  say: (rows: T[], lens: Lens, now: Instant) => Said[],
+) {
+  const read = (rows: Row[], lens: Lens, now: Instant) => {
     const { good, bad } = sort(schema, rows, of)
     return { said: say(good, lens, now), bad }
-  },
-})
+  }
+  return { object, of, only, read }
+}
 const HISTORY = source('OpportunityHistory', 'OpportunityId', '', History, toChanges)
 const ACTIVITIES = [
-  source('Event', 'WhatId', '', Event, (rows, lens, now) => rows.map((row) => toMeeting(row, lens, now))),
-  source('Task', 'WhatId', ' AND IsClosed = true', Task, (rows, lens, now) =>
-    rows.map((row) => toTaskActivity(row, lens, now)),
-  ),
-  source('EmailMessage', 'RelatedToId', ' AND Incoming = true', Email, (rows, _, now) =>
-    rows.map((row) => toReply(row, now)),
-  ),
+  source('Event', 'WhatId', '', Event, each(toMeeting)),
+  source('Task', 'WhatId', ' AND IsClosed = true', Task, each(toTaskActivity)),
+  source('EmailMessage', 'RelatedToId', ' AND Incoming = true', Email, each(toReply)),
 ]
 
 const iso = (at: Instant) => new Date(at).toISOString()
 const day = (at: Instant) => iso(at).slice(0, 10)
 const among = (ids: readonly string[]) => `IN (${ids.map((id) => `'${id}'`).join(',')})`
 
-export function createReading({ select, retrieve }: Org, lens: Lens) {
-  const rowsOf = async (...query: Parameters<typeof select>) =>
-    (await gather(select(...query))).flatMap(({ records }) => records)
+/** Reading at `now` (Salesforce's clock): what lies before it has happened. */
+export function createReading({ select, retrieve }: Org, lens: Lens, now: Instant, signal: AbortSignal) {
+  const rowsOf = async (object: SObject, where: string, options?: Parameters<typeof select>[3]) =>
+    (await gather(select(object, `WHERE ${where}`, signal, options))).flatMap(({ records }) => records)
 
   /** The next booked meeting of each deal; of these deals only, where they are few. */
-  async function meetings(ids: readonly DealId[] | null, now: Instant, signal: AbortSignal) {
+  async function meetings(ids: readonly DealId[] | null) {
     const few = ids && ids.length <= IN_CHUNK ? `WhatId ${among(ids)}` : 'WhatId != null'
-    const tail = `WHERE ${few} AND ActivityDate >= ${day(now - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
-    return nextMeetings(sort(Event, await rowsOf('Event', tail, signal), 'WhatId').good, lens, now)
+    const where = `${few} AND ActivityDate >= ${day(now - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
+    return nextMeetings(sort(Event, await rowsOf('Event', where), 'WhatId').good, lens, now)
   }
 
   /** What `sources` say by deal, for each of the conditions. */
-  async function evidence(
-    sources: readonly (typeof HISTORY)[],
-    conditions: readonly ((of: string) => string)[],
-    now: Instant,
-    signal: AbortSignal,
-    all = false,
-  ) {
+  async function evidence(sources: (typeof HISTORY)[], conditions: ((of: string) => string)[], all = false) {
     const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
     const unreadable: { deal: DealId; problem: string }[] = []
     const look = async ({ object, of, only, read }: typeof HISTORY, condition: (of: string) => string) => {
-      const rows = await rowsOf(object, `WHERE ${condition(of)}${only}`, signal, { all })
+      const rows = await rowsOf(object, `${condition(of)}${only}`, { all })
       for (const [deal, some] of Map.groupBy(rows, (row) => String(row[of]))) {
         // Activities hang on other records too: those are not ours to judge.
         if (!deal.startsWith('006')) continue
@@ -100,14 +95,12 @@ export function createReading({ select, retrieve }: Org, lens: Lens) {
   }
 
   /** Everything since `since` (null: the first sync), going on after `after`. Its last page says that `until` is reached. */
-  async function* walk(place: Place & { until: Instant }, now: Instant, signal: AbortSignal): AsyncGenerator<Page> {
-    const { since, until } = place
-    let { after } = place
+  async function* walk({ since, until, after }: Place & { until: Instant }): AsyncGenerator<Page> {
     const changed = `SystemModstamp >= ${iso((since ?? 0) - OVERLAP_MS)}`
     const [booked, fresh, moved] = await Promise.all([
-      meetings(null, now, signal),
-      evidence(since === null ? [] : ACTIVITIES, [(of) => `${of} != null AND ${changed}`], now, signal, true),
-      since === null ? [] : rowsOf('OpportunityHistory', `WHERE ${changed}`, signal, { only: 'OpportunityId' }),
+      meetings(null),
+      evidence(since === null ? [] : ACTIVITIES, [(of) => `${of} != null AND ${changed}`], true),
+      since === null ? [] : rowsOf('OpportunityHistory', changed, { only: 'OpportunityId' }),
     ])
     const history = new Set(moved.map((row) => String(row.OpportunityId)))
     // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
@@ -135,7 +128,7 @@ export function createReading({ select, retrieve }: Org, lens: Lens) {
       const ids = deals.map(({ id }) => id).filter((id) => since === null || history.delete(id))
       const conditions = chunks(ids, IN_CHUNK).map((some) => (of: string) => `${of} ${among(some)}`)
       const sources = since === null ? [HISTORY, ...ACTIVITIES] : [HISTORY]
-      const { told, unreadable } = await evidence(sources, conditions, now, signal)
+      const { told, unreadable } = await evidence(sources, conditions)
       read += records.length
       yield {
         deals,
@@ -152,31 +145,31 @@ export function createReading({ select, retrieve }: Org, lens: Lens) {
     yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor, read, total: null }
   }
 
-  return {
-    async *pull(cursor: Cursor | null, now: Instant, signal: AbortSignal): AsyncGenerator<Page> {
-      const place = cursor === null ? { since: null } : parse(cursor)
-      const { until } = place
-      // What was interrupted is finished first; what changed meanwhile follows.
-      if (until !== undefined) yield* walk({ ...place, until }, now, signal)
-      yield* walk({ since: until ?? place.since, until: now }, now, signal)
-    },
-
-    async read(ids: readonly DealId[], now: Instant, signal: AbortSignal) {
-      const result = new Map<DealId, Deal | 'gone' | 'unreadable'>(ids.map((id) => [id, 'unreadable']))
-      const valid = ids.filter((id) => /^006[A-Za-z0-9]{12,15}$/.test(id))
-      if (valid.length === 0) return result
-      const booked = await meetings(valid, now, signal)
-      for (const some of chunks(valid, READ_BATCH))
-        for (const deal of toDeals(await retrieve(some, signal), booked).deals) result.set(deal.id, deal)
-      const missing = valid.filter((id) => result.get(id) === 'unreadable')
-      for (const some of chunks(missing, IN_CHUNK)) {
-        const tail = `WHERE IsDeleted = true AND Id ${among(some)}`
-        for (const row of await rowsOf('Opportunity', tail, signal, { all: true, only: 'Id' }))
-          result.set(String(row.Id), 'gone')
-      }
-      return result
-    },
+  async function* pull(cursor: Cursor | null): AsyncGenerator<Page> {
+    const place = cursor === null ? { since: null } : parse(cursor)
+    const { until } = place
+    // What was interrupted is finished first; what changed meanwhile follows.
+    if (until !== undefined) yield* walk({ ...place, until })
+    yield* walk({ since: until ?? place.since, until: now })
   }
+
+  async function read(ids: readonly DealId[]) {
+    const result = new Map<DealId, Deal | 'gone' | 'unreadable'>(ids.map((id) => [id, 'unreadable']))
+    const valid = ids.filter((id) => /^006[A-Za-z0-9]{12,15}$/.test(id))
+    if (valid.length === 0) return result
+    const booked = await meetings(valid)
+    for (const some of chunks(valid, READ_BATCH))
+      for (const deal of toDeals(await retrieve(some, signal), booked).deals) result.set(deal.id, deal)
+    const missing = valid.filter((id) => result.get(id) === 'unreadable')
+    for (const some of chunks(missing, IN_CHUNK)) {
+      const where = `IsDeleted = true AND Id ${among(some)}`
+      for (const row of await rowsOf('Opportunity', where, { all: true, only: 'Id' }))
+        result.set(String(row.Id), 'gone')
+    }
+    return result
+  }
+
+  return { pull, read }
 }
 
 function parse(cursor: string): Place {

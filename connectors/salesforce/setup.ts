@@ -2,14 +2,13 @@
 // changed: a field of our name with another type stops it before the first write.
 import { z } from 'zod'
 import type { Finding, SetupStep } from '../../src/connector.ts'
-import type { OwnerId } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import type { Api } from './api.ts'
 import { CATEGORY, kindOf, OWN_FIELDS, PERMISSION_SET, permissionSet } from './fields.ts'
 import type { Known } from './org.ts'
 import { chunks, type Described } from './wire.ts'
 
-/** The Metadata API takes ten components per call. */
+/** Components per call of the Metadata API. */
 const METADATA_BATCH = 10
 const Metadata = z.object({ fullName: z.string(), type: z.string(), formula: z.string().nullish() })
 const Failure = z.object({ message: z.string() })
@@ -19,23 +18,14 @@ const Result = z.object({
   errors: z.union([Failure, z.array(Failure)]).nullish(),
 })
 
-interface Survey {
-  readonly steps: readonly SetupStep[]
-  /** Id of the permission set, where there is one. */
-  readonly set: unknown
-}
-const SET = `SELECT Id FROM PermissionSet WHERE Name = '${PERMISSION_SET}'`
-
-/** Read-only. `user`: whom the permission set is for; null: unknown, so the assignment is left out. */
-export async function survey(api: Api, user: OwnerId | null, signal: AbortSignal): Promise<Survey> {
-  const [deal, task, sets] = await Promise.all([
-    api.describe('Opportunity', signal),
-    api.describe('Task', signal),
-    api.rows(SET, signal),
+/** Read-only: what is there, and what setup would create. */
+export async function survey(api: Api, { described, lens }: Known, signal: AbortSignal): Promise<SetupStep[]> {
+  const named = (object: 'Opportunity' | 'Task', prefix: 'Opportunity' | 'Activity') =>
+    described.get(object)?.fields.map((field) => [`${prefix}.${field.name}`, field] as const) ?? []
+  const seen = new Map<string, Described['fields'][number]>([
+    ...named('Opportunity', 'Opportunity'),
+    ...named('Task', 'Activity'),
   ])
-  const set = sets[0]?.Id
-  const named = (object: string, { fields }: Described) => fields.map((one) => [`${object}.${one.name}`, one] as const)
-  const seen = new Map<string, Described['fields'][number]>([...named('Opportunity', deal), ...named('Activity', task)])
   // Fields without access are invisible to describe: only the metadata tells them from missing ones. Who may not read
   // the metadata may not write it either, so setup fails before it changes anything.
   const kinds = new Map([...seen].map(([name, { type, calculated }]) => [name, kindOf(type, calculated)]))
@@ -62,24 +52,23 @@ export async function survey(api: Api, user: OwnerId | null, signal: AbortSignal
     if (!seen.has(id) || (editable && !seen.get(id)?.updateable)) closed.push(id)
     return { id, what, action: 'present' }
   })
-  const names = closed.length > 0 ? closed.join(', ') : 'these fields'
-  steps.push({
-    id: 'permission-set',
-    what: `permission set ${PERMISSION_SET}: access to ${names}`,
-    action: set && closed.length === 0 ? 'present' : 'create',
-  })
-  if (user) {
-    const those = `PermissionSetId = '${set}' AND AssigneeId = '${user}'`
-    const assigned = set ? await api.rows(`SELECT Id FROM PermissionSetAssignment WHERE ${those}`, signal) : []
-    const what = `assignment of ${PERMISSION_SET} to the API user`
-    steps.push({ id: 'assignment', what, action: assigned.length > 0 ? 'present' : 'create' })
-  }
-  return { steps, set }
+  const set = await idOf(`PermissionSet WHERE Name = '${PERMISSION_SET}'`, api, signal)
+  const access = `access to ${closed.join(', ') || 'these fields'}`
+  const granted = set && closed.length === 0 ? 'present' : 'create'
+  steps.push({ id: 'permission-set', what: `permission set ${PERMISSION_SET}: ${access}`, action: granted })
+  // Whom the token belongs to is not always known: then the assignment is left to a person.
+  if (lens.self === null) return steps
+  const those = `PermissionSetId = '${set}' AND AssigneeId = '${lens.self}'`
+  const assigned = set && (await idOf(`PermissionSetAssignment WHERE ${those}`, api, signal)) ? 'present' : 'create'
+  return [...steps, { id: 'assignment', what: `assignment of ${PERMISSION_SET} to the API user`, action: assigned }]
 }
 
+const idOf = async (from: string, api: Api, signal: AbortSignal) =>
+  (await api.rows(`SELECT Id FROM ${from}`, signal))[0]?.Id
+
 /** Creates what `survey` found missing. Throws Fatal('schema') on a conflict, Fatal('permission') if Salesforce refuses. */
-export async function* setUp(api: Api, user: OwnerId | null, signal: AbortSignal): AsyncGenerator<SetupStep> {
-  const { steps, set } = await survey(api, user, signal)
+export async function* setUp(api: Api, known: Known, signal: AbortSignal): AsyncGenerator<SetupStep> {
+  const steps = await survey(api, known, signal)
   const conflicts = steps.filter(({ action }) => action === 'conflict')
   if (conflicts.length > 0) {
     yield* conflicts
@@ -95,8 +84,8 @@ export async function* setUp(api: Api, user: OwnerId | null, signal: AbortSignal
   }
   if (missing.length > 0 || creates('permission-set')) await upsert('PermissionSet', [permissionSet])
   if (creates('assignment')) {
-    const PermissionSetId = set ?? (await api.rows(SET, signal))[0]?.Id
-    const assignment = { AssigneeId: user, PermissionSetId }
+    const PermissionSetId = await idOf(`PermissionSet WHERE Name = '${PERMISSION_SET}'`, api, signal)
+    const assignment = { AssigneeId: known.lens.self, PermissionSetId }
     const [saved] = await api.save('create', 'PermissionSetAssignment', [assignment], signal)
     const error = saved?.errors[0]
     if (!saved?.success && error?.statusCode !== 'DUPLICATE_VALUE')
@@ -116,7 +105,7 @@ export async function* setUp(api: Api, user: OwnerId | null, signal: AbortSignal
 /** Everything `check` says, in the order a person works through it. */
 export async function findings(
   api: Api,
-  { steps }: Survey,
+  steps: readonly SetupStep[],
   { reference, lens, described }: Known,
   signal: AbortSignal,
 ): Promise<Finding[]> {
@@ -130,62 +119,60 @@ export async function findings(
   const conflicts = missing.flatMap(({ detail }) => detail ?? [])
   const stages = pipelines.map(({ id, stages }) => `${id}: ${stages.map((stage) => stage.id).join(', ')}`)
 
-  const rows: [good: boolean, what: string, level: 'warn' | 'problem', otherwise: string, todo: string][] = [
-    [
-      left > max * 0.2,
-      `signed in to ${new URL(lens.instanceUrl).host}; ${left} of ${max} API calls left today`,
-      'warn',
-      `only ${left} of ${max} API calls are left today`,
-      'see who uses them under Setup > Company Information > API Requests, Last 24 Hours',
-    ],
+  /** Whether all is well, what to say then, what to say otherwise, and what to do about it. */
+  type Row = [good: boolean, what: string, otherwise: string, todo: string]
+  const problems: Row[] = [
     [
       missing.length === 0,
       'all fields and permissions of unstall are there',
-      'problem',
       `missing: ${missing.map(({ what }) => what).join('; ')}`,
       conflicts.length > 0 ? conflicts.join('; ') : 'run `unstall setup`',
     ],
     [
       lacking.length === 0,
       'our user sees amount, close date and forecast category',
-      'problem',
       `our user may not read or edit ${lacking.join(', ')} of Opportunities`,
       'grant them under Setup > Permission Sets > (a permission set of the API user) > Object Settings > Opportunities',
+    ],
+  ]
+  const warnings: Row[] = [
+    [
+      left > max * 0.2,
+      `signed in to ${new URL(lens.instanceUrl).host}; ${left} of ${max} API calls left today`,
+      `only ${left} of ${max} API calls are left today`,
+      'see who uses them under Setup > Company Information > API Requests, Last 24 Hours',
     ],
     [
       omitted !== null,
       `forecast category that means "not in the forecast": ${omitted}`,
-      'warn',
       'no forecast category means "not in the forecast", so stalled deals stay in the forecast',
       'activate Omitted under Setup > Object Manager > Opportunity > Fields > Forecast Category, or set `forecast: amount`',
     ],
     [
       tells.history,
       'history of stage, amount and close date: OpportunityHistory',
-      'warn',
       'our user sees no opportunity history: movement before the first night is unknown, so old deals get one full limit of patience',
       'grant read access to Opportunities under Setup > Permission Sets',
     ],
     [
       tells.replies,
       'e-mails of buyers: EmailMessage (messages held only in Einstein Activity Capture are not stored as records and do not count)',
-      'warn',
       'this org stores no e-mails as records, so a reply of a buyer is not seen as movement: only meetings and calls are',
       'switch on Setup > Email > Enhanced Email, or raise `idleDays`',
     ],
-    [
-      tells.personFromAutomation,
-      '',
-      'warn',
-      'Salesforce does not say whether a person or a flow made a change: a flow that moves stages or amounts counts as the person whose save started it',
-      'name integration users in `policy.automationUsers` (Setup > Users shows them)',
-    ],
   ]
+  const said = (level: 'warn' | 'problem', rows: Row[]) =>
+    rows.map(
+      ([good, what, otherwise, todo]): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo }),
+    )
   return [
-    ...rows.map(
-      ([good, what, level, otherwise, todo]): Finding =>
-        good ? { level: 'ok', what } : { level, what: otherwise, todo },
-    ),
+    ...said('problem', problems),
+    ...said('warn', warnings),
     { level: 'ok', what: `stages of each pipeline: ${stages.join('; ')}` },
+    {
+      level: 'warn',
+      what: 'Salesforce does not say whether a person or a flow made a change: a flow that moves stages or amounts counts as the person whose save started it',
+      todo: 'name integration users in `policy.automationUsers` (Setup > Users shows them)',
+    },
   ]
 }

@@ -7,15 +7,10 @@ import { Transport } from 'jsforce/lib/transport.js'
 import { StreamPromise } from 'jsforce/lib/util/promise.js'
 import { Fatal } from '../../src/errors.ts'
 
-/** No usable answer. `reached`: the server may have acted; false only where it never got the request. */
-export class NoAnswer extends Error {
-  override readonly name = 'NoAnswer'
-  readonly reached: boolean
-  constructor(message: string, reached: boolean) {
-    super(message)
-    this.reached = reached
-  }
-}
+/** No usable answer: the server may have acted. */
+export class NoAnswer extends Error {}
+/** The server never got the request. */
+export class NotSent extends NoAnswer {}
 
 const NEVER_SENT = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ENETUNREACH', 'EHOSTUNREACH', 'UND_ERR_CONNECT_TIMEOUT']
 
@@ -48,9 +43,10 @@ export class BoundedTransport extends Transport {
         return { statusCode: answer.status, headers: this.seen.headers, body: await answer.text() }
     } catch (error) {
       this.#signal.throwIfAborted()
-      if (timeout.aborted) throw new NoAnswer(`Salesforce did not answer within ${this.#timeoutMs / 1000} s`, true)
+      if (timeout.aborted) throw new NoAnswer(`Salesforce did not answer within ${this.#timeoutMs / 1000} s`)
       const code = codeOf(error)
-      throw new NoAnswer(`no connection to Salesforce (${code})`, !NEVER_SENT.includes(code))
+      const Kind = NEVER_SENT.includes(code) ? NotSent : NoAnswer
+      throw new Kind(`no connection to Salesforce (${code})`)
     }
     const refused = `Salesforce redirected to another address (${this.seen.status})`
     throw new Fatal('credentials', `${refused}; refused, so that the token stays here: check loginUrl`)

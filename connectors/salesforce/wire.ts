@@ -9,10 +9,7 @@ function all<N extends string, S extends z.ZodType>(schema: S, ...names: N[]): R
 function all(schema: z.ZodType, ...names: string[]): Record<string, z.ZodType> {
   return Object.fromEntries(names.map((name) => [name, schema]))
 }
-const maybe = <S extends z.ZodType>(schema: S) => z.nullish(schema).transform((value) => value ?? null)
-/** A value someone added to one of our picklists is read as empty. */
-const choice = <T extends string>(values: readonly T[]) =>
-  z.nullish(z.string()).transform((value) => values.find((one) => one === value) ?? null)
+const maybe = <S extends z.ZodType>(schema: S) => z.nullable(schema).default(null)
 
 const id = z.string().regex(/^[A-Za-z0-9]{15,18}$/)
 /** Salesforce writes `2026-11-23T02:00:00.000+0000`; milliseconds since 1970. Years before 1970 are data errors. */
@@ -21,8 +18,11 @@ const instant = z
   .transform((value) => Date.parse(value.replace(/([+-]\d\d)(\d\d)$/, '$1:$2')))
   .refine((at) => at >= 0, 'not a time')
 const text = maybe(z.string())
+/** A value someone added to one of our picklists is read as empty. */
+const choice = <T extends string>(values: readonly T[]) =>
+  text.transform((value) => values.find((one) => one === value) ?? null)
 const number = maybe(z.number())
-const flag = z.nullish(z.boolean()).transform((value) => value ?? false)
+const flag = z.boolean().default(false)
 const moment = maybe(instant)
 const date = maybe(z.iso.date().refine((value) => value >= '1970', 'not a plausible date'))
 
@@ -102,23 +102,16 @@ export const User = z.object({
 export type User = z.infer<typeof User>
 
 const Value = z.object({ value: z.string(), active: z.boolean() })
-export const Described = z.object({
-  fields: z.array(
-    z.object({
-      ...all(z.string(), 'name', 'type'),
-      ...all(flag, 'updateable', 'calculated'),
-      picklistValues: maybe(z.array(Value)),
-    }),
-  ),
-  recordTypeInfos: maybe(
-    z.array(
-      z.object({
-        ...all(z.string(), 'recordTypeId', 'name', 'developerName'),
-        ...all(z.boolean(), 'master', 'active'),
-      }),
-    ),
-  ),
+const Field = z.object({
+  ...all(z.string(), 'name', 'type'),
+  ...all(flag, 'updateable', 'calculated'),
+  ...all(maybe(z.array(Value)), 'picklistValues'),
 })
+const RecordType = z.object({
+  ...all(z.string(), 'recordTypeId', 'name', 'developerName'),
+  ...all(z.boolean(), 'master', 'active'),
+})
+export const Described = z.object({ fields: z.array(Field), recordTypeInfos: maybe(z.array(RecordType)) })
 export type Described = z.infer<typeof Described>
 
 /** Parsed one by one later, so that a bad row costs only itself. */

@@ -5,7 +5,7 @@ import { Fatal, RetryLater } from '../../src/errors.ts'
 import { type Api, Drift, Rejected, Unknown, WRITE_BATCH } from './api.ts'
 import { remembered } from './auth.ts'
 import { TASK_KEY, wireValues } from './fields.ts'
-import { chunks, type Row } from './wire.ts'
+import { chunks, type Row, type Saved } from './wire.ts'
 
 /** One record on its way, and the ledger rows it answers. */
 interface Job {
@@ -75,43 +75,33 @@ export function createWriter(api: Api, { forget }: { readonly forget: () => void
   }
 
   /** Outcomes of one request; a request refused as a whole is halved until the bad record is alone. */
-  async function* send(
-    lane: Lane,
-    jobs: readonly Job[],
-    signal: AbortSignal,
-    learned = false,
-  ): AsyncGenerator<WriteOutcome> {
+  async function* send(lane: Lane, jobs: readonly Job[], signal: AbortSignal): AsyncGenerator<WriteOutcome> {
     if (jobs.length === 0) return
     try {
       const records = jobs.map(({ record }) => record)
       const saved = await api.save(lane.verb, lane.object, records, signal)
-      for (const [at, { keys }] of jobs.entries()) {
-        const { success, id, errors } = saved[at] ?? { success: false, errors: [] }
-        const [error] = errors
-        const code = error?.statusCode ?? 'UNKNOWN'
-        const message = `${error?.message ?? 'no reason given'} (${code})`
-        for (const key of keys)
-          if (success || (lane.verb === 'destroy' && GONE.test(code)))
-            yield { key, result: 'done', ...(id && lane.object === 'Task' ? { remote: id } : {}) }
-          else yield { key, result: LATER.test(code) ? 'later' : 'refused', message }
-      }
+      for (const [at, { keys }] of jobs.entries()) yield* outcomes(keys, lane, saved[at])
     } catch (error) {
       if (!(error instanceof Drift || error instanceof Rejected)) throw error
-      if (error instanceof Drift && !learned) {
-        // The org changed since it was described. Nothing was applied: refuse what cannot be written, send the rest.
-        forget()
-        const { fields } = await api.describe(lane.object, signal)
-        const editable = new Set(fields.filter(({ updateable }) => updateable).map(({ name }) => name)).add('Id')
-        const lacking = ({ record }: Job) => Object.keys(record).filter((name) => !editable.has(name))
-        for (const job of jobs) {
-          const names = lacking(job).join(', ')
-          if (names) yield* refusals(job, `Salesforce has no field ${names} for us to write: run \`unstall setup\``)
-        }
-        const rest = jobs.filter((job) => lacking(job).length === 0)
-        yield* send(lane, rest, signal, true)
-      } else if (jobs.length === 1) for (const job of jobs) yield* refusals(job, error.message)
-      else for (const half of chunks(jobs, Math.ceil(jobs.length / 2))) yield* send(lane, half, signal, learned)
+      // Nothing was applied. Where the org changed since it was described, what cannot be written is refused.
+      const writable = error instanceof Drift ? await describedAnew(lane.object, signal) : null
+      const lacking = ({ record }: Job) => Object.keys(record).filter((name) => writable?.has(name) === false)
+      const rest = jobs.filter((job) => lacking(job).length === 0)
+      for (const job of jobs.filter((one) => !rest.includes(one))) {
+        const names = lacking(job).join(', ')
+        yield* refusals(job.keys, `Salesforce has no field ${names} for us to write: run \`unstall setup\``)
+      }
+      const [only, second] = jobs
+      if (rest.length < jobs.length) yield* send(lane, rest, signal)
+      else if (only && !second) yield* refusals(only.keys, error.message)
+      else for (const half of chunks(rest, Math.ceil(rest.length / 2))) yield* send(lane, half, signal)
     }
+  }
+
+  async function describedAnew(object: string, signal: AbortSignal): Promise<Set<string>> {
+    forget()
+    const { fields } = await api.describe(object, signal)
+    return new Set(fields.flatMap(({ name, updateable }) => (updateable ? [name] : []))).add('Id')
   }
 
   return async function* write(writes: readonly Write[], signal: AbortSignal): AsyncGenerator<WriteOutcome> {
@@ -143,8 +133,17 @@ export function createWriter(api: Api, { forget }: { readonly forget: () => void
   }
 }
 
-function* refusals({ keys }: Job, message: string): Generator<WriteOutcome> {
-  for (const key of keys) yield { key, result: 'refused', message }
+const refusals = (keys: string[], message: string) => keys.map((key) => ({ key, result: 'refused', message }) as const)
+
+function outcomes(keys: string[], { verb, object }: Lane, saved: Saved | undefined): WriteOutcome[] {
+  const [error] = saved?.errors ?? []
+  const code = error?.statusCode ?? 'UNKNOWN'
+  if (saved?.success || (verb === 'destroy' && GONE.test(code))) {
+    const remote = object === 'Task' && saved?.id ? { remote: saved.id } : {}
+    return keys.map((key) => ({ key, result: 'done', ...remote }))
+  }
+  const message = `${error?.message ?? 'no reason given'} (${code})`
+  return keys.map((key) => ({ key, result: LATER.test(code) ? 'later' : 'refused', message }))
 }
 
 /** Requests of at most 200 records in a stable order, by account; an account is split only if it is larger than that. */

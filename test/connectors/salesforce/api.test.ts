@@ -178,10 +178,7 @@ describe('writes', () => {
   test('a request refused as a whole says so in Salesforce’s words', async () => {
     const { api } = build()
     patch().reply(400, apiError('JSON_PARSER_ERROR', 'Cannot deserialize'), json)
-    expect(await caught(update(api))).toMatchObject({
-      name: 'Rejected',
-      message: 'Cannot deserialize (JSON_PARSER_ERROR)',
-    })
+    expect(await caught(update(api))).toEqual(new Rejected('Cannot deserialize (JSON_PARSER_ERROR)'))
   })
 })
 

@@ -287,6 +287,7 @@ describe('e-mails', () => {
         Subject: 'Re: your offer',
         ...values,
       }),
+      lens,
       now,
     )
 
