@@ -33,14 +33,18 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
     await settleUnknown(ctx, run, connector, signal)
-    /** Rows this round leaves to the next: the CRM said "later", or a call came back without an answer. */
+    /** Planned rows this round leaves to the next: the CRM said "later", or their deal has a call without an answer. */
     const waiting = new Set<string>()
     for (;;) {
       signal.throwIfAborted()
       const planned = await plannedRows(ctx.db, run.id, connector.can.readBatch + waiting.size)
       const rows = planned.filter((row) => !waiting.has(row.key))
       if (rows.length === 0) break
-      const ready = await affirm(ctx, run, connector, rows, signal)
+      const unknown = new Set((await sentRows(ctx.db, run.id)).map((row) => row.deal.id))
+      // A write of this deal is without an answer: whether it arrived would look like somebody's change.
+      for (const row of rows) if (unknown.has(row.deal.id)) waiting.add(row.key)
+      const known = rows.filter((row) => !waiting.has(row.key))
+      const ready = await affirm(ctx, run, connector, known, signal)
       const fields = ready.filter((row) => row.kind === 'fields')
       for (const key of await send(ctx, run, connector, fields, signal)) waiting.add(key)
       // Fields first: a deal whose flag was refused gets no task.
@@ -135,7 +139,7 @@ async function affirm(
   for (const row of rows) {
     const known: Known | undefined = judged.get(row.deal.id)?.known
     const own = (ledger.get(row.deal.id) ?? []).filter(
-      (other) => other.status === 'done' && other.plannedAt > (known?.deal.modifiedAt ?? 0),
+      (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.deal.modifiedAt ?? 0)),
     )
     const verdict = affirmRow(row, known, fresh, tasks, own, run)
     if (verdict === null) ready.push(row)
@@ -206,7 +210,7 @@ async function afterFlags(
   return { go, wait }
 }
 
-/** Stores the intent, sends, stores each answer. @returns keys without a final answer */
+/** Stores the intent, sends, stores each answer. @returns keys that are planned again: the CRM said "later" */
 async function send(
   ctx: JobContext,
   run: Run,
@@ -215,9 +219,9 @@ async function send(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   if (rows.length === 0) return []
-  const open = new Set(rows.map((row) => row.key))
   const later: string[] = []
-  await fenced(ctx.db, run, (trx) => markSent(trx, run, [...open], crmTime(ctx, run)))
+  const keys = rows.map((row) => row.key)
+  await fenced(ctx.db, run, (trx) => markSent(trx, run, keys, crmTime(ctx, run)))
   ctx.crash?.('intent stored', 'apply')
   let settled: Settlement[] = []
   const store = async () => {
@@ -232,7 +236,6 @@ async function send(
   try {
     for await (const outcome of connector.write(rows.map(toWrite), signal)) {
       ctx.crash?.('answer read', 'apply')
-      open.delete(outcome.key)
       if (outcome.result === 'done')
         settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
       else if (outcome.result === 'refused') {
@@ -247,7 +250,7 @@ async function send(
     await store()
   }
   ctx.crash?.('result stored', 'apply')
-  return [...later, ...open]
+  return later
 }
 
 function toWrite(row: StoredRow): Write {

@@ -142,7 +142,7 @@ export interface Crm {
   journal(acts?: 'with acts'): Promise<readonly JournalLine[]>
   /** Someone other than unstall acts on the deal of that name. */
   act(deal: string, act: Act['act'], more?: Fields): Promise<void>
-  set(deal: string, field: FieldName, value: string | boolean | null): Promise<void>
+  set(deal: string, field: FieldName, value: string | number | boolean | null): Promise<void>
   actOn(id: string, act: Act['act'], more?: Fields): Promise<void>
   clock(at: Instant): Promise<void>
   faults(faults: readonly Fault[]): Promise<void>
@@ -330,6 +330,7 @@ export interface ProgramOptions {
   readonly settings?: Settings
   readonly crash?: JobContext['crash']
   readonly concurrency?: number
+  readonly timing?: { readonly lockMs?: number; readonly stalledCheckMs?: number }
   readonly patienceMs?: number
   readonly progress?: (progress: RunProgress) => void
   readonly wrap?: (handlers: QueueHandlers) => QueueHandlers
@@ -380,7 +381,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     handlers: options.wrap?.(own) ?? own,
     log: { info: say, warn: say },
     concurrency: options.concurrency ?? 4,
-    ...{ lockMs: 500, stalledCheckMs: 100, sweepMs: 60_000 },
+    ...{ lockMs: 10_000, stalledCheckMs: 5_000, sweepMs: 60_000, ...options.timing },
   })
   const given = options.settings ?? settings()
   async function open({ name, system }: Pick<Crm, 'name' | 'system'>, now: Instant, how: Partial<Night> = {}) {
