@@ -93,16 +93,17 @@ const PUSH_DAYS = 5
 const PUSH_WINDOW = 180
 
 /**
- * The movement log of one deal at `now`. `known.changes` and `known.activities` are oldest first, as `observe` leaves
+ * The movement log of one deal at `now`. `seen.changes` and `seen.activities` are oldest first, as `observe` leaves
  * them. `own`: our writes of this deal that reached the CRM. `stalledSince`: weak movement after it leaves the clock.
  */
 export function movementLog(
-  known: Known,
+  seen: Known,
   own: readonly OwnWrite[],
   context: MovementContext,
   stalledSince: Instant | null,
   now: Instant,
 ): MovementLog {
+  const known = own.length === 0 ? seen : withAnswerAgain(seen, own)
   const { changes, activities } = known
   const pass = new Pass(known, own, context, stalledSince, now)
   let a = 0
@@ -121,6 +122,27 @@ export function movementLog(
     if (activity !== undefined && activity.at <= now) pass.activity(activity)
   }
   return pass.finish()
+}
+
+/**
+ * An answer we emptied, given again in the same word before any night saw it empty: two observations do not differ.
+ * Dated by our write, so that it stays where it is when the deal is edited later.
+ */
+function withAnswerAgain(known: Known, own: readonly OwnWrite[]): Known {
+  const { changes, deal } = known
+  const { decision } = deal.own
+  let last: OwnWrite | null = null
+  for (const one of own) if (one.field === 'decision' && one.at >= (last?.at ?? one.at)) last = one
+  if (last === null || last.to !== null || decision === null || deal.modifiedAt <= last.at) return known
+  const { at } = last
+  if (changes.some((one) => one.field === 'decision' && one.at > at)) return known
+  const answer = { field: 'decision', at, by: 'unknown', source: 'observed' } as const
+  const emptiedAndGiven = [
+    { ...answer, to: null },
+    { ...answer, from: null, to: decision },
+  ]
+  const next = changes.findIndex((one) => one.at > at)
+  return { ...known, changes: changes.toSpliced(next < 0 ? changes.length : next, 0, ...emptiedAndGiven) }
 }
 
 type Counts = LogEntry['counts']
