@@ -214,6 +214,15 @@ export function toEvidence(record: CrmRecord, { timezone }: Portal, asOf: Instan
   return changes.length + activities.length === 0 ? null : { deal: record.id, changes, activities }
 }
 
+/** A value that made no sense and was put right since must not make the deal unreadable for good: it is none. */
+function pastValue(...of: Parameters<typeof toValue>): string | null {
+  try {
+    return toValue(...of)
+  } catch (error) {
+    if (error instanceof Unreadable) return null
+    throw error
+  }
+}
 function toChanges(versions: readonly Version[], field: Change['field'], timezone: string): Change[] {
   let from: string | null | undefined = versions.length < HISTORY_CAP ? null : undefined
   return versions
@@ -222,7 +231,7 @@ function toChanges(versions: readonly Version[], field: Change['field'], timezon
     .sort((a, b) => a.at - b.at)
     .flatMap(({ at, value, sourceType }) => {
       const before = from
-      from = toValue(String(value ?? '') || null, field, timezone)
+      from = pastValue(String(value ?? '') || null, field, timezone)
       if (from === before) return []
       const source = sourceType ?? 'UNKNOWN'
       return { field, at, ...(before !== undefined && { from: before }), to: from, by: actor(source), source }
