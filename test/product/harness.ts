@@ -69,7 +69,7 @@ const FIELDS = {
   owner: ['hubspot_owner_id', 'OwnerId'],
   description: ['description', 'Description'],
   nextStep: ['hs_next_step', 'NextStep'],
-  tag: ['hs_priority', 'LeadSource'],
+  tag: ['hs_priority', 'Type'],
   category: ['hs_manual_forecast_category', 'ForecastCategoryName'],
   flag: ['unstall_stalled', 'Unstall_Stalled__c'],
   decision: ['unstall_decision', 'Unstall_Decision__c'],
@@ -100,6 +100,7 @@ export const set = (on: number, field: keyof typeof FIELDS, value: string | numb
     let told: typeof value = value
     if (field === 'owner') told = owner(String(value))
     if (field === 'category' && value !== null) told = of(system, categoryOf(String(value)))
+    if (field === 'tag') told = of(system, [String(value), 'New Business'])
     if (field === 'closeDate' && system === 'hubspot') told = `${value}T12:00:00Z`
     return [{ act: 'set', field: of(system, FIELDS[field]), value: told }]
   })()
@@ -119,12 +120,10 @@ export const stage = (on: number, to: string, how: How & { readonly pipeline?: s
 export const reply = (on: number, time = '10:00') => act(on, { time }, () => [{ act: 'buyer-reply' }])()
 /** Held on that day. */
 export const meeting = (on: number, outside = true) => act(on, {}, () => [{ act: 'meeting', held: true, outside }])()
-/** On day `on`, booked for 15:00 of day `when`; `cancelled`: the one booked for then is called off. */
-export const booked = (on: number, when: number, more: { outside?: boolean; cancelled?: boolean } = {}): Act => ({
+/** On day `on`, booked for 15:00 of day `when`. It will take place if `held`; booked once more without, it is called off. */
+export const booked = (on: number, when: number, { outside = true, held = false } = {}): Act => ({
   ...act(on, {}, () => [])(),
-  bodies: ({ id }) => [
-    { id, act: 'meeting', held: false, outside: more.outside ?? true, at: new Date(at(when, '15:00')).toISOString() },
-  ],
+  bodies: ({ id }) => [{ id, act: 'meeting', held, outside, at: new Date(at(when, '15:00')).toISOString() }],
 })
 export const call = (on: number, outcome: 'connected' | 'incoming' | 'no-answer') =>
   act(on, {}, () => [{ act: 'call', outcome }])()

@@ -119,7 +119,7 @@ const ROWS: readonly Row[] = [
     sentence: 'meeting held',
     kind: 'meeting',
     counts: 'no',
-    event: (on) => [booked(on, on), booked(on, on, { cancelled: true })],
+    event: (on) => [booked(on, on), booked(on, on)],
   },
   ...(['connected', 'incoming'] as const).map(
     (outcome): Row => ({
