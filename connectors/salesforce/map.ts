@@ -1,17 +1,7 @@
 // Pure translation: rows of Salesforce -> deals, changes, activities and booked meetings, and nothing else.
-import type {
-  Activity,
-  Actor,
-  BookedMeeting,
-  Change,
-  Deal,
-  Instant,
-  LocalDate,
-  Outcome,
-  Owner,
-  OwnerId,
-  Pipeline,
-} from '../../src/core/deal.ts'
+import type { Activity, Actor, BookedMeeting, Change, Deal, Instant, LocalDate } from '../../src/core/deal.ts'
+import { CAUSES, DECISIONS, type Outcome, type Owner, type OwnerId, type Pipeline, RULES } from '../../src/core/deal.ts'
+import { STATES } from './fields.ts'
 import type { Described, Email, Event, History, Opportunity, Stage, Task, User } from './wire.ts'
 
 /** What every row is read with. */
@@ -26,6 +16,10 @@ export interface Lens {
 }
 
 const ONE_PIPELINE = 'default'
+
+/** The value if it is one of ours; a value someone added to the picklist is read as empty. */
+const one = <T extends string>(values: readonly T[], value: string | null): T | null =>
+  values.find((each) => each === value) ?? null
 
 export function toDeal(row: Opportunity, lens: Lens, meeting: BookedMeeting | null): Deal {
   return {
@@ -46,15 +40,15 @@ export function toDeal(row: Opportunity, lens: Lens, meeting: BookedMeeting | nu
     category: row.ForecastCategoryName,
     own: {
       stalled: row.Unstall_Stalled__c,
-      state: row.Unstall_State__c,
+      state: one(STATES, row.Unstall_State__c),
       since: row.Unstall_Stalled_Since__c,
-      reason: row.Unstall_Reason__c,
+      reason: one(RULES, row.Unstall_Reason__c),
       explanation: row.Unstall_Explanation__c,
       lastMovement: row.Unstall_Last_Movement__c,
       categoryBefore: row.Unstall_Category_Before__c,
       decisionDue: row.Unstall_Decision_Due__c,
-      decision: row.Unstall_Decision__c,
-      cause: row.Unstall_Cause__c,
+      decision: one(DECISIONS, row.Unstall_Decision__c),
+      cause: one(CAUSES, row.Unstall_Cause__c),
       parkedUntil: row.Unstall_Parked_Until__c,
       parkedReason: row.Unstall_Parked_Reason__c,
     },

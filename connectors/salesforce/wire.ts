@@ -1,8 +1,6 @@
 // What Salesforce answers, as far as it is used. A field outside a user's permissions is simply absent, and many exist
 // only in some orgs: those are null here, and queries name only what `describe` shows.
 import { z } from 'zod'
-import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
-import { STATES } from './fields.ts'
 
 /** One schema for several fields. */
 function all<N extends string, S extends z.ZodType>(schema: S, ...names: N[]): Record<N, S>
@@ -18,9 +16,6 @@ const instant = z
   .transform((value) => Date.parse(value.replace(/([+-]\d\d)(\d\d)$/, '$1:$2')))
   .refine((at) => at >= 0, 'not a time')
 const text = maybe(z.string())
-/** A value someone added to one of our picklists is read as empty. */
-const choice = <T extends string>(values: readonly T[]) =>
-  text.transform((value) => values.find((one) => one === value) ?? null)
 const number = maybe(z.number())
 const flag = z.boolean().default(false)
 const moment = maybe(instant)
@@ -33,14 +28,11 @@ export const Opportunity = z.object({
   ...all(instant, 'CreatedDate', 'SystemModstamp'),
   ...all(text, 'OwnerId', 'RecordTypeId', 'AccountId', 'Type', 'CurrencyIsoCode', 'ForecastCategoryName'),
   ...all(text, 'Unstall_Explanation__c', 'Unstall_Category_Before__c', 'Unstall_Parked_Reason__c'),
+  ...all(text, 'Unstall_State__c', 'Unstall_Reason__c', 'Unstall_Decision__c', 'Unstall_Cause__c'),
   ...all(number, 'Amount'),
   ...all(date, 'CloseDate', 'Unstall_Decision_Due__c', 'Unstall_Parked_Until__c'),
   ...all(moment, 'Unstall_Stalled_Since__c', 'Unstall_Last_Movement__c'),
   ...all(flag, 'Unstall_Stalled__c', 'IsDeleted'),
-  Unstall_State__c: choice(STATES),
-  Unstall_Reason__c: choice(RULES),
-  Unstall_Decision__c: choice(DECISIONS),
-  Unstall_Cause__c: choice(CAUSES),
 })
 export type Opportunity = z.infer<typeof Opportunity>
 
@@ -49,8 +41,7 @@ export const History = z.object({
   ...all(id, 'Id', 'OpportunityId'),
   ...all(text, 'StageName', 'CreatedById'),
   ...all(number, 'Amount'),
-  // A date that made no sense and was put right since must not make the deal unreadable for good.
-  ...all(date.catch(null), 'CloseDate'),
+  ...all(date, 'CloseDate'),
   ...all(instant, 'CreatedDate'),
 })
 export type History = z.infer<typeof History>
