@@ -152,6 +152,24 @@ describe('pull', () => {
     expect((await pull(booked.cursor, NOW + 2000)).deals.get(free)?.meeting).toBeNull()
   })
 
+  test('a later night that was interrupted goes on after its page, and what changed meanwhile follows', async () => {
+    const { connector, act, pull } = await start()
+    await setup(connector)
+    const first = await pull(null)
+    const [one, two] = [...first.deals.values()].filter(({ outcome }) => outcome === 'open')
+    if (!one || !two) throw new Error('two deals')
+    const change = (id: string) => act({ act: 'set', id, field: 'Amount', value: 4711, by: 'person' })
+    await change(one.id)
+    const [page] = (await pull(first.cursor, NOW + 1000)).pages
+    expect(page?.deals.some(({ id }) => id === one.id)).toBe(true)
+    await change(two.id)
+    const rest = await pull(page?.cursor ?? null, NOW + 2000)
+    expect(rest.deals.get(two.id)?.amount).toBe(4711)
+    const to = rest.pages.flatMap(({ evidence }) => evidence.filter(({ deal }) => deal === two.id))
+    expect(to.flatMap(({ changes }) => changes).at(-1)).toMatchObject({ field: 'amount', to: '4711' })
+    expect(JSON.parse(rest.cursor ?? '')).toEqual({ since: NOW + 2000 })
+  })
+
   test('a cursor nobody can read is Fatal', async () => {
     const { connector } = await start()
     const pull = async () => {
