@@ -1,98 +1,61 @@
 // The forecast category, borrowed while a deal does not count and given back as the CRM itself would set it. The saved
 // value lives on the deal (`categoryBefore`) and in the ledger: a write that never arrived was never a loan.
-import type { Deal, Known, Reference, Stage } from './deal.ts'
-import type { LedgerRow } from './plan.ts'
-import type { Settings } from './policy.ts'
-import { fieldValue, lastWritten, latestChange, recall, remember } from './reaffirm.ts'
-import type { Standing } from './stall.ts'
-
-export interface LoanInput {
-  readonly known: Known
-  /** The deal with our own writes it does not show yet. */
-  readonly observed: Deal
-  /** As stored, before tonight. */
-  readonly was: Standing | null
-  /** Advanced. */
-  readonly standing: Standing
-  readonly ledger: readonly LedgerRow[]
-}
-
-export interface LoanContext {
-  readonly settings: Pick<Settings, 'forecast'>
-  readonly reference: Pick<Reference, 'omitted' | 'closedCategory'>
-  readonly stage: (pipeline: string, stage: string) => Stage | undefined
-  readonly now: number
-}
+import type { Deal } from './deal.ts'
+import type { DealItem, PlanContext } from './plan.ts'
+import { stageTable } from './policy.ts'
+import { lastWritten, latestChange, recall, remember } from './reaffirm.ts'
+import { type Standing, writtenState } from './stall.ts'
 
 export interface Loan {
   readonly standing: Standing
   /** The category to write; undefined: none. */
-  readonly category: string | null | undefined
+  readonly category?: string | null | undefined
   /** `categoryBefore` to write; undefined: as it is. */
-  readonly saved: string | null | undefined
+  readonly saved?: string | null
   /** We had taken it before, and something other than a person put it back. */
-  readonly again: boolean
+  readonly again?: boolean
 }
 
-/** What is to be done about the forecast category tonight. */
-export function loan(input: LoanInput, context: LoanContext): Loan {
-  const { observed, standing, ledger } = input
-  const { omitted } = context.reference
-  const out = standing.state === 'stalled' || standing.state === 'parked' || standing.state === 'answered_no'
-  const saved = savedBefore(observed, ledger)
-  const wrote = lastWritten(ledger, 'category')?.after.category
-  if (out && context.settings.forecast === 'omit' && omitted !== null) {
-    const none = { standing, category: undefined, saved: undefined, again: false }
-    // Omitted already: by us, or by a person before, and then there is nothing to borrow.
-    if (standing.categoryTheirs) return none
-    if (observed.category === omitted) {
-      if (saved === null || standing.borrowed !== null) return none
+/** What is to be done about the forecast category tonight. `observed`: the deal with our own writes it does not show
+ *  yet; `standing`: advanced. */
+export function loan(item: DealItem, observed: Deal, standing: Standing, context: PlanContext): Loan {
+  const { ledger } = item
+  const { omitted, closedCategory } = context.reference
+  const { stageId, category } = observed
+  const kept = lastWritten(ledger, 'categoryBefore')
+  // The ledger is surer than a text field anyone can edit.
+  const saved = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
+  const wrote = lastWritten(ledger, 'category')
+  const { borrowed } = standing
+  if (omitted !== null && context.settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
+    if (standing.categoryTheirs) return { standing }
+    if (category === omitted) {
+      // By us, or by a person before, and then there is nothing to borrow.
+      if (saved === null || borrowed !== null) return { standing }
       // Borrowed, says the CRM, and this database does not know since when (lost).
-      const borrowed = { category: recall(saved), stage: observed.stageId, at: standing.since }
-      return { ...none, standing: { ...standing, borrowed } }
+      return { standing: { ...standing, borrowed: { category: recall(saved), stage: stageId, at: standing.since } } }
     }
-    const taken = saved !== null && wrote === omitted
-    if (putBackByPerson(input, taken, omitted)) return { ...none, standing: { ...standing, categoryTheirs: true } }
-    return {
-      standing: {
-        ...standing,
-        borrowed: { category: observed.category, stage: observed.stageId, at: context.now },
-      },
-      category: omitted,
-      saved: remember(observed.category),
-      again: taken,
-    }
+    const again = saved !== null && wrote?.after.category === omitted
+    if (putBackByPerson(item, observed, standing, again, omitted))
+      return { standing: { ...standing, categoryTheirs: true } }
+    const taken = { ...standing, borrowed: { category, stage: stageId, at: context.now } }
+    return { standing: taken, category: omitted, saved: remember(category), again }
   }
   // A loan is forgotten once it shows that the category was given back.
-  const kept = saved === null && standing.borrowed !== null ? { ...standing, borrowed: null } : standing
-  const none = { standing: kept, category: undefined, again: false }
-  if (saved === null) return { ...none, saved: undefined }
-  // Without a ledger (lost database) the saved value alone tells that the category is ours.
-  const ours =
-    wrote === undefined ? lastWritten(ledger, 'categoryBefore') === null : wrote === omitted && !wasAway(input, omitted)
-  if (omitted === null || observed.category !== omitted || !ours) return { ...none, saved: null }
-  const back = givenBack(observed, input.was?.borrowed?.stage ?? observed.stageId, saved, context)
-  return { ...none, category: back === omitted ? undefined : back, saved: null }
-}
-
-/** The category we hold for the deal, as remembered; null: none. The ledger is surer than a text field anyone can edit. */
-function savedBefore(observed: Deal, ledger: readonly LedgerRow[]): string | null {
-  const last = lastWritten(ledger, 'categoryBefore')
-  const value = last === null ? fieldValue(observed, 'categoryBefore') : last.after.categoryBefore
-  return typeof value === 'string' ? value : null
-}
-
-/** It has been something else since we wrote it: who omitted it again was not us. */
-function wasAway({ known, ledger }: LoanInput, omitted: string | null): boolean {
-  const since = lastWritten(ledger, 'category')?.plannedAt ?? 0
-  return known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
-}
-
-/** Won: the CRM's closed category. Another stage: what that stage maps to. Else what it was. */
-function givenBack(deal: Deal, stageThen: string, saved: string, context: LoanContext): string | null {
-  if (deal.outcome === 'won' && context.reference.closedCategory !== null) return context.reference.closedCategory
-  const mapped = deal.stageId === stageThen ? null : context.stage(deal.pipelineId, deal.stageId)?.category
-  return deal.outcome === 'won' ? recall(saved) : (mapped ?? recall(saved))
+  if (saved === null) return { standing: borrowed === null ? standing : { ...standing, borrowed: null } }
+  // Without a ledger (lost database) the saved value alone tells that the category is ours. If it has been something
+  // else since we wrote it, who omitted it again was not us.
+  const away = item.known.changes.some(
+    ({ field, to, at }) => field === 'category' && to !== omitted && at > (wrote?.plannedAt ?? 0),
+  )
+  const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
+  if (omitted === null || category !== omitted || !ours) return { standing, saved: null }
+  // Won: the CRM's closed category. Another stage: what that stage maps to. Else what it was.
+  const won = observed.outcome === 'won'
+  const moved = !won && borrowed !== null && stageId !== borrowed.stage
+  const stage = moved ? stageTable(context.reference, context.policy)(observed.pipelineId, stageId) : undefined
+  const back = (won ? closedCategory : stage?.category) ?? recall(saved)
+  return { standing, saved: null, category: back === omitted ? undefined : back }
 }
 
 /** CRMs reset the category in the same save that changes the stage, in the name of whoever saved. */
@@ -102,14 +65,19 @@ const SAME_SAVE_MS = 2000
  * Who made the category leave "omitted": a person (then it is theirs), or the CRM with a stage change or a workflow.
  * Where the CRM keeps no history of it, a category that changed while the stage did not was a person's.
  */
-function putBackByPerson({ known, observed, standing }: LoanInput, taken: boolean, omitted: string): boolean {
+function putBackByPerson(
+  { known }: DealItem,
+  observed: Deal,
+  standing: Standing,
+  taken: boolean,
+  omitted: string,
+): boolean {
   const { borrowed } = standing
   const since = borrowed?.at ?? standing.since
   const edit = latestChange(known.changes, 'category', since)
   const staged = latestChange(known.changes, 'stage', since)
-  if (edit !== null && edit.to !== omitted && (taken || edit.from === omitted)) {
-    const bySystem = edit.by === 'automation' || edit.by === 'self'
-    return !bySystem && (staged === null || Math.abs(edit.at - staged.at) > SAME_SAVE_MS)
-  }
-  return taken && borrowed !== null && staged === null && observed.stageId === borrowed.stage
+  if (edit === null || edit.to === omitted || !(taken || edit.from === omitted))
+    return taken && borrowed !== null && staged === null && observed.stageId === borrowed.stage
+  const bySystem = edit.by === 'automation' || edit.by === 'self'
+  return !bySystem && (staged === null || Math.abs(edit.at - staged.at) > SAME_SAVE_MS)
 }

@@ -48,28 +48,32 @@ export interface Plan {
 /** Below this many newly stalled deals the share says nothing. */
 const FEW = 20
 
+/** Why a row waits; null: it goes. */
+type Brake = (row: PlannedWrite) => Hold | null
+const braked = (rows: readonly PlannedWrite[], brake: Brake): readonly PlannedWrite[] =>
+  rows.map((row) => ({ ...row, hold: row.hold ?? brake(row) }))
+
 /** Brakes, weekly budget and order over the intents of all deals of one connection. The same input, in any order of
  *  the intents, gives the same plan byte for byte. */
 export function finishPlan(intents: readonly DealIntent[], totals: Totals, context: PlanContext): Plan {
   const ordered = [...intents].sort(byRank(context.reference.currency))
   const everything = holdAll(totals, context)
   const used = new Map(context.tasksThisWeek)
-  let left = context.settings.brakes.maxWritesPerRun
+  const { maxWritesPerRun: limit } = context.settings.brakes
+  let left = limit
+  const overBudget = budget(used, context)
 
   const rows: PlannedWrite[] = []
   const standings: Plan['standings'][number][] = []
   const transitions: Transition[] = []
   for (const intent of ordered) {
-    const braked = everything
-      ? intent.rows.map(held(everything))
-      : preview(underBudget(intent.rows, used, context), context)
-    let own = braked
-    const count = braked.filter((row) => row.hold === null).length
-    if (count > left) own = braked.map(held({ brake: 'cap', limit: context.settings.brakes.maxWritesPerRun }))
+    const unseen = preview(intent.rows, context)
+    let own = braked(intent.rows, (row) => everything ?? overBudget(row) ?? unseen(row))
+    const going = own.filter((row) => row.hold === null)
+    if (going.length > left) own = braked(own, () => ({ brake: 'cap', limit }))
     else {
-      left -= count
-      for (const row of braked)
-        if (row.kind === 'create-task' && row.hold === null) used.set(row.person, (used.get(row.person) ?? 0) + 1)
+      left -= going.length
+      for (const row of going) if (row.kind === 'create-task') used.set(row.person, (used.get(row.person) ?? 0) + 1)
     }
     rows.push(...own)
     // A standing tells what the CRM shows: while a deal's fields wait, its stall does not open, nor end.
@@ -86,7 +90,7 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
     transitions,
     dead: ageBlocks(ordered, context.settings.firstNight.deadAfter),
     lists: { ownerLeft: listed('owner_left'), noStillOpen: listed('no_still_open'), archive: listed('archive') },
-    figures: { ...totals, writes: rows.filter(({ hold }) => hold === null).length, held: heldBy },
+    figures: { ...totals, writes: limit - left, held: heldBy },
   }
 }
 
@@ -107,42 +111,29 @@ function byRank(currency: string | null): (a: DealIntent, b: DealIntent) => numb
     (a.ref.id < b.ref.id ? -1 : a.ref.id > b.ref.id ? 1 : 0)
 }
 
-const held =
-  (hold: Hold) =>
-  (row: PlannedWrite): PlannedWrite =>
-    row.hold === null ? { ...row, hold } : row
-
 /** Brakes that stop the whole run. */
-function holdAll({ newlyStalled, open }: Totals, context: PlanContext): Hold | null {
-  if (context.stale) return { brake: 'stale_snapshot' }
-  const limit = context.settings.brakes.maxNewlyStalledShare
-  const first = context.firstNightAt === null
-  return !first && newlyStalled > FEW && newlyStalled > limit * open
-    ? { brake: 'share', newlyStalled, open, limit }
-    : null
+function holdAll({ newlyStalled, open }: Totals, { stale, settings, firstNightAt }: PlanContext): Hold | null {
+  if (stale) return { brake: 'stale_snapshot' }
+  const limit = settings.brakes.maxNewlyStalledShare
+  const many = firstNightAt !== null && newlyStalled > FEW && newlyStalled > limit * open
+  return many ? { brake: 'share', newlyStalled, open, limit } : null
+}
+
+/** A person's new tasks of the week, over all connections. */
+const budget = (used: ReadonlyMap<string, number>, { settings, week }: PlanContext): Brake => {
+  const limit = settings.tasks.perOwnerPerWeek
+  return (row) =>
+    row.kind === 'create-task' && (used.get(row.person) ?? 0) >= limit
+      ? { brake: 'budget', owner: row.person, limit, week }
+      : null
 }
 
 /** What was not in the confirmed preview waits a night. Flag and category of one deal go together or not at all. */
-function preview(rows: readonly PlannedWrite[], { confirm }: PlanContext): readonly PlannedWrite[] {
-  if (confirm === null) return rows
-  const hold = held({ brake: 'not_in_preview', preview: confirm.preview })
+const preview = (rows: readonly PlannedWrite[], { confirm }: PlanContext): Brake => {
+  if (confirm === null) return () => null
   const unknown = (row: PlannedWrite) => !confirm.keys.has(previewKey(row))
-  if (rows.some((row) => row.kind === 'fields' && unknown(row))) return rows.map(hold)
-  return rows.map((row) => (unknown(row) ? hold(row) : row))
-}
-
-/** A person's new tasks of the week, over all connections. `used` is not touched: the cap may still hold the deal. */
-function underBudget(
-  rows: readonly PlannedWrite[],
-  used: ReadonlyMap<string, number>,
-  { settings, week }: PlanContext,
-): readonly PlannedWrite[] {
-  const limit = settings.tasks.perOwnerPerWeek
-  return rows.map((row) =>
-    row.kind === 'create-task' && row.hold === null && (used.get(row.person) ?? 0) >= limit
-      ? { ...row, hold: { brake: 'budget', owner: row.person, limit, week } }
-      : row,
-  )
+  const whole = rows.some((row) => row.kind === 'fields' && unknown(row))
+  return (row) => (whole || unknown(row) ? { brake: 'not_in_preview', preview: confirm.preview } : null)
 }
 
 function toListed({ ref, deal, stall }: DealIntent): Listed {

@@ -1,82 +1,59 @@
 // Pipeline value and forecast with and without stalled deals: a plain accumulator, filled deal by deal. Amounts of
 // different currencies are never added: each sum has one currency.
-import { BLANK_CATEGORY, type Deal, type OwnerId, type State } from './deal.ts'
+import type { Deal, OwnerId, State } from './deal.ts'
+import { recall } from './reaffirm.ts'
 
-/** Where a sum belongs. Null: the deal has none. */
-export interface ForecastKey {
+/** Sums of open deals and what they have in common: null where they have none, or where it was not asked for. */
+export interface ForecastSum {
   readonly currency: string | null
   /** `2026-11`: month of the close date. */
   readonly month: string | null
   /** The category as it was before unstall borrowed it; null is blank. */
   readonly category: string | null
   readonly owner: OwnerId | null
-}
-
-export interface ForecastSum {
-  /** Open deals and their amounts, as the CRM adds them up. */
-  readonly deals: number
-  readonly value: number
+  /** Deals and their amounts, as the CRM adds them up. */
+  deals: number
+  value: number
   /** Those among them that move: the amount that counts. */
-  readonly movingDeals: number
-  readonly movingValue: number
+  movingDeals: number
+  movingValue: number
 }
 
-export interface Forecast {
-  /** Counts a deal in. Closed and gone deals are left out. */
-  add(deal: Deal, state: State): void
-  /** Sums by the parts of the key that are asked for, the others null; currencies always stay apart. */
-  by(...parts: readonly Part[]): readonly (ForecastKey & ForecastSum)[]
-  /** As `by`, without deals in the omitted category: the forecast. */
-  forecast(...parts: readonly Part[]): readonly (ForecastKey & ForecastSum)[]
-}
-
-type Part = Exclude<keyof ForecastKey, 'currency'>
-type Sum = { -readonly [P in keyof ForecastSum]: ForecastSum[P] }
+type Part = 'month' | 'category' | 'owner'
 
 /** `omitted`: the category that means "not in the forecast"; null: the CRM has none. */
-export function makeForecast(omitted: string | null): Forecast {
-  const cells = new Map<string, ForecastKey & Sum>()
-  const sums = (parts: readonly Part[], all: boolean) => {
-    const groups = new Map<string, ForecastKey & Sum>()
+export function makeForecast(omitted: string | null) {
+  const cells = new Map<string, ForecastSum>()
+  const sums = (parts: readonly Part[], all: boolean): readonly ForecastSum[] => {
+    const groups = new Map<string, ForecastSum>()
     for (const cell of cells.values()) {
       if (!all && omitted !== null && cell.category === omitted) continue
-      const key: ForecastKey = {
-        currency: cell.currency,
-        month: parts.includes('month') ? cell.month : null,
-        category: parts.includes('category') ? cell.category : null,
-        owner: parts.includes('owner') ? cell.owner : null,
-      }
-      const id = JSON.stringify(Object.values(key))
-      const group = groups.get(id) ?? { ...key, deals: 0, value: 0, movingDeals: 0, movingValue: 0 }
-      groups.set(id, group)
-      group.deals += cell.deals
-      group.value += cell.value
-      group.movingDeals += cell.movingDeals
-      group.movingValue += cell.movingValue
+      const asked = (part: Part) => (parts.includes(part) ? cell[part] : null)
+      addTo(groups, { ...cell, month: asked('month'), category: asked('category'), owner: asked('owner') })
     }
     return [...groups.values()]
   }
   return {
-    add(deal, state) {
+    /** Counts a deal in. Closed and gone deals are left out. */
+    add(deal: Deal, state: State): void {
       if (state === 'closed' || state === 'gone' || deal.outcome !== 'open') return
-      const saved = deal.own.categoryBefore
-      const category = saved === null ? deal.category : saved === BLANK_CATEGORY ? null : saved
-      const { currency, ownerId: owner } = deal
+      const { currency, ownerId: owner, amount, own } = deal
       const month = deal.closeDate?.slice(0, 7) ?? null
-      const id = JSON.stringify([currency, month, category, owner])
-      let cell = cells.get(id)
-      if (cell === undefined) {
-        cell = { currency, month, category, owner, deals: 0, value: 0, movingDeals: 0, movingValue: 0 }
-        cells.set(id, cell)
-      }
-      const amount = deal.amount ?? 0
-      cell.deals++
-      cell.value += amount
-      if (state !== 'moving') return
-      cell.movingDeals++
-      cell.movingValue += amount
+      const category = own.categoryBefore === null ? deal.category : recall(own.categoryBefore)
+      const value = amount ?? 0
+      const counts = state === 'moving' ? { movingDeals: 1, movingValue: value } : { movingDeals: 0, movingValue: 0 }
+      addTo(cells, { currency, month, category, owner, deals: 1, value, ...counts })
     },
-    by: (...parts) => sums(parts, true),
-    forecast: (...parts) => sums(parts, false),
+    /** Sums by the parts that are asked for; currencies always stay apart. */
+    by: (...parts: readonly Part[]) => sums(parts, true),
+    /** As `by`, without deals in the omitted category: the forecast. */
+    forecast: (...parts: readonly Part[]) => sums(parts, false),
   }
+}
+
+function addTo(sums: Map<string, ForecastSum>, one: ForecastSum): void {
+  const id = JSON.stringify([one.currency, one.month, one.category, one.owner])
+  const sum = sums.get(id)
+  if (sum === undefined) sums.set(id, one)
+  else for (const part of ['deals', 'value', 'movingDeals', 'movingValue'] as const) sum[part] += one[part]
 }

@@ -1,7 +1,6 @@
 // (snapshot, settings, now) -> Plan: desired state, then diff. Printing the plan is the preview, executing it is the run.
 // Here one deal at a time, so that a caller can stream a million and keep the few that need something; what needs the
 // whole (brakes, weekly budget, order) is brakes.ts.
-
 import { loan } from './borrow.ts'
 import type {
   Deal,
@@ -14,7 +13,6 @@ import type {
   OwnerId,
   RemoteId,
   Rule,
-  Stage,
   TaskKey,
 } from './deal.ts'
 import type { Texts } from './explain.ts'
@@ -22,7 +20,7 @@ import type { JudgeContext, Verdict } from './judge.ts'
 import type { MovementLog } from './movement.ts'
 import type { Settings } from './policy.ts'
 import { observedAfter } from './reaffirm.ts'
-import { Rows, untouched } from './rows.ts'
+import { rowsOf, untouched } from './rows.ts'
 import {
   type Advance,
   advance,
@@ -47,19 +45,10 @@ export type Hold =
   | { readonly brake: 'new_owner'; readonly until: LocalDate }
   | { readonly brake: 'dead_on_first_night'; readonly idleDays: number }
 
+/** Why a deal that is not stalled is written. */
+export type Lift = 'recovered' | 'parked' | 'answered_no' | 'closed' | 'dismissed' | 'excluded'
 /** Why a write is intended. */
-export type WriteCause =
-  | 'flagged'
-  | 'reason_changed'
-  | 'recovered'
-  | 'parked'
-  | 'answered_no'
-  | 'closed'
-  | 'dismissed'
-  | 'reasserted'
-  | 'excluded'
-  | 'new_decision_date'
-  | 'undo'
+export type WriteCause = Lift | 'flagged' | 'reason_changed' | 'reasserted' | 'new_decision_date' | 'undo'
 
 interface Intent {
   /** Unique in the ledger: `<run>.<deal>.<group>`. What is unique across runs is the `taskKey` of a live task row. No colons. */
@@ -96,7 +85,7 @@ export type PlannedWrite =
       readonly body: string
     })
 
-/** `planned -> sent | held | dropped`; `sent -> done | refused | planned`; `planned, sent -> left`; `done -> undone | left`. */
+/** Which may follow which: `MOVES` in reaffirm.ts. */
 export type LedgerStatus = 'planned' | 'held' | 'dropped' | 'sent' | 'done' | 'refused' | 'left' | 'undone'
 
 /** A planned write and what became of it. */
@@ -132,7 +121,6 @@ export interface PlanContext extends JudgeContext {
   /** New tasks of this ISO week per person, over all connections, from the ledger. */
   readonly tasksThisWeek: ReadonlyMap<string, number>
   readonly owner: (id: OwnerId) => Owner | undefined
-  readonly stage: (pipeline: string, stage: string) => Stage | undefined
 }
 
 export type PlanInput = Pick<PlanContext, 'run' | 'now' | 'settings' | 'texts' | 'calendar' | 'reference'> &
@@ -142,9 +130,6 @@ export type PlanInput = Pick<PlanContext, 'run' | 'now' | 'settings' | 'texts' |
 export function planContext(input: PlanInput): PlanContext {
   const { settings, calendar, reference, now } = input
   const owners = new Map(reference.owners.map((owner) => [owner.id, owner]))
-  const stages = new Map(
-    reference.pipelines.map((pipeline) => [pipeline.id, new Map(pipeline.stages.map((stage) => [stage.id, stage]))]),
-  )
   return {
     firstNightAt: null,
     stale: false,
@@ -157,7 +142,6 @@ export function planContext(input: PlanInput): PlanContext {
     week: calendar.isoWeek(now),
     owner: (id) => owners.get(id),
     ownerEmail: (id) => owners.get(id)?.email ?? null,
-    stage: (pipeline, stage) => stages.get(pipeline)?.get(stage),
   }
 }
 
@@ -202,38 +186,27 @@ export interface DealIntent {
   readonly list: readonly ('owner_left' | 'no_still_open' | 'archive')[]
 }
 
+const NONE = { open: 0, stalled: 0, newlyStalled: 0, recovered: 0, parked: 0, answeredNo: 0, dismissed: 0 }
 /** Counted deal by deal while planning. */
-export interface Totals {
-  open: number
-  stalled: number
-  newlyStalled: number
-  recovered: number
-  parked: number
-  answeredNo: number
-  dismissed: number
-}
-export const noTotals = (): Totals => ({
-  open: 0,
-  stalled: 0,
-  newlyStalled: 0,
-  recovered: 0,
-  parked: 0,
-  answeredNo: 0,
-  dismissed: 0,
-})
+export type Totals = typeof NONE
+export const noTotals = (): Totals => ({ ...NONE })
 
 /** What a preview and the night that confirms it have in common of a row. */
 export const previewKey = (row: PlannedWrite): string => JSON.stringify([row.deal.id, row.group, row.kind])
 
+/** A deal goes first after waiting this many working days for its task. */
+const WAITED_LONG = 10
+
 /** What one deal needs tonight; null: nothing. Counts the deal into `totals`. Mutates nothing else. */
 export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
-  const { verdict, standing: was } = item
+  const { verdict, standing: was, ledger, unreadable = false } = item
   const { deal, ref } = item.known
+  const { calendar, today } = context
   if (verdict.state !== 'closed') totals.open++
   // Nearly every deal of nearly every night: it moves, and nothing of ours is on it.
   if (
     (verdict.state === 'moving' || verdict.state === 'closed') &&
-    item.ledger.length === 0 &&
+    ledger.length === 0 &&
     !verdict.decision.answerIsOfEarlierDate &&
     untouched(deal.own) &&
     (was === null || (was.state === verdict.state && was.borrowed === null && was.undoneStall === null)) &&
@@ -241,83 +214,60 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   )
     return null
 
-  const observed = observedAfter(deal, item.ledger)
+  const observed = observedAfter(deal, ledger)
   const moved = advance(was, { ...item, now: context.now, dead: isDead(verdict, context) })
-  const { standing } = moved
-  const build = new Rows(item, observed, context)
-  let after = standing
-  if (standing.undoneStall === null) {
-    const taken = loan({ known: item.known, observed, was, standing, ledger: item.ledger }, context)
-    after = taken.standing
-    build.flag(after, moved, taken)
-    build.forecast(after, moved, taken)
-    build.answer()
-    build.task(after)
-    build.completions(after)
-  }
-  count(totals, after, moved)
+  // What was undone stays as it is.
+  const final = moved.standing.undoneStall !== null
+  const taken = final ? { standing: moved.standing } : loan(item, observed, moved.standing, context)
+  const planned = final ? [] : rowsOf({ item, observed, moved, taken, context })
+  const rows = unreadable ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : planned
+  const { standing } = taken
+  const { stall, state } = standing
+  count(totals, state, moved)
 
-  const unread = item.unreadable === true
-  const rows = unread ? build.rows.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : build.rows
-  const stall = after.stall
-  const list = listFor(after, verdict, deal, context)
-  const changed = !unread && after !== was && (was !== null || !sameBeginning(after, context))
+  const stalledDays = stall === null ? 0 : calendar.workingDays(calendar.localDate(stall.startedAt), today)
+  const list: DealIntent['list'][number][] = []
+  if (state === 'answered_no' && verdict.warnings.some(({ kind }) => kind === 'no_still_open'))
+    list.push('no_still_open')
+  if (stall !== null && deal.ownerId !== null && context.owner(deal.ownerId)?.active !== true) list.push('owner_left')
+  const propose = stalledDays > context.settings.archive.proposeAfterDays
+  if (stall !== null && verdict.decision.answer === null && propose) list.push('archive')
+
+  const over = state === 'moving' || state === 'closed'
+  // A first standing that says no more than its absence would is not worth a row.
+  const news = was === null ? !over || !sameStanding(standing, NEW_STANDING(state, context.now)) : standing !== was
+  const changed = news && !unreadable
   if (rows.length === 0 && !changed && list.length === 0 && stall?.dead !== true) return null
   return {
     ref,
     deal,
     rows,
-    standing: changed ? after : null,
-    transitions: unread ? [] : moved.transitions,
-    cleanUp: after.state === 'moving' || after.state === 'closed',
+    standing: changed ? standing : null,
+    transitions: unreadable ? [] : moved.transitions,
+    cleanUp: over,
     stall,
     idleDays: verdict.idleDays,
-    waiting: stall !== null && stalledDays(stall, context) >= WAITED_LONG,
+    waiting: stalledDays >= WAITED_LONG,
     list,
   }
 }
 
-/** A first standing that says no more than its absence would is not worth a row. */
-const sameBeginning = (standing: Standing, context: PlanContext): boolean =>
-  (standing.state === 'moving' || standing.state === 'closed') &&
-  sameStanding(standing, NEW_STANDING(standing.state, context.now))
-
 /** Idle since before the first night for longer than `firstNight.deadAfter`, judged as of that night. */
-function isDead(verdict: Verdict, context: PlanContext): boolean {
-  if (verdict.state !== 'stalled') return false
-  const first = context.firstNightAt ?? context.now
-  const idle =
-    context.firstNightAt === null
-      ? verdict.idleDays
-      : context.calendar.workingDays(
-          context.calendar.localDate(verdict.lastMovement),
-          context.calendar.localDate(first),
-        )
-  return idle > context.settings.firstNight.deadAfter
+function isDead(
+  { state, idleDays, lastMovement }: Verdict,
+  { calendar, firstNightAt, settings }: PlanContext,
+): boolean {
+  if (state !== 'stalled') return false
+  const day = calendar.localDate
+  const idle = firstNightAt === null ? idleDays : calendar.workingDays(day(lastMovement), day(firstNightAt))
+  return idle > settings.firstNight.deadAfter
 }
 
-function count(totals: Totals, standing: Standing, moved: Advance): void {
-  if (standing.state === 'stalled') totals.stalled++
-  if (standing.state === 'parked') totals.parked++
-  if (standing.state === 'answered_no') totals.answeredNo++
+function count(totals: Totals, state: Standing['state'], moved: Advance): void {
+  if (state === 'stalled') totals.stalled++
+  if (state === 'parked') totals.parked++
+  if (state === 'answered_no') totals.answeredNo++
   if (moved.opened) totals.newlyStalled++
   if (moved.dismissed) totals.dismissed++
   else if (moved.transitions.some(({ from, to }) => from === 'stalled' && to === 'moving')) totals.recovered++
-}
-
-/** A deal goes first after waiting this many working days for its task. */
-const WAITED_LONG = 10
-
-const stalledDays = (stall: Stall, { calendar, today }: PlanContext): number =>
-  calendar.workingDays(calendar.localDate(stall.startedAt), today)
-
-function listFor(standing: Standing, verdict: Verdict, deal: Deal, context: PlanContext): DealIntent['list'] {
-  const list: DealIntent['list'][number][] = []
-  if (standing.state === 'answered_no' && verdict.warnings.some(({ kind }) => kind === 'no_still_open'))
-    list.push('no_still_open')
-  if (standing.stall === null) return list
-  if (deal.ownerId !== null && context.owner(deal.ownerId)?.active !== true) list.push('owner_left')
-  const long = stalledDays(standing.stall, context) > context.settings.archive.proposeAfterDays
-  if (verdict.decision.answer === null && long) list.push('archive')
-  return list
 }

@@ -1,12 +1,13 @@
 // Before and after the call: is a deal still the one that was judged, has a write arrived, which status may follow
 // which. And the ledger's view of a deal: what our writes left on it, where the observation is older than they are.
-import { BLANK_CATEGORY, type Change, type Deal, type FieldValues, type Instant, type OwnFields } from './deal.ts'
+import { BLANK_CATEGORY, type Change, type Deal, type FieldValues, type Instant } from './deal.ts'
 import { fieldText, type OwnWrite } from './movement.ts'
 import type { LedgerRow, LedgerStatus, PlannedWrite } from './plan.ts'
 
-export type FieldKey = keyof FieldValues
+type FieldKey = keyof FieldValues
+type Value = FieldValues[FieldKey]
 export type FieldsWrite = Extract<PlannedWrite, { kind: 'fields' }>
-export type FieldsRow = Extract<LedgerRow, { kind: 'fields' }>
+type FieldsRow = Extract<LedgerRow, { kind: 'fields' }>
 
 /** Which ledger status may follow which. `sent -> planned` only by outcome `later` or by proven absence. */
 export const MOVES: Readonly<Record<LedgerStatus, readonly LedgerStatus[]>> = {
@@ -21,43 +22,29 @@ export const MOVES: Readonly<Record<LedgerStatus, readonly LedgerStatus[]>> = {
 }
 export const canMove = (from: LedgerStatus, to: LedgerStatus): boolean => MOVES[from].includes(to)
 
+/** The row reached the CRM, taken back since or not. */
+export const arrived = ({ status }: LedgerRow): boolean => status === 'done' || status === 'undone'
+
+const FLAG_KEYS = ['stalled', 'state', 'since', 'reason', 'explanation', 'lastMovement', 'categoryBefore'] as const
 /** Every field unstall writes, in the order they are written and compared. */
-export const FIELD_KEYS = [
-  'stalled',
-  'state',
-  'since',
-  'reason',
-  'explanation',
-  'lastMovement',
-  'categoryBefore',
-  'category',
-  'decision',
-  'decisionDue',
-  'cause',
-] as const satisfies readonly FieldKey[]
+export const FIELD_KEYS = [...FLAG_KEYS, 'category', 'decision', 'decisionDue', 'cause'] as const
 
-/** Salesforce keeps no milliseconds. */
-export const sameInstant = (a: Instant, b: Instant): boolean => Math.floor(a / 1000) === Math.floor(b / 1000)
-
-/** Equal as a CRM would store them: instants to the second, text without its outer white space, empty text as none. */
-export function sameValue(a: FieldValues[FieldKey], b: FieldValues[FieldKey]): boolean {
-  if (a === b) return true
-  if (typeof a === 'number' && typeof b === 'number') return sameInstant(a, b)
-  const plain = (value: typeof a) => (typeof value === 'string' ? value.trim() || null : value || null)
-  return plain(a) === plain(b)
+/** Equal as a CRM would store them: instants to the second (Salesforce keeps no milliseconds), text without its outer
+ *  white space, empty text and an empty flag as none. */
+export function sameValue(a: Value, b: Value): boolean {
+  const stored = (value: Value) =>
+    (typeof value === 'string' ? value.trim() : typeof value === 'number' ? Math.floor(value / 1000) : value) || null
+  return stored(a) === stored(b)
 }
 
-export const fieldValue = (deal: Deal, key: FieldKey): FieldValues[FieldKey] =>
-  key === 'category' ? deal.category : deal.own[key]
+/** What a deal holds in the fields unstall writes, beside those only the rep sets. */
+export const valuesOf = (deal: Deal) => ({ ...deal.own, category: deal.category })
 
-/** The named fields of a set of values. */
-export function pick(from: FieldValues, keys: readonly FieldKey[]): FieldValues {
-  const out: { -readonly [K in FieldKey]?: FieldValues[K] } = {}
-  const copy = <K extends FieldKey>(key: K) => {
-    if (from[key] !== undefined) out[key] = from[key]
-  }
-  for (const key of keys) copy(key)
-  return out
+/** The values of the fields that are wanted. */
+export function pick(from: FieldValues, wanted: (key: FieldKey) => boolean): FieldValues {
+  let picked: FieldValues = {}
+  for (const key of FIELD_KEYS) if (from[key] !== undefined && wanted(key)) picked = { ...picked, [key]: from[key] }
+  return picked
 }
 
 /** The deal as it is after these values are written to it. */
@@ -67,17 +54,14 @@ export function withValues(deal: Deal, values: FieldValues): Deal {
 }
 
 /** Rows known to have arrived, oldest first. */
-export function doneFields(ledger: readonly LedgerRow[]): readonly FieldsRow[] {
-  if (ledger.length === 0) return []
-  const done: FieldsRow[] = []
-  for (const row of ledger) if (row.kind === 'fields' && row.status === 'done') done.push(row)
+function doneFields(ledger: readonly LedgerRow[]): readonly FieldsRow[] {
+  const done = ledger.filter((row): row is FieldsRow => row.kind === 'fields' && row.status === 'done')
   return done.sort((a, b) => a.plannedAt - b.plannedAt)
 }
 
 /** Our last word on a field, if we ever had one. */
-export function lastWritten(ledger: readonly LedgerRow[], key: FieldKey): FieldsRow | null {
-  return doneFields(ledger).findLast((row) => key in row.after) ?? null
-}
+export const lastWritten = (ledger: readonly LedgerRow[], key: FieldKey): FieldsRow | null =>
+  doneFields(ledger).findLast((row) => key in row.after) ?? null
 
 /**
  * The deal with the writes it does not show yet: those that arrived after this observation was made. A search index
@@ -85,29 +69,21 @@ export function lastWritten(ledger: readonly LedgerRow[], key: FieldKey): Fields
  * than the write itself and later than the observation it was planned from.
  */
 export function observedAfter(deal: Deal, ledger: readonly LedgerRow[]): Deal {
-  let seen = deal
-  for (const row of doneFields(ledger)) if (row.plannedAt > deal.modifiedAt) seen = withValues(seen, row.after)
-  return seen
+  const unseen = doneFields(ledger).filter((row) => row.plannedAt > deal.modifiedAt)
+  return unseen.reduce((seen, row) => withValues(seen, row.after), deal)
 }
-export const ownAfter = (deal: Deal, ledger: readonly LedgerRow[]): OwnFields => observedAfter(deal, ledger).own
 
 /** The newest change of a field after an instant that the CRM itself reported (not inferred between two nights). */
-export function latestChange(changes: readonly Change[], field: Change['field'], after: Instant): Change | null {
-  let latest: Change | null = null
-  for (const change of changes) {
-    if (change.field !== field || change.at <= after || change.source === 'observed') continue
-    if (latest === null || change.at >= latest.at) latest = change
-  }
-  return latest
-}
+export const latestChange = (changes: readonly Change[], field: Change['field'], after: Instant): Change | null =>
+  changes.findLast((one) => one.field === field && one.at > after && one.source !== 'observed') ?? null
 
 /** How a category is remembered in `categoryBefore`, and back. */
 export const remember = (category: string | null): string => category ?? BLANK_CATEGORY
 export const recall = (saved: string): string | null => (saved === BLANK_CATEGORY ? null : saved)
 
 const JUDGED = ['stageId', 'pipelineId', 'outcome', 'ownerId', 'type', 'amount', 'currency', 'closeDate'] as const
-const JUDGED_OWN = ['stalled', 'state', 'since', 'reason', 'categoryBefore', 'decisionDue', 'decision'] as const
-const JUDGED_TEXT = ['parkedUntil', 'parkedReason'] as const
+const JUDGED_REP = ['parkedUntil', 'parkedReason', 'decisionDue', 'decision'] as const
+const JUDGED_OWN = ['stalled', 'state', 'since', 'reason', 'categoryBefore', 'category'] as const
 
 export type Reaffirmed =
   | 'go'
@@ -130,30 +106,26 @@ export function reaffirm(
   let expected = judged
   for (const other of echo)
     if (other.kind === 'fields' && other.deal.id === row.deal.id) expected = withValues(expected, other.after)
-  const fields: string[] = []
-  for (const key of JUDGED) if (expected[key] !== fresh[key]) fields.push(key)
-  for (const key of JUDGED_TEXT) if (expected.own[key] !== fresh.own[key]) fields.push(key)
-  for (const key of [...JUDGED_OWN, 'category'] as const)
-    if (!sameValue(fieldValue(expected, key), fieldValue(fresh, key))) fields.push(key)
+  const [was, is] = [valuesOf(expected), valuesOf(fresh)]
+  const fields = [
+    ...JUDGED.filter((key) => expected[key] !== fresh[key]),
+    ...[...JUDGED_REP, ...JUDGED_OWN].filter((key) => !sameValue(was[key], is[key])),
+  ]
   return fields.length === 0 ? 'go' : { drop: 'changed', fields }
 }
 
 /** What a fresh read says of a write whose answer never came: arrived, never arrived, or a person was faster. */
-export function settleFields(row: FieldsWrite, fresh: Deal): 'done' | 'planned' | 'left' {
-  const keys = FIELD_KEYS.filter((key) => key in row.after)
-  const equals = (values: FieldValues) => keys.every((key) => sameValue(fieldValue(fresh, key), values[key]))
-  return equals(row.after) ? 'done' : equals(row.before) ? 'planned' : 'left'
+export function settleFields({ before, after }: FieldsWrite, fresh: Deal): 'done' | 'planned' | 'left' {
+  const held = valuesOf(fresh)
+  const holds = (values: FieldValues) => FIELD_KEYS.every((key) => !(key in after) || sameValue(held[key], values[key]))
+  return holds(after) ? 'done' : holds(before) ? 'planned' : 'left'
 }
 
 /** What of ours reached the CRM, taken back or not: how `movementLog` recognises an echo. */
 export function ownWrites(ledger: readonly LedgerRow[]): readonly OwnWrite[] {
-  const writes: OwnWrite[] = []
-  for (const row of ledger) {
-    if (row.kind !== 'fields' || (row.status !== 'done' && row.status !== 'undone')) continue
-    for (const field of FIELD_KEYS) {
-      const value = row.after[field]
-      if (value !== undefined) writes.push({ field, to: fieldText(value), at: row.sentAt ?? row.plannedAt })
-    }
-  }
-  return writes
+  return ledger.flatMap((row) => {
+    if (row.kind !== 'fields' || !arrived(row)) return []
+    const fields = FIELD_KEYS.filter((field) => row.after[field] !== undefined)
+    return fields.map((field) => ({ field, to: fieldText(row.after[field] ?? null), at: row.sentAt ?? row.plannedAt }))
+  })
 }

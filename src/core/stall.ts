@@ -1,10 +1,10 @@
 // One stall from start to end: what state a deal is in, since when, and what was borrowed meanwhile. `advance` is the
 // state table of the product: moving -> stalled -> moving | closed | gone, `parked` and `answered_no` from either,
 // closed -> moving on reopening. It only reads what people did; what to write about it is plan.ts.
-import type { Deal, DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
+import type { DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
 import type { Memory, Verdict } from './judge.ts'
 import type { LedgerRow } from './plan.ts'
-import { lastWritten, latestChange, ownAfter, recall, sameInstant } from './reaffirm.ts'
+import { lastWritten, latestChange, observedAfter } from './reaffirm.ts'
 
 /** One episode of one deal. Its start is the frozen `now` of the run that opened it and never recomputed. */
 export interface Stall {
@@ -43,28 +43,34 @@ export interface Transition {
   readonly evidence: Readonly<Record<string, string | number | boolean | null>>
 }
 
+const NOTHING = { stall: null, borrowed: null, categoryTheirs: false, dismissedAt: null, undoneStall: null }
 /** A deal unstall has never had in hand. */
-export const NEW_STANDING = (state: State, now: Instant): Standing => ({
-  state,
-  since: now,
-  stall: null,
-  borrowed: null,
-  categoryTheirs: false,
-  dismissedAt: null,
-  undoneStall: null,
-})
+export const NEW_STANDING = (state: State, now: Instant): Standing => ({ state, since: now, ...NOTHING })
+
+const KEYS = [
+  'state',
+  'since',
+  'stall',
+  'borrowed',
+  'categoryTheirs',
+  'dismissedAt',
+  'undoneStall',
+  'undoneState',
+] as const
+export const sameStanding = (a: Standing, b: Standing): boolean => KEYS.every((key) => a[key] === b[key])
+
+/** How the CRM's state property says it. All but `moving` are out of the forecast. */
+export const writtenState = (state: State): WrittenState =>
+  state === 'stalled' || state === 'parked' || state === 'answered_no' ? state : 'moving'
 
 /** What the judge must know. An undone stall still counts as open, so that weak movement does not end it. */
 export function memoryOf(standing: Standing | null): Memory {
   const undone = standing?.undoneState === undefined ? standing?.undoneStall : null
-  return {
-    stalledSince: standing?.stall?.startedAt ?? undone ?? null,
-    dismissedAt: standing?.dismissedAt ?? null,
-  }
+  return { stalledSince: standing?.stall?.startedAt ?? undone ?? null, dismissedAt: standing?.dismissedAt ?? null }
 }
 
 function fnv(text: string, seed: number): string {
-  let hash = seed >>> 0
+  let hash = seed
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0
   return hash.toString(36)
 }
@@ -105,72 +111,64 @@ export interface Advance {
   readonly dismissed: boolean
 }
 
-const NONE: readonly Transition[] = []
-
 /** The next standing of a deal. `standing` null: never judged. Throws when a stalled verdict names no rule (a bug). */
 export function advance(standing: Standing | null, input: AdvanceInput): Advance {
-  const { known, verdict, now } = input
+  const { known, verdict, ledger, now } = input
   const was = standing ?? NEW_STANDING(verdict.state === 'closed' ? 'closed' : 'moving', now)
-  const own = ownAfter(known.deal, input.ledger)
-  const dismissed = was.stall !== null && verdict.state === 'stalled' && clearedByPerson(known, own, input.ledger)
-  const stillUndone = input.again !== true && verdict.state === (was.undoneState ?? 'stalled')
-  const undoneStall = stillUndone ? was.undoneStall : null
-  const state = dismissed || undoneStall !== null ? 'moving' : verdict.state
-
-  let stall: Stall | null = null
-  let adopted = false
-  if (state === 'stalled') {
-    const rule = verdict.rule
-    if (rule === null) throw new Error(`deal ${known.ref.id} is stalled without a rule`)
-    if (was.stall !== null) {
-      const same = was.stall.rule === rule && (was.stall.dead || !input.dead)
-      stall = same ? was.stall : { ...was.stall, rule, dead: was.stall.dead || input.dead }
-    } else {
-      const since = adoptable(own, known, standing, now)
-      adopted = since !== null
-      const startedAt = since ?? now
-      stall = { startedAt, rule, taskKey: taskKey(known.ref, startedAt), dead: input.dead }
-    }
-  }
-  const over = state === 'moving' || state === 'closed'
-  const opened = stall !== null && was.stall === null
+  const { own } = observedAfter(known.deal, ledger)
+  const dismissed = was.stall !== null && verdict.state === 'stalled' && clearedByPerson(known, own, ledger)
+  const { undoneState, ...rest } = was
+  const final = was.undoneStall !== null && input.again !== true && verdict.state === (undoneState ?? 'stalled')
+  const state = dismissed || final ? 'moving' : verdict.state
+  const opens = state === 'stalled' && was.stall === null
+  const adopted = opens ? adoptable(own, known, standing, now) : null
   const next: Standing = {
+    ...(final ? was : rest),
     state,
-    since: state === was.state ? was.since : adopted && stall !== null ? stall.startedAt : now,
-    stall,
-    borrowed: was.borrowed,
-    categoryTheirs: over || opened ? false : was.categoryTheirs,
-    dismissedAt: dismissed ? now : opened ? null : was.dismissedAt,
-    undoneStall,
-    ...(undoneStall !== null && was.undoneState !== undefined ? { undoneState: was.undoneState } : {}),
+    since: state === was.state ? was.since : (adopted ?? now),
+    stall: state === 'stalled' ? stallOf(was.stall, adopted ?? now, input) : null,
+    categoryTheirs: was.categoryTheirs && !opens && state !== 'moving' && state !== 'closed',
+    dismissedAt: dismissed ? now : opens ? null : was.dismissedAt,
+    undoneStall: final ? was.undoneStall : null,
   }
-  const changed = was.state !== state
-  const transitions = changed
-    ? [
-        {
-          deal: known.ref,
-          from: was.state,
-          to: state,
-          at: now,
-          rule: verdict.rule,
-          evidence: evidence(verdict, { adopted, dismissed }),
-        },
-      ]
-    : NONE
-  return {
-    standing: standing !== null && sameStanding(standing, next) ? standing : next,
-    transitions,
-    opened: opened && !adopted,
-    dismissed,
-  }
+  const { lastMovement, lastMovementKind, idleDays, protection, rule } = verdict
+  const check = verdict.checks.find((one) => one.rule === rule)
+  const transitions = transition(known.ref, was, next, now, rule, {
+    lastMovement,
+    lastMovementKind,
+    idleDays,
+    protection: protection?.kind ?? null,
+    ...(check ? { value: check.value, limit: check.limit, date: check.date } : {}),
+    ...(adopted === null ? {} : { adopted: true }),
+    ...(dismissed ? { dismissed: true } : {}),
+  })
+  const same = standing !== null && sameStanding(standing, next)
+  return { standing: same ? standing : next, transitions, opened: opens && adopted === null, dismissed }
 }
 
 /** The CRM says the deal is deleted or merged away: nothing can be written, the episode is over. */
 export function goneStanding(ref: DealRef, standing: Standing | null, now: Instant): Advance {
   const was = standing ?? NEW_STANDING('moving', now)
-  if (was.state === 'gone') return { standing: was, transitions: NONE, opened: false, dismissed: false }
-  const transition: Transition = { deal: ref, from: was.state, to: 'gone', at: now, rule: null, evidence: {} }
-  return { standing: NEW_STANDING('gone', now), transitions: [transition], opened: false, dismissed: false }
+  const next = was.state === 'gone' ? was : NEW_STANDING('gone', now)
+  return { standing: next, transitions: transition(ref, was, next, now, null, {}), opened: false, dismissed: false }
+}
+
+/** What a change of state leaves on record: none or one. */
+export function transition(
+  deal: DealRef,
+  { state: from }: Standing,
+  { state: to }: Standing,
+  at: Instant,
+  rule: Rule | null,
+  evidence: Transition['evidence'],
+): readonly Transition[] {
+  return from === to ? [] : [{ deal, from, to, at, rule, evidence }]
+}
+
+function stallOf(was: Stall | null, startedAt: Instant, { known, verdict: { rule }, dead }: AdvanceInput): Stall {
+  if (rule === null) throw new Error(`deal ${known.ref.id} is stalled without a rule`)
+  if (was === null) return { startedAt, rule, taskKey: taskKey(known.ref, startedAt), dead }
+  return was.rule === rule && (was.dead || !dead) ? was : { ...was, rule, dead: was.dead || dead }
 }
 
 /**
@@ -184,71 +182,7 @@ function adoptable(own: OwnFields, known: Known, standing: Standing | null, now:
 
 /** The flag is off although our last word, known to have arrived, was on: somebody cleared it, and no workflow did. */
 function clearedByPerson(known: Known, own: OwnFields, ledger: readonly LedgerRow[]): boolean {
-  if (own.stalled) return false
   const last = lastWritten(ledger, 'stalled')
-  if (last?.after.stalled !== true) return false
-  const change = latestChange(known.changes, 'stalled', last.plannedAt)
-  return change === null || change.by !== 'automation'
-}
-
-function evidence(verdict: Verdict, more: { readonly adopted: boolean; readonly dismissed: boolean }) {
-  const check = verdict.checks.find((candidate) => candidate.rule === verdict.rule)
-  return {
-    lastMovement: verdict.lastMovement,
-    lastMovementKind: verdict.lastMovementKind,
-    idleDays: verdict.idleDays,
-    protection: verdict.protection?.kind ?? null,
-    ...(check ? { value: check.value, limit: check.limit, date: check.date } : {}),
-    ...(more.adopted ? { adopted: true } : {}),
-    ...(more.dismissed ? { dismissed: true } : {}),
-  }
-}
-
-export function sameStanding(a: Standing, b: Standing): boolean {
-  return (
-    a.state === b.state &&
-    a.since === b.since &&
-    a.stall === b.stall &&
-    a.borrowed === b.borrowed &&
-    a.categoryTheirs === b.categoryTheirs &&
-    a.dismissedAt === b.dismissedAt &&
-    a.undoneStall === b.undoneStall &&
-    a.undoneState === b.undoneState
-  )
-}
-
-/**
- * The standing after an undo, read from the deal as the undo leaves it. `undone`: what was taken back, if the run had
- * set a flag (`at` is the start of that stall) or another state.
- */
-export function restoredStanding(
-  ref: DealRef,
-  was: Standing,
-  after: Deal,
-  undone: { readonly state: WrittenState; readonly at: Instant } | null,
-  now: Instant,
-): Standing {
-  const { own } = after
-  const closed = after.outcome !== 'open'
-  const known = was.stall !== null && (own.since === null || sameInstant(was.stall.startedAt, own.since))
-  let stall: Stall | null = null
-  if (!closed && own.stalled) {
-    if (was.stall !== null && known) stall = { ...was.stall, rule: own.reason ?? was.stall.rule }
-    else if (own.since !== null && own.reason !== null)
-      stall = { startedAt: own.since, rule: own.reason, taskKey: taskKey(ref, own.since), dead: false }
-  }
-  const written = own.state === 'parked' || own.state === 'answered_no' ? own.state : 'moving'
-  const state: State = closed ? 'closed' : stall !== null ? 'stalled' : written
-  const saved = own.categoryBefore
-  const { undoneState: earlier, ...rest } = was
-  const undoneState = undone === null ? earlier : undone.state
-  return {
-    ...rest,
-    state,
-    since: state === was.state ? was.since : now,
-    stall,
-    borrowed: saved === null ? null : (was.borrowed ?? { category: recall(saved), stage: after.stageId, at: now }),
-    undoneStall: state === 'moving' ? (undone?.at ?? was.undoneStall) : null,
-    ...(state === 'moving' && (undoneState === 'parked' || undoneState === 'answered_no') ? { undoneState } : {}),
-  }
+  if (own.stalled || last?.after.stalled !== true) return false
+  return latestChange(known.changes, 'stalled', last.plannedAt)?.by !== 'automation'
 }

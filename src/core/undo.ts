@@ -2,10 +2,8 @@
 // wrote, tasks only if untouched. Everything else is a conflict, as data. The rows are executed like any other run.
 import type { Deal, DealId, DealRef, Instant, RemoteId, TaskKey } from './deal.ts'
 import type { Group, LedgerRow, PlannedWrite } from './plan.ts'
-import { FIELD_KEYS, type FieldsRow, fieldValue, pick, sameValue, withValues } from './reaffirm.ts'
-import { NEW_STANDING, restoredStanding, type Standing, type Transition } from './stall.ts'
-
-type TaskRow = Exclude<LedgerRow, { kind: 'fields' }>
+import { FIELD_KEYS, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
+import { NEW_STANDING, type Stall, type Standing, type Transition, taskKey, transition } from './stall.ts'
 
 /** Our task as the CRM holds it: `RemoteTask` of the port. */
 export interface TaskSeen {
@@ -55,124 +53,109 @@ export interface UndoPlan {
   readonly transitions: readonly Transition[]
 }
 
+type Building = { -readonly [K in keyof UndoPlan]: UndoPlan[K][number][] }
+type FieldsRow = Extract<LedgerRow, { kind: 'fields' }>
+type TaskRow = Exclude<LedgerRow, FieldsRow>
+type Say = (row: LedgerRow, why: Conflict['why'], more?: Partial<Conflict>) => null
+
 /** Plans the taking back of a run. Deals in ledger order; the same input gives the same plan. */
 export function planUndo(input: UndoInput): UndoPlan {
   const out: Building = { rows: [], conflicts: [], left: [], standings: [], transitions: [] }
+  const say: Say = ({ deal, group, key }, why, more) => {
+    out.conflicts.push({ deal, group, key, field: null, why, wrote: null, found: null, run: null, ...more })
+    return null
+  }
   const done = input.rows.filter((row) => row.status === 'done')
-  for (const rows of Map.groupBy(done, (row) => row.deal.id).values()) {
-    const later = input.later.filter((row) => row.deal.id === rows[0]?.deal.id && isOver(row))
+  for (const [id, rows] of Map.groupBy(done, (row) => row.deal.id)) {
+    const later = input.later.filter((row) => row.deal.id === id && isOver(row))
+    const current = input.current(id)
+    let after = current
     for (const row of rows) {
-      const planned = row.kind === 'fields' ? fields(row, later, input, out) : task(row, later, input, out)
-      if (planned === null) out.left.push(row.key)
-      else out.rows.push(planned)
+      const back = row.kind === 'fields' ? fields(row, current, later, say) : task(row, input, later, say)
+      if (back === null) out.left.push(row.key)
+      else out.rows.push({ ...head(row, input.run), ...back })
+      if (back?.kind === 'fields' && typeof after !== 'string') after = withValues(after, back.after)
     }
-    restore(rows, input, out)
+    const [first] = rows
+    if (first === undefined || typeof after === 'string' || after === current) continue
+    const was = input.standing(id) ?? NEW_STANDING('moving', input.now)
+    const standing = restored(first.deal, was, after, rows, input.now)
+    const evidence = { undoes: first.run }
+    out.standings.push({ deal: first.deal, standing })
+    out.transitions.push(...transition(first.deal, was, standing, input.now, standing.stall?.rule ?? null, evidence))
   }
   return out
 }
 
-type Building = { -readonly [K in keyof UndoPlan]: UndoPlan[K][number][] }
-type Value = Conflict['wrote']
-
 /** Writes that may stand over this run's. An earlier undo only put back what was there before. */
 const isOver = (row: LedgerRow): boolean => (row.status === 'done' || row.status === 'sent') && row.cause !== 'undo'
-const plain = (value: Value | undefined): Value => value ?? null
 
-function head(row: LedgerRow, run: string) {
-  const { deal, lockGroup, group, rule } = row
+function head({ deal, lockGroup, group, rule, ...row }: LedgerRow, run: string) {
   // The suffix of a second completion of one deal stays: keys are unique in a run.
   const key = row.key.startsWith(row.run) ? `${run}${row.key.slice(row.run.length)}` : `${run}.${row.key}`
   return { key, deal, lockGroup, group, cause: 'undo', rule, hold: null, undoes: row.key } as const
 }
 
 /** Each field goes back only where it still holds what this run wrote, and no later run of ours wrote it again. */
-function fields(row: FieldsRow, later: readonly LedgerRow[], input: UndoInput, out: Building): PlannedWrite | null {
-  const current = input.current(row.deal.id)
-  const conflict = (field: string | null, why: Conflict['why'], more: Partial<Conflict> = {}) => {
-    const { deal, group, key } = row
-    out.conflicts.push({ deal, group, key, field, why, wrote: null, found: null, run: null, ...more })
-  }
-  if (typeof current === 'string') {
-    conflict(null, current)
-    return null
-  }
-  const keys = FIELD_KEYS.filter((key) => {
+function fields(row: FieldsRow, current: ReturnType<UndoInput['current']>, later: readonly LedgerRow[], say: Say) {
+  if (typeof current === 'string') return say(row, current)
+  const held = valuesOf(current)
+  const kept = FIELD_KEYS.filter((key) => {
     if (!(key in row.after)) return false
-    const found = fieldValue(current, key)
-    const wrote = plain(row.after[key])
+    const [found, wrote] = [held[key], row.after[key] ?? null]
     const again = later.findLast((other): other is FieldsRow => other.kind === 'fields' && key in other.after)
     // Its value is there: that run is the one to take back. Another value is there: somebody changed it after all of us.
     if (again !== undefined && sameValue(found, again.after[key]))
-      conflict(key, 'later_run', { wrote, found: plain(found), run: again.run })
-    else if (again !== undefined || !sameValue(found, wrote)) conflict(key, 'changed', { wrote, found: plain(found) })
+      say(row, 'later_run', { field: key, wrote, found, run: again.run })
+    else if (again !== undefined || !sameValue(found, wrote)) say(row, 'changed', { field: key, wrote, found })
     else return true
     return false
   })
-  if (keys.length === 0) return null
-  return { ...head(row, input.run), kind: 'fields', before: pick(row.after, keys), after: pick(row.before, keys) }
+  const ours = (key: (typeof kept)[number]) => kept.includes(key)
+  return kept.length === 0
+    ? null
+    : ({ kind: 'fields', before: pick(row.after, ours), after: pick(row.before, ours) } as const)
 }
 
 /** A created task is deleted, a completed one opened again: only if nobody touched it. */
-function task(row: TaskRow, later: readonly LedgerRow[], input: UndoInput, out: Building): PlannedWrite | null {
-  const seen = input.task(row.taskKey)
-  const conflict = (why: Conflict['why'], run: string | null = null): null => {
-    const { deal, group, key } = row
-    out.conflicts.push({ deal, group, key, field: null, why, wrote: null, found: null, run })
-    return null
+function task(row: TaskRow, input: UndoInput, later: readonly LedgerRow[], say: Say) {
+  const { taskKey } = row
+  const seen = input.task(taskKey)
+  if (row.kind === 'delete-task' || seen === null) return say(row, 'task_gone')
+  const again = later.findLast((other) => other.kind !== 'fields' && other.taskKey === taskKey)
+  if (again !== undefined) return say(row, 'later_run', { run: again.run })
+  const created = row.kind === 'create-task'
+  const asWritten = seen.open === (row.kind !== 'complete-task') && sameValue(seen.body, row.body)
+  const untouched =
+    !created || (seen.owner === row.owner && sameValue(seen.subject, row.subject) && seen.due === row.due)
+  if (!asWritten || !untouched) return say(row, 'task_changed')
+  const kind = created ? 'delete-task' : row.kind === 'complete-task' ? 'reopen-task' : 'complete-task'
+  return { kind, taskKey, task: seen.id, bodyBefore: row.body, body: created ? row.body : row.bodyBefore } as const
+}
+
+/** The standing that goes with the fields as they will be. A state this run had set, and nothing since, is undone. */
+function restored(deal: DealRef, was: Standing, after: Deal, rows: readonly LedgerRow[], now: Instant): Standing {
+  const { stalled, since, reason, categoryBefore: saved } = after.own
+  const closed = after.outcome !== 'open'
+  let stall: Stall | null = null
+  if (!closed && stalled) {
+    if (was.stall !== null && (since === null || sameValue(was.stall.startedAt, since)))
+      stall = { ...was.stall, rule: reason ?? was.stall.rule }
+    else if (since !== null && reason !== null)
+      stall = { startedAt: since, rule: reason, taskKey: taskKey(deal, since), dead: false }
   }
-  if (row.kind === 'delete-task') return conflict('task_gone')
-  if (seen === null) return conflict('task_gone')
-  const again = later.findLast((other) => other.kind !== 'fields' && other.taskKey === row.taskKey)
-  if (again !== undefined) return conflict('later_run', again.run)
-  const base = { ...head(row, input.run), taskKey: row.taskKey, task: seen.id } as const
-  if (row.kind === 'create-task') {
-    const same =
-      seen.open &&
-      seen.owner === row.owner &&
-      sameValue(seen.subject, row.subject) &&
-      sameValue(seen.body, row.body) &&
-      seen.due === row.due
-    return same ? { ...base, kind: 'delete-task', bodyBefore: row.body, body: row.body } : conflict('task_changed')
-  }
-  const completed = row.kind === 'complete-task'
-  if (seen.open === completed || !sameValue(seen.body, row.body)) return conflict('task_changed')
+  const shown = after.own.state === 'stalled' ? 'moving' : (after.own.state ?? 'moving')
+  const state = closed ? 'closed' : stall !== null ? 'stalled' : shown
+  const undone = rows.some((row) => row.kind === 'fields' && row.after.state === was.state)
+  const { undoneState: earlier, ...rest } = was
+  const final = undone ? was.state : earlier
   return {
-    ...base,
-    kind: completed ? 'reopen-task' : 'complete-task',
-    bodyBefore: row.body,
-    body: row.bodyBefore,
+    ...rest,
+    state,
+    since: state === was.state ? was.since : now,
+    stall,
+    borrowed: saved === null ? null : (was.borrowed ?? { category: recall(saved), stage: after.stageId, at: now }),
+    undoneStall: state !== 'moving' ? null : undone ? (was.stall?.startedAt ?? now) : was.undoneStall,
+    ...(state === 'moving' && (final === 'parked' || final === 'answered_no') ? { undoneState: final } : {}),
   }
-}
-
-/** The standing that goes with the fields as they will be. A stall whose flag goes is closed as undone. */
-function restore(rows: readonly LedgerRow[], input: UndoInput, out: Building): void {
-  const [first] = rows
-  if (first === undefined) return
-  const ref = first.deal
-  const current = input.current(ref.id)
-  const planned = out.rows.filter((row) => row.kind === 'fields' && row.deal.id === ref.id)
-  if (typeof current === 'string' || planned.length === 0) return
-  let after = current
-  for (const row of planned) if (row.kind === 'fields') after = withValues(after, row.after)
-  const was = input.standing(ref.id) ?? NEW_STANDING('moving', input.now)
-  const standing = restoredStanding(ref, was, after, undoneBy(rows, was, input.now), input.now)
-  out.standings.push({ deal: ref, standing })
-  if (standing.state === was.state) return
-  out.transitions.push({
-    deal: ref,
-    from: was.state,
-    to: standing.state,
-    at: input.now,
-    rule: standing.stall?.rule ?? null,
-    evidence: { undoes: first.run },
-  })
-}
-
-/** The state the run had put the deal in, if it still is in it. */
-function undoneBy(rows: readonly LedgerRow[], was: Standing, now: Instant): Parameters<typeof restoredStanding>[3] {
-  for (const row of rows) {
-    if (row.kind !== 'fields' || row.after.state == null || row.after.state !== was.state) continue
-    return { state: row.after.state, at: was.stall?.startedAt ?? now }
-  }
-  return null
 }
