@@ -33,16 +33,11 @@ const NEVER_LEFT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|
 
 /** HubSpot refused the call for what it says: nothing was applied. Fatal, unless a record is at fault. */
 export class Refusal extends Fatal {
-  readonly status: number
-  readonly problem: wire.Problem
-  /** HubSpot's own. */
-  readonly words: string
+  readonly problem: wire.Problem & { readonly status: number; readonly message: string }
   constructor(status: number, problem: wire.Problem) {
-    const words = problem.message ?? 'it does not say why'
-    super('data', `HubSpot refused the call (${status}): ${words}`)
-    this.status = status
-    this.problem = problem
-    this.words = words
+    const message = problem.message ?? 'it does not say why'
+    super('data', `HubSpot refused the call (${status}): ${message}`)
+    this.problem = { ...problem, status, message }
   }
 }
 
@@ -58,29 +53,23 @@ interface Ask {
   readonly body?: unknown
   readonly kind?: 'search' | 'write' | 'optional'
 }
-interface Again {
-  readonly why: string
-  readonly waitMs?: number | undefined
-}
+type Answer<T> = { readonly data: T } | { readonly why: string; readonly waitMs?: number | undefined } | 'expired'
+type ObjectType = 'deals' | 'tasks'
+type Verb = 'update' | 'create' | 'archive'
 
 /** The SDK's client, sending its own requests with a signal and without following redirects, past the decorators that
  *  any other client in the process can replace. */
 class Transport extends Client {
-  send({ path, query, body }: Ask, token: string, signal: AbortSignal): Promise<Response> {
-    const request = new Request(this.config, {
-      method: body === undefined ? 'GET' : 'POST',
-      path,
-      authType: 'none',
-      headers: { Authorization: `Bearer ${token}` },
-      ...(query && { qs: query }),
-      ...(body !== undefined && { body }),
-    })
+  send({ path, query: qs, body }: Ask, token: string, signal: AbortSignal): Promise<Response> {
+    const [method, headers] = [body === undefined ? 'GET' : 'POST', { Authorization: `Bearer ${token}` }]
+    const request = new Request(this.config, { method, path, authType: 'none', headers, ...(qs && { qs }), body })
     return fetch(request.getUrl(), { ...request.getSendData(), redirect: 'manual', signal })
   }
 }
 
 export type Api = ReturnType<typeof createApi>
-type ObjectType = 'deals' | 'tasks'
+/** The API for as long as a signal is not aborted. */
+export type Hub = ReturnType<Api>
 
 /** Every function throws RetryLater (nothing was applied), Fatal, the abort reason, and of writes Unknown. */
 export function createApi(options: ConnectorOptions) {
@@ -88,15 +77,14 @@ export function createApi(options: ConnectorOptions) {
   let leftToday: number | null = null
   let clock: Instant | null = null
 
-  async function call<T>(schema: z.ZodType<T>, signal: AbortSignal, ask: Ask): Promise<T> {
-    const lane = ask.kind === 'search' ? 'search' : undefined
+  async function call<T>(signal: AbortSignal, schema: z.ZodType<T>, ask: Ask): Promise<T> {
     let renewed = false
     for (let attempt = 1; ; attempt++) {
-      await options.gate.wait(signal, lane)
+      await options.gate.wait(signal, lane(ask))
       const token = await options.credential.token(signal)
       // Node puts an impossible header value, and so the token, into its error text.
       if (!/^[\x21-\x7e]+$/.test(token)) throw new Fatal('credentials', 'the HubSpot token is not a token')
-      const answer = await once(schema, signal, ask, lane, token)
+      const answer = await once(signal, schema, ask, token)
       if (answer === 'expired') {
         options.credential.expired(token)
         if (renewed) throw new Fatal('credentials', 'HubSpot does not accept a token it has just issued')
@@ -112,13 +100,7 @@ export function createApi(options: ConnectorOptions) {
     }
   }
 
-  async function once<T>(
-    schema: z.ZodType<T>,
-    signal: AbortSignal,
-    ask: Ask,
-    lane: 'search' | undefined,
-    token: string,
-  ): Promise<{ readonly data: T } | Again | 'expired'> {
+  async function once<T>(signal: AbortSignal, schema: z.ZodType<T>, ask: Ask, token: string): Promise<Answer<T>> {
     const { path, kind } = ask
     let response: Response
     let text: string
@@ -132,11 +114,11 @@ export function createApi(options: ConnectorOptions) {
       if (kind === 'write' && !NEVER_LEFT.test(code(error))) throw new Unknown(why, { cause: error })
       return { why }
     }
-    const { status } = response
-    const asked = learn(response, lane)
+    const { status, ok } = response
+    const asked = learn(response, ask)
     const absent = status === 404 && kind === 'optional'
     const json = absent ? null : parse(text)
-    if (response.ok || absent) {
+    if (ok || absent) {
       const { data, error } = schema.safeParse(json)
       if (!error) return { data }
       const why = `HubSpot answered ${path} with something that is not ${json === undefined ? 'JSON' : 'its format'}`
@@ -149,7 +131,7 @@ export function createApi(options: ConnectorOptions) {
     if (busy) {
       const [why, usual] = busy
       const waitMs = asked ?? (/daily/i.test(`${problem.policyName} ${problem.message}`) ? DAY_PAUSE_MS : usual)
-      if (status === 429) options.gate.observe({ pauseMs: waitMs }, lane)
+      if (status === 429) options.gate.observe({ pauseMs: waitMs }, lane(ask))
       return { why, waitMs }
     }
     // 530: what a malformed token yields (Airbyte).
@@ -163,74 +145,69 @@ export function createApi(options: ConnectorOptions) {
   }
 
   /** Learns clock and budget from an answer's headers; returns the wait it asks for. */
-  function learn({ headers, status }: Response, lane: 'search' | undefined): number | undefined {
+  function learn({ headers, status }: Response, ask: Ask): number | undefined {
     const number = (name: string) => Number(headers.get(name) || Number.NaN)
     const limit = (name: string) => number(`x-hubspot-ratelimit-${name}`)
-    const [daily, remaining, max, windowMs] = [
-      limit('daily-remaining'),
-      limit('remaining'),
-      limit('max'),
-      limit('interval-milliseconds'),
-    ]
-    if (daily >= 0) leftToday = daily
+    const [remaining, max, windowMs] = [limit('remaining'), limit('max'), limit('interval-milliseconds')] as const
     const known = { ...(remaining >= 0 && { remaining }), ...(max > 0 && windowMs > 0 && { max, windowMs }) }
     // Search has a budget of its own, of which the headers do not tell.
-    if (status !== 429) options.gate.observe(lane === 'search' ? {} : known, lane)
+    if (status !== 429) options.gate.observe(lane(ask) ? {} : known, lane(ask))
+    if (limit('daily-remaining') >= 0) leftToday = limit('daily-remaining')
     clock = Date.parse(headers.get('date') ?? '') || clock
-    const seconds = number('retry-after')
-    const until = Date.parse(headers.get('retry-after') ?? '')
-    const waitMs = Number.isNaN(seconds) ? until - (clock ?? options.clock()) : seconds * 1000
+    const until = Date.parse(headers.get('retry-after') ?? '') - (clock ?? options.clock())
+    const waitMs = number('retry-after') >= 0 ? number('retry-after') * 1000 : until
     return Number.isNaN(waitMs) ? undefined : Math.max(0, waitMs)
   }
 
-  const get = <T>(schema: z.ZodType<T>, signal: AbortSignal, path: string, query: Record<string, string> = {}) =>
-    call(schema, signal, { path, query })
-
-  return {
-    /** Calls left today, where the last answers said so (never for OAuth). */
-    leftToday: () => leftToday,
-    /** HubSpot's clock at its last answer (whole seconds). */
-    clock: () => clock,
-    account: (signal: AbortSignal) => get(wire.Account, signal, ACCOUNT),
-    pipelines: async (signal: AbortSignal) => (await get(wire.Pipelines, signal, `${PIPELINES}/deals`)).results,
-    owners: (archived: boolean, after: string | null, signal: AbortSignal) =>
-      get(wire.Owners, signal, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),
-    properties: async (signal: AbortSignal) => (await get(wire.Properties, signal, `${PROPERTIES}/deals`)).results,
-    property: (object: ObjectType, name: string, signal: AbortSignal) =>
-      call(wire.Property.nullable(), signal, { path: `${PROPERTIES}/${object}/${name}`, kind: 'optional' }),
-    groups: async (object: ObjectType, signal: AbortSignal) =>
-      (await get(wire.Groups, signal, `${PROPERTIES}/${object}/groups`)).results,
-    /** Creating a definition twice is a refusal (409), so it may be repeated. */
-    define: (object: ObjectType, what: 'property' | 'group', body: unknown, signal: AbortSignal) =>
-      call(wire.Nothing, signal, { path: `${PROPERTIES}/${object}${what === 'group' ? '/groups' : ''}`, body }),
-    list: (object: ObjectType, query: Record<string, string>, signal: AbortSignal) =>
-      get(wire.RecordPage, signal, `${OBJECTS}/${object}`, query),
-    search: (body: unknown, signal: AbortSignal) =>
-      call(wire.RecordPage, signal, { path: `${OBJECTS}/deals/search`, body, kind: 'search' }),
-    /** 100 ids a call, 50 with history (the latter not in the specification). */
-    batchRead: (object: ObjectType, ids: readonly string[], what: object, signal: AbortSignal) => {
-      const body = { inputs: ids.map((id) => ({ id })), propertiesWithHistory: [], ...what }
-      return call(wire.Batch, signal, { path: `${OBJECTS}/${object}/batch/read`, body })
-    },
-    deal: (id: string, signal: AbortSignal) =>
-      call(wire.CrmRecord.nullable(), signal, { path: `${OBJECTS}/deals/${encodeURIComponent(id)}`, kind: 'optional' }),
-    tasksOfDeals: async (inputs: readonly { id: string; after?: string }[], signal: AbortSignal) =>
-      (await call(wire.Associations, signal, { path: `${ASSOCIATIONS}/deals/tasks/batch/read`, body: { inputs } }))
-        .results,
-    batchWrite: (
-      object: ObjectType,
-      verb: 'update' | 'create' | 'archive',
-      inputs: readonly unknown[],
-      signal: AbortSignal,
-    ) => call(wire.Batch, signal, { path: `${OBJECTS}/${object}/batch/${verb}`, body: { inputs }, kind: 'write' }),
+  return (signal: AbortSignal) => {
+    const get = <T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}) =>
+      call(signal, schema, { path, query })
+    const optional = <T>(schema: z.ZodType<T>, path: string) =>
+      call(signal, schema.nullable(), { path, kind: 'optional' })
+    const post = <T>(schema: z.ZodType<T>, path: string, body: unknown, kind?: 'search' | 'write') =>
+      call(signal, schema, { path, body, ...(kind && { kind }) })
+    return {
+      /** Calls left today, where the last answers said so (never for OAuth). */
+      leftToday: () => leftToday,
+      /** HubSpot's clock at its last answer (whole seconds). */
+      clock: () => clock,
+      account: () => get(wire.Account, ACCOUNT),
+      pipelines: () => get(wire.Pipelines, `${PIPELINES}/deals`),
+      owners: (archived: boolean, after: string | null) =>
+        get(wire.Owners, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),
+      properties: () => get(wire.Properties, `${PROPERTIES}/deals`),
+      taskProperty: (name: string) => optional(wire.Property, `${PROPERTIES}/tasks/${name}`),
+      /** A property or, below `/groups`, a group. Twice is a refusal (409), so it may be repeated. */
+      define: (object: ObjectType, below: '' | '/groups', body: unknown) =>
+        post(wire.Nothing, `${PROPERTIES}/${object}${below}`, body),
+      list: (object: ObjectType, query: Record<string, string>) => get(wire.RecordPage, `${OBJECTS}/${object}`, query),
+      search: (body: unknown) => post(wire.RecordPage, `${OBJECTS}/deals/search`, body, 'search'),
+      /** 100 ids a call, 50 with history (the latter not in the specification). */
+      batchRead: (object: ObjectType, ids: readonly string[], what: object) => {
+        const body = { inputs: ids.map((id) => ({ id })), propertiesWithHistory: [], ...what }
+        return post(wire.Batch, `${OBJECTS}/${object}/batch/read`, body)
+      },
+      deal: (id: string) => optional(wire.CrmRecord, `${OBJECTS}/deals/${encodeURIComponent(id)}`),
+      tasksOfDeals: (inputs: readonly { id: string; after?: string }[]) =>
+        post(wire.Associations, `${ASSOCIATIONS}/deals/tasks/batch/read`, { inputs }),
+      batchWrite: (object: ObjectType, verb: Verb, inputs: readonly unknown[]) =>
+        post(wire.Batch, `${OBJECTS}/${object}/batch/${verb}`, { inputs }, 'write'),
+    }
   }
 }
 
+const lane = ({ kind }: Ask) => (kind === 'search' ? kind : undefined)
+
 /** Whatever `work` has begun ends with it: a failed call leaves no siblings trying on in the background. */
-export async function scoped<T>(signal: AbortSignal, work: (inner: AbortSignal) => Promise<T>): Promise<T> {
+export async function scoped<T>(
+  api: Api,
+  signal: AbortSignal,
+  work: (hub: Hub, inner: AbortSignal) => Promise<T>,
+): Promise<T> {
   const scope = new AbortController()
+  const inner = AbortSignal.any([signal, scope.signal])
   try {
-    return await work(AbortSignal.any([signal, scope.signal]))
+    return await work(api(inner), inner)
   } finally {
     scope.abort()
   }
@@ -241,21 +218,22 @@ export async function scoped<T>(signal: AbortSignal, work: (inner: AbortSignal) 
  * its links. Throws Fatal for a position that repeats.
  */
 export async function* pages<T extends { readonly paging?: wire.RecordPage['paging'] }>(
+  api: Api,
   signal: AbortSignal,
-  ask: (position: string | null, inner: AbortSignal) => Promise<T>,
+  ask: (hub: Hub, position: string | null) => Promise<T>,
   start: string | null = null,
   nextOf = (page: T): string | null => page.paging?.next?.after ?? null,
 ) {
   const ahead = new AbortController()
-  const inner = AbortSignal.any([signal, ahead.signal])
+  const hub = api(AbortSignal.any([signal, ahead.signal]))
   const seen = new Set([start])
   try {
-    for (let work: Promise<T> | null = ask(start, inner); work !== null; ) {
+    for (let work: Promise<T> | null = ask(hub, start); work !== null; ) {
       const page: T = await work
       const next = nextOf(page)
       if (next !== null && seen.has(next)) throw new Fatal('data', 'HubSpot repeats a page: it would never end')
       seen.add(next)
-      work = next === null ? null : ask(next, inner)
+      work = next === null ? null : ask(hub, next)
       // It may fail before anybody waits for it.
       work?.catch(() => {})
       yield { page, next }

@@ -42,7 +42,7 @@ const KEY: Kind = { type: 'string', fieldType: 'text', hasUniqueValue: true }
 const COUNTS: Kind = {
   ...{ type: 'number', fieldType: 'calculation_equation' },
   calculationFormula:
-    "if string(unstall_state) equals 'stalled' or string(unstall_state) equals 'parked' " +
+    "if not is_present(amount) then amount elseif string(unstall_state) equals 'stalled' or string(unstall_state) equals 'parked' " +
     "or string(unstall_state) equals 'answered_no' then 0 else amount",
 }
 

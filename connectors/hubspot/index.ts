@@ -3,11 +3,11 @@
 import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connector.ts'
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { createApi, pages, scoped } from './api.ts'
+import { createApi, type Hub, pages, scoped } from './api.ts'
 import { FORECAST_CATEGORY, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
 import { census, chunks, digest, pull } from './pull.ts'
-import { check, propertiesOf, setUp, unusable } from './setup.ts'
+import { check, propertiesOf, setUp, survey } from './setup.ts'
 import { CrmRecord, names } from './wire.ts'
 import { write } from './write.ts'
 
@@ -35,22 +35,26 @@ export function connectHubspot(options: HubspotOptions): Connector {
   let current: Promise<Learned> | null = null
   let taskKey: 'unique' | 'lookup' = 'lookup'
 
-  async function learn(signal: AbortSignal): Promise<Learned> {
-    const [account, found, active, left, properties] = await Promise.all([
-      api.account(signal),
-      api.pipelines(signal),
+  async function learn(hub: Hub, signal: AbortSignal): Promise<Learned> {
+    const asked = [
+      hub.account(),
+      hub.pipelines(),
+      propertiesOf(hub),
       owners(false, signal),
       owners(true, signal),
-      propertiesOf(api, signal),
-    ])
-    const pipelines = found.map(toPipeline)
+    ] as const
+    const [account, { results }, properties, active, left] = await Promise.all(asked)
+    const pipelines = results.map(toPipeline)
     const outcomes = pipelines.flatMap(({ id, stages }) =>
       stages.map((one) => [`${id}/${one.id}`, one.outcome] as const),
     )
     const categories = properties.get(FORECAST_CATEGORY)?.options?.map((option) => option.value)
     taskKey = properties.get(TASK_KEY)?.hasUniqueValue ? 'unique' : 'lookup'
+    const unusable = survey(properties).flatMap(({ spec: { name }, step: { action, detail } }) =>
+      action === 'present' ? [] : [[name, `${name}: ${detail ?? 'it is missing: run unstall setup'}`] as const],
+    )
     return {
-      unusable: unusable(properties),
+      unusable: new Map(unusable),
       portal: {
         stages: new Map(outcomes),
         dealUrl: `https://${account.uiDomain ?? 'app.hubspot.com'}/contacts/${account.portalId ?? ''}/record/0-3/`,
@@ -72,7 +76,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
   /** Owners who left keep their deals; queues own deals too. */
   async function owners(archived: boolean, signal: AbortSignal): Promise<Owner[]> {
     const all: Owner[] = []
-    for await (const { page } of pages(signal, (after, inner) => api.owners(archived, after, inner)))
+    for await (const { page } of pages(api, signal, (hub, after) => hub.owners(archived, after)))
       for (const { id, email = null, firstName, lastName, teams } of page.results) {
         const name = [firstName, lastName].filter(Boolean).join(' ') || (email ?? id)
         const team = (teams?.find((one) => one.primary) ?? teams?.[0])?.name ?? null
@@ -82,72 +86,52 @@ export function connectHubspot(options: HubspotOptions): Connector {
   }
 
   function learned(signal: AbortSignal): Promise<Learned> {
-    current ??= scoped(signal, learn).catch((error) => {
+    current ??= scoped(api, signal, learn).catch((error) => {
       current = null
       throw error
     })
     return current
   }
 
-  async function read(ids: readonly DealId[], signal: AbortSignal) {
-    const { portal } = await learned(signal)
+  async function read(hub: Hub, ids: readonly DealId[], { portal }: Learned) {
     const found = new Map<DealId, Deal | 'gone' | 'unreadable'>()
     const one = async (some: readonly DealId[]) => {
-      const { results, errors } = await api.batchRead('deals', some, { properties: DEAL_PROPERTIES }, signal)
-      const { deals, unreadable } = digest({ api, portal, now: options.clock() }, results)
+      const { results, errors } = await hub.batchRead('deals', some, { properties: DEAL_PROPERTIES })
+      const { deals, unreadable } = digest(hub, { portal, now: options.clock() }, results)
       for (const deal of deals) found.set(deal.id, deal)
       for (const { deal } of unreadable) found.set(deal, 'unreadable')
       for (const id of some.filter((one) => !found.has(one))) {
         const said = errors.some((problem) => problem.category === 'OBJECT_NOT_FOUND' && names(problem, id))
         // Left out without a word: asked for alone. Another id in the answer: merged into that deal.
-        const gone = said || (await api.deal(id, signal))?.id !== id
-        found.set(id, gone ? 'gone' : 'unreadable')
+        found.set(id, said || (await hub.deal(id))?.id !== id ? 'gone' : 'unreadable')
       }
     }
     await Promise.all(chunks(ids, BATCH).map(one))
     return found
   }
 
-  async function find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal) {
-    await learned(signal)
+  async function find(hub: Hub, keys: ReadonlyMap<TaskKey, DealId>) {
     const unique = taskKey === 'unique'
-    const ids = unique ? [...keys.keys()] : await tasksOf([...new Set(keys.values())], signal)
+    const ids = unique ? [...keys.keys()] : await tasksOf(hub, [...new Set(keys.values())])
     const what = { properties: TASK_PROPERTIES, ...(unique && { idProperty: TASK_KEY }) }
+    const answers = await Promise.all(chunks(ids, BATCH).map((some) => hub.batchRead('tasks', some, what)))
     const found = new Map<TaskKey, RemoteTask>()
-    const one = async (some: readonly string[]) => {
-      for (const raw of (await api.batchRead('tasks', some, what, signal)).results) {
-        const { data: record } = CrmRecord.safeParse(raw)
-        const key = String(record?.properties[TASK_KEY])
-        const deal = keys.get(key)
-        if (record && deal !== undefined) found.set(key, toTask(record, deal, options.timezone))
-      }
+    for (const raw of answers.flatMap(({ results }) => results)) {
+      const { data: record } = CrmRecord.safeParse(raw)
+      const key = String(record?.properties[TASK_KEY])
+      const deal = keys.get(key)
+      if (record && deal !== undefined) found.set(key, toTask(record, deal, options.timezone))
     }
-    await Promise.all(chunks(ids, BATCH).map(one))
     return found
-  }
-
-  async function tasksOf(deals: readonly DealId[], signal: AbortSignal): Promise<RemoteId[]> {
-    const found = new Set<RemoteId>()
-    let inputs: { id: string; after?: string }[] = deals.map((id) => ({ id }))
-    while (inputs.length > 0) {
-      const answers = await Promise.all(chunks(inputs, BATCH).map((some) => api.tasksOfDeals(some, signal)))
-      const before = found.size
-      for (const { to } of answers.flat()) for (const { toObjectId } of to) found.add(toObjectId)
-      inputs = answers
-        .flat()
-        .flatMap(({ from: { id }, paging }) => (paging?.next ? { id, after: paging.next.after } : []))
-      if (inputs.length > 0 && found.size === before) throw new Fatal('data', 'HubSpot repeats a page of associations')
-    }
-    return [...found]
   }
 
   return {
     get can() {
       return { system: 'hubspot', taskKey, settleMs: SETTLE_MS, readBatch: BATCH, writeBatch: BATCH } as const
     },
-    check: (signal) => check(api, options, signal),
+    check: (signal) => check(api(signal), options),
     async *setup(signal) {
-      yield* setUp(api, signal)
+      yield* setUp(api(signal))
       current = null
     },
     reference: async (signal) => {
@@ -159,10 +143,37 @@ export function connectHubspot(options: HubspotOptions): Connector {
       yield* pull({ api, portal, options, now }, since, signal)
     },
     census: (signal) => census(api, signal),
-    read: (ids, signal) => scoped(signal, (inner) => read(ids, inner)),
-    find: (keys, signal) => scoped(signal, (inner) => find(keys, inner)),
-    write: (writes, signal) =>
-      write(async () => ({ api, options, find, unusable: (await learned(signal)).unusable }), writes, signal),
+    read: async (ids, signal) => {
+      const known = await learned(signal)
+      return scoped(api, signal, (hub) => read(hub, ids, known))
+    },
+    find: async (keys, signal) => {
+      await learned(signal)
+      return scoped(api, signal, (hub) => find(hub, keys))
+    },
+    write(writes, signal) {
+      const hub = api(signal)
+      const learn = async () => {
+        const { unusable } = await learned(signal)
+        return { hub, options, unusable, find: (keys: ReadonlyMap<TaskKey, DealId>) => find(hub, keys) }
+      }
+      return write(learn, writes, options.timezone)
+    },
     async close() {},
   }
+}
+
+/** Ids of the tasks that hang on these deals. */
+async function tasksOf(hub: Hub, deals: readonly DealId[]): Promise<RemoteId[]> {
+  const found = new Set<RemoteId>()
+  let inputs: { id: string; after?: string }[] = deals.map((id) => ({ id }))
+  while (inputs.length > 0) {
+    const before = found.size
+    const answers = await Promise.all(chunks(inputs, BATCH).map((some) => hub.tasksOfDeals(some)))
+    const results = answers.flatMap((answer) => answer.results)
+    for (const { toObjectId } of results.flatMap(({ to }) => to)) found.add(toObjectId)
+    inputs = results.flatMap(({ from: { id }, paging }) => (paging?.next ? { id, after: paging.next.after } : []))
+    if (inputs.length > 0 && found.size === before) throw new Fatal('data', 'HubSpot repeats a page of associations')
+  }
+  return [...found]
 }

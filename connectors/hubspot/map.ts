@@ -1,17 +1,7 @@
 // Between HubSpot's records and the neutral model, both ways; pure. What HubSpot's values mean, which of its sources are
 // automation, and which of its activity dates may be believed is decided here (hubspot.md 2).
 import type { RemoteTask, Write } from '../../src/connector.ts'
-import type {
-  Activity,
-  Actor,
-  Change,
-  Deal,
-  Evidence,
-  FieldValues,
-  Instant,
-  Outcome,
-  Pipeline,
-} from '../../src/core/deal.ts'
+import type { Activity, Change, Deal, Evidence, FieldValues, Instant, Outcome, Pipeline } from '../../src/core/deal.ts'
 import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
 import { FORECAST_CATEGORY, STATES, TASK_KEY, WRITTEN } from './fields.ts'
 import type { CrmRecord, Pipelines, Version } from './wire.ts'
@@ -19,7 +9,7 @@ import type { CrmRecord, Pipelines, Version } from './wire.ts'
 /** All that is asked of a deal. `notes_last_updated` and `notes_next_activity_date` are not: our own task moves them. */
 export const DEAL_PROPERTIES = [
   ...['dealname', 'pipeline', 'dealstage', 'amount', 'deal_currency_code', 'closedate', 'createdate', 'dealtype'],
-  ...['hubspot_owner_id', 'hs_lastmodifieddate', 'hs_is_closed', 'hs_is_closed_won', 'hs_object_source'],
+  ...['hubspot_owner_id', 'hs_lastmodifieddate', 'hs_object_source'],
   ...['hs_object_source_label', 'hs_next_meeting_start_time', 'hs_next_meeting_id', 'hs_latest_meeting_activity'],
   ...['hs_sales_email_last_replied', 'notes_last_contacted', 'hs_v2_date_entered_current_stage'],
   ...['unstall_parked_until', 'unstall_parked_reason', ...Object.values(WRITTEN)],
@@ -44,28 +34,29 @@ export interface Portal {
 export class Unreadable extends Error {
   override readonly name = 'Unreadable'
 }
-const unreadable = (name: string, value: unknown) => new Unreadable(`${name} is odd: ${String(value).slice(0, 40)}`)
+function fail(name: string, value: unknown): never {
+  throw new Unreadable(`${name} is odd: ${String(value).slice(0, 40)}`)
+}
 
 /** A property as text; empty is null. Numbers are taken only while they are exact. */
 function text(record: CrmRecord, name: string): string | null {
   const value = record.properties[name] ?? ''
   if (typeof value === 'string') return value || null
   if (typeof value === 'boolean' || Math.abs(Number(value)) <= Number.MAX_SAFE_INTEGER) return String(value)
-  throw unreadable(name, value)
+  return fail(name, value)
 }
 
 const EARLIEST = Date.UTC(1980, 0, 1)
 const LATEST = Date.UTC(2200, 0, 1)
 
-/** ISO 8601 or milliseconds. Dates no CRM can know (the year 1601 is an empty Windows date) are refused. */
-function parseInstant(value: string, name: string): Instant {
-  const at = /^-?\d{5,}$/.test(value) ? Number(value) : Date.parse(value)
-  if (at >= EARLIEST && at < LATEST) return at
-  throw unreadable(name, value)
+/** ISO 8601 or milliseconds. Undefined: a date no CRM can know (the year 1601 is an empty Windows date). */
+function parseInstant(value: string | number): Instant | undefined {
+  const at = /^-?\d{5,}$/.test(String(value)) ? Number(value) : Date.parse(String(value))
+  return at >= EARLIEST && at < LATEST ? at : undefined
 }
 function instant(record: CrmRecord, name: string): Instant | null {
   const value = text(record, name)
-  return value === null ? null : parseInstant(value, name)
+  return value === null ? null : (parseInstant(value) ?? fail(name, value))
 }
 /** A property of type date: midnight UTC, as ISO text or milliseconds. */
 function day(record: CrmRecord, name: string): string | null {
@@ -87,15 +78,13 @@ export function dueInstant(date: string, timezone: string): Instant {
   return wanted - (Date.parse(`${wallClock(wanted, timezone)}Z`) - wanted)
 }
 
-/** A tracked property's value as the neutral model compares it. */
-function toValue(value: string | null, field: Change['field'], timezone: string): string | null {
-  if (value === null) return null
-  if (field === 'amount') {
-    if (value.trim() === '' || !Number.isFinite(Number(value))) throw unreadable('amount', value)
-    return String(Number(value))
-  }
+/** A tracked property's value as the neutral model compares it; empty is null. Undefined: it makes no sense. */
+function toValue(value: string, field: Change['field'], timezone: string): string | null | undefined {
+  if (value === '') return null
+  if (field === 'amount') return value.trim() && Number.isFinite(Number(value)) ? String(Number(value)) : undefined
   if (field !== 'closeDate') return value
-  const at = parseInstant(value, 'closedate')
+  const at = parseInstant(value)
+  if (at === undefined) return undefined
   // Exactly midnight UTC is a date without time, as API clients write it.
   return (at % 86_400_000 === 0 ? new Date(at).toISOString() : wallClock(at, timezone)).slice(0, 10)
 }
@@ -108,12 +97,17 @@ function oneOf<T extends string>(values: readonly T[], value: string | null): T 
 export function toDeal(record: CrmRecord, portal: Portal): Deal {
   const get = (name: string) => text(record, name)
   const own = (name: keyof typeof WRITTEN) => get(WRITTEN[name])
+  const tracked = (name: keyof typeof TRACKED) => {
+    const value = toValue(get(name) ?? '', TRACKED[name], portal.timezone)
+    return value === undefined ? fail(name, get(name)) : value
+  }
   const [pipelineId, stageId, currency] = [get('pipeline'), get('dealstage'), get('deal_currency_code')]
-  if (pipelineId === null || stageId === null) throw new Unreadable('it has no pipeline or no stage')
-  if (currency !== null && !/^[A-Z]{3}$/.test(currency)) throw unreadable('deal_currency_code', currency)
+  const outcome = portal.stages.get(`${pipelineId}/${stageId}`)
+  if (pipelineId === null || stageId === null || !outcome) throw new Unreadable('it is in no stage of a pipeline')
+  if (currency !== null && !/^[A-Z]{3}$/.test(currency)) fail('deal_currency_code', currency)
   const createdAt = instant(record, 'createdate')
   if (createdAt === null) throw new Unreadable('it has no creation date')
-  const amount = toValue(get('amount'), 'amount', portal.timezone)
+  const amount = tracked('amount')
   const meetingAt = instant(record, 'hs_next_meeting_start_time')
   return {
     id: record.id,
@@ -122,11 +116,11 @@ export function toDeal(record: CrmRecord, portal: Portal): Deal {
     ownerId: get('hubspot_owner_id'),
     pipelineId,
     stageId,
-    outcome: portal.stages.get(`${pipelineId}/${stageId}`) ?? outcomeOf(record, stageId),
+    outcome,
     type: get('dealtype'),
     amount: amount === null ? null : Number(amount),
     currency,
-    closeDate: toValue(get('closedate'), 'closeDate', portal.timezone),
+    closeDate: tracked('closedate'),
     createdAt,
     imported: /^(import|migration|mass_import)/i.test(get('hs_object_source') ?? get('hs_object_source_label') ?? ''),
     category: get(FORECAST_CATEGORY),
@@ -171,20 +165,13 @@ export function toPipeline({ id, label, stages }: Pipelines['results'][number]):
   }
 }
 
-/** A stage that no pipeline lists any more: HubSpot's own verdict, which it keeps. */
-function outcomeOf(record: CrmRecord, stage: string): Outcome {
-  const closed = text(record, 'hs_is_closed')
-  if (closed === null) throw new Unreadable(`stage ${stage.slice(0, 40)} is in no pipeline`)
-  return closed !== 'true' ? 'open' : text(record, 'hs_is_closed_won') === 'true' ? 'won' : 'lost'
-}
-
 const PERSON = /^(CRM_UI|CRM_UI_BULK_ACTION|MOBILE|MOBILE_\w+|SALES|CONTACTS_WEB)$/
 const AUTOMATION =
   /^(INTEGRATION|API|WORKFLOWS?|AUTOMATION_\w+|IMPORT|MASS_IMPORT|MIGRATION|BATCH_UPDATE|CALCULATED|SALESFORCE|MERGE_\w+|DEFAULT|DATA_ENRICHMENT|FORECASTING|PIPELINE_SETTINGS)$/
 
 /** Whitelists on both sides: what stands in neither is `unknown`, which counts as a person, and `explain` says so. */
 // Our own writes come as INTEGRATION; a token does not tell its app id, so they are `automation` like any other's.
-export function actor(sourceType: string | null | undefined): Actor {
+export function actor(sourceType: string | null | undefined): Change['by'] {
   if (!sourceType) return 'unknown'
   return PERSON.test(sourceType) ? 'person' : AUTOMATION.test(sourceType) ? 'automation' : 'unknown'
 }
@@ -214,24 +201,16 @@ export function toEvidence(record: CrmRecord, { timezone }: Portal, asOf: Instan
   return changes.length + activities.length === 0 ? null : { deal: record.id, changes, activities }
 }
 
-/** A value that made no sense and was put right since must not make the deal unreadable for good: it is none. */
-function pastValue(...of: Parameters<typeof toValue>): string | null {
-  try {
-    return toValue(...of)
-  } catch (error) {
-    if (error instanceof Unreadable) return null
-    throw error
-  }
-}
 function toChanges(versions: readonly Version[], field: Change['field'], timezone: string): Change[] {
   let from: string | null | undefined = versions.length < HISTORY_CAP ? null : undefined
   return versions
     .toReversed()
-    .map((version) => ({ ...version, at: parseInstant(String(version.timestamp), 'timestamp') }))
+    .map((version) => ({ ...version, at: parseInstant(version.timestamp) ?? fail('timestamp', version.timestamp) }))
     .sort((a, b) => a.at - b.at)
     .flatMap(({ at, value, sourceType }) => {
       const before = from
-      from = pastValue(String(value ?? '') || null, field, timezone)
+      // A value that made no sense and was put right since must not make the deal unreadable for good: it is none.
+      from = toValue(String(value ?? ''), field, timezone) ?? null
       if (from === before) return []
       const source = sourceType ?? 'UNKNOWN'
       return { field, at, ...(before !== undefined && { from: before }), to: from, by: actor(source), source }
@@ -260,9 +239,9 @@ export function toTaskProperties(write: Extract<Write, { kind: 'create-task' }>,
   }
 }
 
-/** `deal`: where the caller knows it to hang. Throws Unreadable. */
+/** `deal`: where the caller knows it to hang. */
 export function toTask(record: CrmRecord, deal: string, timezone: string): RemoteTask {
-  const due = instant(record, 'hs_timestamp')
+  const due = parseInstant(text(record, 'hs_timestamp') ?? '')
   return {
     id: record.id,
     key: text(record, TASK_KEY) ?? '',
@@ -271,7 +250,7 @@ export function toTask(record: CrmRecord, deal: string, timezone: string): Remot
     owner: text(record, 'hubspot_owner_id'),
     subject: text(record, 'hs_task_subject') ?? '',
     body: fromHtml(text(record, 'hs_task_body') ?? ''),
-    due: due === null ? null : wallClock(due, timezone).slice(0, 10),
+    due: due === undefined ? null : wallClock(due, timezone).slice(0, 10),
   }
 }
 

@@ -4,25 +4,21 @@ import { z } from 'zod'
 import type { ConnectorOptions, Page } from '../../src/connector.ts'
 import type { Deal, DealId, Evidence, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { type Api, pages } from './api.ts'
+import { type Api, type Hub, pages } from './api.ts'
 import { DEAL_PROPERTIES, enteredStage, HISTORY, type Portal, toDeal, toEvidence, Unreadable } from './map.ts'
 import { CrmRecord, type RecordPage } from './wire.ts'
 
-/** `mark`: HubSpot's clock when this walk began, where the next one starts. */
-const Walk = z.discriminatedUnion('mode', [
-  z.object({ mode: z.literal('list'), after: z.string().nullable(), mark: z.number().nullable() }),
-  z.object({
-    mode: z.literal('search'),
-    since: z.number(),
-    mark: z.number().nullable(),
-    /** Keyset: the id the next search starts behind; null: from the beginning. */
-    last: z.string().nullable(),
-    /** Met by search, but not delivered yet: they wait until a history call is full. */
-    pending: z.array(z.string()),
-  }),
-])
-type Walk = z.infer<typeof Walk>
-type Search = Extract<Walk, { mode: 'search' }>
+const Place = z.object({
+  /** Search what changed since; null: the list of all. */
+  since: z.number().nullable(),
+  /** Of a list its page token, of a search the id it goes on behind; null: from the beginning. */
+  after: z.string().nullable(),
+  /** HubSpot's clock when this walk began, where the next one starts. */
+  mark: z.number().nullable(),
+  /** Met by search, but not delivered yet: they wait until a history call is full. */
+  pending: z.array(z.string()),
+})
+type Place = z.infer<typeof Place>
 
 /** The search index lags by seconds; whoever re-reads five minutes loses nothing. */
 const OVERLAP_MS = 5 * 60_000
@@ -32,6 +28,8 @@ const HISTORY_BATCH = 50
 const TWO_YEARS_MS = 731 * 86_400_000
 /** Fewer changed deals than this are never worth counting all deals for. */
 const WORTH_COUNTING = 2000
+const WITH_HISTORY = { properties: DEAL_PROPERTIES, propertiesWithHistory: HISTORY }
+const TOLD = ['pipelineId', 'stageId', 'amount', 'closeDate'] as const
 
 interface Context {
   readonly api: Api
@@ -41,84 +39,62 @@ interface Context {
 }
 
 /**
- * `since` null: all deals but those closed for more than two years. A walk that was interrupted is finished first, then
+ * `cursor` null: all deals but those closed for more than two years. A walk that was interrupted is finished first, then
  * what changed meanwhile follows. Throws Fatal for a cursor or a page token that makes no sense.
  */
-export async function* pull(context: Context, since: string | null, signal: AbortSignal): AsyncGenerator<Page> {
-  const start: Walk = since === null ? { mode: 'list', after: null, mark: null } : parse(since)
-  const mark = yield* start.mode === 'list' ? list(context, start, signal) : search(context, start, signal)
-  const resumed = since !== null && (start.mode === 'list' || start.mark !== null)
-  if (resumed) yield* search(context, from(mark), signal)
+export async function* pull(context: Context, cursor: string | null, signal: AbortSignal): AsyncGenerator<Page> {
+  const place = cursor === null ? { ...from(0), since: null } : parse(cursor)
+  const mark = yield* walk(context, place, signal)
+  if (cursor !== null && (place.since === null || place.mark !== null)) yield* walk(context, from(mark), signal)
 }
 
-function parse(cursor: string): Walk {
+const from = (since: Instant): Place => ({ since, after: null, mark: null, pending: [] })
+function parse(cursor: string): Place {
   try {
-    return Walk.parse(JSON.parse(cursor))
+    return Place.parse(JSON.parse(cursor))
   } catch (error) {
     throw new Fatal('data', 'the stored position of the HubSpot sync cannot be read', { cause: error })
   }
 }
-const from = (since: Instant): Search => ({ mode: 'search', since, mark: null, last: null, pending: [] })
-const NOTHING = { deals: [], evidence: [], gone: [], unreadable: [], total: null }
 
-async function* list(
-  context: Context,
-  { after, mark }: Extract<Walk, { mode: 'list' }>,
-  signal: AbortSignal,
-): AsyncGenerator<Page, Instant> {
-  const { api, now } = context
-  const query = { limit: `${LIST_PAGE}`, properties: DEAL_PROPERTIES.join(), propertiesWithHistory: HISTORY.join() }
-  const ask = (token: string | null, inner: AbortSignal) =>
-    api.list('deals', token === null ? query : { ...query, after: token }, inner)
-  const recent = ({ outcome, closeDate }: Deal) =>
-    outcome === 'open' || closeDate === null || Date.parse(closeDate) >= now - TWO_YEARS_MS
-  let read = 0
-  for await (const { page, next } of pages(signal, ask, after)) {
-    mark ??= api.clock() ?? now
-    read += page.results.length
-    const cursor = JSON.stringify(next === null ? from(mark) : { mode: 'list', after: next, mark })
-    yield { ...NOTHING, ...digest(context, page.results, recent), cursor, read }
-  }
-  return mark ?? now
-}
-
-async function* search(context: Context, walk: Search, signal: AbortSignal): AsyncGenerator<Page, Instant> {
+async function* walk(context: Context, place: Place, signal: AbortSignal): AsyncGenerator<Page, Instant> {
   const { api, now, options } = context
-  const since = walk.since - OVERLAP_MS
-  const pending = [...walk.pending]
-  let { mark } = walk
+  const hub = api(signal)
+  const since = place.since === null ? null : place.since - OVERLAP_MS
+  const ask = since === null ? listed : changedSince(since)
+  const pending = [...place.pending]
+  let { mark } = place
   let read = 0
   let total: number | null = null
-  const ask = (last: string | null, inner: AbortSignal) => api.search(changedSince(since, last), inner)
-  for await (const { page, next } of pages(signal, ask, walk.last, lastId)) {
-    mark ??= api.clock() ?? now
+  for await (const { page, next } of pages(api, signal, ask, place.after, since === null ? undefined : lastId)) {
+    const { results } = page
+    mark ??= hub.clock() ?? now
     total ??= page.total ?? null
-    const first = read === 0 && walk.last === null
-    read += page.results.length
-    const known = await options.known?.(page.results.map(idOf))
+    const begins = read === 0 && place.after === null
+    read += results.length
     const moved: DealId[] = []
-    const found = digest(context, page.results, (deal, record) => {
+    const known = since === null ? undefined : await options.known?.(results.map(idOf))
+    const found = digest(hub, context, results, (deal, record) => {
+      if (since === null) return deal.outcome === 'open' || !(Date.parse(deal.closeDate ?? '') < now - TWO_YEARS_MS)
       const before = known?.get(deal.id)
       const same = before && TOLD.every((field) => before[field] === deal[field]) && enteredStage(record) < since
       if (!same) moved.push(deal.id)
       return same === true
     })
-    if (first && (await listIsCheaper(api, total ?? 0, moved.length / page.results.length, signal)))
-      return yield* list(context, { mode: 'list', after: null, mark }, signal)
+    if (begins && (await listIsCheaper(hub, total ?? 0, moved.length / results.length)))
+      return yield* walk(context, { ...from(0), since: null, mark }, signal)
     pending.push(...moved)
     // Deals whose history may have changed come anew, with it, from the record store. Those not found are just deleted.
     const full = pending.splice(0, pending.length - (next === null ? 0 : pending.length % HISTORY_BATCH))
-    const what = { properties: DEAL_PROPERTIES, propertiesWithHistory: HISTORY }
-    const calls = chunks(full, HISTORY_BATCH).map((some) => api.batchRead('deals', some, what, signal))
-    const answers = await Promise.all(calls)
-    const records = answers.flatMap((answer) => answer.results)
-    const whole = digest(context, records)
+    const calls = chunks(full, HISTORY_BATCH).map((some) => hub.batchRead('deals', some, WITH_HISTORY))
+    const records = (await Promise.all(calls)).flatMap((answer) => answer.results)
+    const whole = digest(hub, context, records)
     yield {
       deals: [...found.deals, ...whole.deals],
       evidence: [...found.evidence, ...whole.evidence],
       unreadable: [...found.unreadable, ...whole.unreadable],
       gone: [],
-      cursor: JSON.stringify(next === null ? from(mark) : { ...walk, mark, last: next, pending }),
+      cursor: JSON.stringify(next === null ? from(mark) : { since: place.since, after: next, mark, pending }),
       read,
       total,
     }
@@ -126,41 +102,43 @@ async function* search(context: Context, walk: Search, signal: AbortSignal): Asy
   return mark ?? now
 }
 
-const TOLD = ['pipelineId', 'stageId', 'amount', 'closeDate'] as const
+function listed(hub: Hub, after: string | null): Promise<RecordPage> {
+  const names = { properties: DEAL_PROPERTIES.join(), propertiesWithHistory: HISTORY.join() }
+  return hub.list('deals', { limit: `${LIST_PAGE}`, ...names, ...(after && { after }) })
+}
 
 /** Past 10,000 results search goes on by id, never by `after`; sorting by date would let rows move while paging. */
-function changedSince(since: Instant, last: string | null) {
+const changedSince = (since: Instant) => (hub: Hub, last: string | null) => {
   const changed = { propertyName: 'hs_lastmodifieddate', operator: 'GTE', value: String(since) }
   const behind = last === null ? [] : [{ propertyName: 'hs_object_id', operator: 'GT', value: last }]
-  return {
-    filterGroups: [{ filters: [changed, ...behind] }],
-    sorts: [{ propertyName: 'hs_object_id', direction: 'ASCENDING' }],
-    properties: DEAL_PROPERTIES,
-    limit: SEARCH_PAGE,
-  }
+  const sorts = [{ propertyName: 'hs_object_id', direction: 'ASCENDING' }]
+  const filterGroups = [{ filters: [changed, ...behind] }]
+  return hub.search({ filterGroups, sorts, properties: DEAL_PROPERTIES, limit: SEARCH_PAGE })
 }
-/** The id behind which the next search starts; null: nothing follows. A full page is only believed to be the last with its total. */
+
+/** The id behind which the next search starts; null: nothing follows. Without a next page, the total must say so too. */
 function lastId({ results, paging, total }: RecordPage): string | null {
   if (results.length === 0 || (!paging?.next && results.length >= (total ?? 0))) return null
   return idOf(results.findLast((one) => /^\d+$/.test(idOf(one))))
 }
 
 /** After a mass edit nearly every deal needs its history: then the list, which brings it along, takes fewer calls. */
-async function listIsCheaper(api: Api, changed: number, share: number, signal: AbortSignal): Promise<boolean> {
-  if (changed < WORTH_COUNTING || share < 0.5) return false
-  const { total } = await api.search({ filterGroups: [], properties: [], limit: 1 }, signal)
+async function listIsCheaper(hub: Hub, changed: number, share: number): Promise<boolean> {
+  if (changed < WORTH_COUNTING || !(share >= 0.5)) return false
+  const { total } = await hub.search({ filterGroups: [], properties: [], limit: 1 })
   const calls = changed / SEARCH_PAGE + (changed * share) / HISTORY_BATCH
   return (total ?? Number.POSITIVE_INFINITY) / LIST_PAGE < calls
 }
 
 /** Each record on its own, so that a malformed one is quarantined alone. */
 export function digest(
-  { api, portal, now }: Pick<Context, 'api' | 'portal' | 'now'>,
+  hub: Hub,
+  { portal, now }: Pick<Context, 'portal' | 'now'>,
   results: readonly unknown[],
   keep: (deal: Deal, record: CrmRecord) => boolean = () => true,
 ) {
   // HubSpot's clock tells whole seconds.
-  const asOf = Math.max(now, (api.clock() ?? 0) + 999)
+  const asOf = Math.max(now, (hub.clock() ?? 0) + 999)
   const deals: Deal[] = []
   const evidence: Evidence[] = []
   const unreadable: { deal: DealId; problem: string }[] = []
@@ -188,9 +166,8 @@ function idOf(raw: unknown): string {
 /** Every live id, from the record store: the search index may miss what was just created. */
 export async function* census(api: Api, signal: AbortSignal): AsyncGenerator<readonly DealId[]> {
   const query = { limit: '100', properties: 'hs_object_id' }
-  const ask = (after: string | null, inner: AbortSignal) =>
-    api.list('deals', { ...query, ...(after && { after }) }, inner)
-  for await (const { page } of pages(signal, ask)) yield page.results.map(idOf)
+  const ask = (hub: Hub, after: string | null) => hub.list('deals', { ...query, ...(after && { after }) })
+  for await (const { page } of pages(api, signal, ask)) yield page.results.map(idOf)
 }
 
 export function chunks<T>(all: readonly T[], size: number): T[][] {

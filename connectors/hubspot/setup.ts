@@ -2,103 +2,93 @@
 // finding says in a RevOps manager's words what it costs or what to do.
 import type { ConnectorOptions, Finding, Health, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
-import { type Api, Refusal, scoped } from './api.ts'
-import { conflict, DEAL_FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, GROUP, TASK_FIELDS, TASK_KEY } from './fields.ts'
+import { type Hub, Refusal } from './api.ts'
+import {
+  conflict,
+  DEAL_FIELDS,
+  FORECAST_AMOUNT,
+  FORECAST_CATEGORY,
+  GROUP,
+  type PropertySpec,
+  TASK_FIELDS,
+  TASK_KEY,
+} from './fields.ts'
 import type { Property } from './wire.ts'
 
+const SENTENCES: readonly (readonly [string, string])[] = [
+  [
+    'HubSpot does not tell who took part in meetings: a meeting without the buyer counts as movement too.',
+    'Log internal meetings outside the deal.',
+  ],
+  [
+    'HubSpot does not tell which calls were connected or incoming: calls do not count as movement of the buyer.',
+    'Set countActivity: any if logged calls and outgoing e-mails should count weakly.',
+  ],
+]
 /** Sentences of `check`; the same everywhere, so that tests and the guides can quote them. */
-export const CANNOT_TELL: readonly Finding[] = [
-  {
-    level: 'warn',
-    what: 'HubSpot does not tell who took part in meetings: a meeting without the buyer counts as movement too.',
-    todo: 'Log internal meetings outside the deal.',
-  },
-  {
-    level: 'warn',
-    what: 'HubSpot does not tell which calls were connected or incoming: calls do not count as movement of the buyer.',
-    todo: 'Set countActivity: any if logged calls and outgoing e-mails should count weakly.',
-  },
-]
+export const CANNOT_TELL = SENTENCES.map(([what, todo]): Finding => ({ level: 'warn', what, todo }))
 
-const things = (object: 'deals' | 'tasks', fields: typeof DEAL_FIELDS) => [
-  { object, id: `${object}.group`, what: `Property group “${GROUP.label}” of ${object}`, spec: null },
-  ...fields.map((spec) => {
-    const what = `Property “${spec.label}” of ${object} (${spec.name}, ${spec.type})`
-    return { object, id: `${object}.${spec.name}`, what, spec }
-  }),
+const PLACES = [
+  ...DEAL_FIELDS.map((spec) => ({ object: 'deals' as const, spec })),
+  ...TASK_FIELDS.map((spec) => ({ object: 'tasks' as const, spec })),
 ]
-/** Everything setup looks after. */
-const THINGS = [...things('deals', DEAL_FIELDS), ...things('tasks', TASK_FIELDS)]
 
 /** The portal's deal properties and our task key, by name. */
-export async function propertiesOf(api: Api, signal: AbortSignal): Promise<ReadonlyMap<string, Property>> {
-  const [deals, key] = await Promise.all([api.properties(signal), api.property('tasks', TASK_KEY, signal)])
-  return new Map([...deals, ...(key ? [key] : [])].map((property) => [property.name, property]))
+export async function propertiesOf(hub: Hub): Promise<ReadonlyMap<string, Property>> {
+  const [deals, key] = await Promise.all([hub.properties(), hub.taskProperty(TASK_KEY)])
+  return new Map([...deals.results, ...(key ? [key] : [])].map((property) => [property.name, property]))
 }
 
-/** Our properties that cannot be written, with what to tell the person. */
-export function unusable(found: ReadonlyMap<string, Property>): Map<string, string> {
-  const wrong = [...DEAL_FIELDS, ...TASK_FIELDS].flatMap((spec) => {
+/** Our properties against the portal's. */
+export function survey(found: ReadonlyMap<string, Property>) {
+  return PLACES.map(({ object, spec }) => {
     const there = found.get(spec.name)
-    const why = there ? conflict(spec, there) : 'it is missing: run unstall setup'
-    return why === null ? [] : [[spec.name, `${spec.name} cannot be written: ${why}`] as const]
+    const detail = there && conflict(spec, there)
+    const what = `Property “${spec.label}” of ${object} (${spec.name}, ${spec.type})`
+    const action = detail ? 'conflict' : there ? 'present' : 'create'
+    const step: SetupStep = { id: `${object}.${spec.name}`, what, action, ...(detail && { detail }) }
+    return { object, spec, step }
   })
-  return new Map(wrong)
 }
-
-const survey = (api: Api, outer: AbortSignal) =>
-  scoped(outer, async (signal) => {
-    const [found, deals, tasks] = await Promise.all([
-      propertiesOf(api, signal),
-      api.groups('deals', signal),
-      api.groups('tasks', signal),
-    ])
-    const groups = { deals, tasks }
-    const steps = THINGS.map(({ object, id, what, spec }): SetupStep => {
-      const property = found.get(spec?.name ?? '')
-      const there = spec ? property : groups[object].find((group) => group.name === GROUP.name)
-      const detail = spec && property ? conflict(spec, property) : null
-      if (detail !== null) return { id, what, action: 'conflict', detail }
-      return { id, what, action: there ? 'present' : 'create' }
-    })
-    return { found, steps }
-  })
 
 /** Idempotent; yields each step when it is done. Throws RetryLater and Fatal (permission names the scope). */
-export async function* setUp(api: Api, signal: AbortSignal): AsyncGenerator<SetupStep> {
-  for (const step of (await survey(api, signal)).steps)
-    yield step.action === 'create' ? await create(api, step, signal) : step
+export async function* setUp(hub: Hub): AsyncGenerator<SetupStep> {
+  const missing = survey(await propertiesOf(hub))
+  for (const object of new Set(missing.flatMap(({ object, step }) => (step.action === 'create' ? [object] : []))))
+    await hub.define(object, '/groups', GROUP).catch(unlessThere)
+  for (const { object, spec, step } of missing)
+    yield step.action === 'create' ? await create(hub, object, spec, step) : step
 }
 
-async function create(api: Api, step: SetupStep, signal: AbortSignal): Promise<SetupStep> {
-  const { object, spec } = THINGS.find(({ id }) => id === step.id) ?? { object: 'deals', spec: null }
-  const refused = (error: unknown) => error instanceof Refusal && error.status !== 409
+const isThere = (error: unknown) => error instanceof Refusal && error.problem.status === 409
+function unlessThere(error: unknown): void {
+  if (!isThere(error)) throw error
+}
+
+async function create(hub: Hub, object: 'deals' | 'tasks', spec: PropertySpec, step: SetupStep): Promise<SetupStep> {
   try {
-    if (spec === null) await api.define(object, 'group', GROUP, signal)
-    else
-      await api.define(object, 'property', spec, signal).catch((error) => {
-        if (!spec.hasUniqueValue || !refused(error)) throw error
-        // Not every portal takes unique properties on tasks: then a plain one, and tasks are looked up over their deal.
-        return api.define(object, 'property', { ...spec, hasUniqueValue: undefined }, signal)
-      })
+    await hub.define(object, '', spec).catch((error) => {
+      if (!spec.hasUniqueValue || !(error instanceof Refusal) || isThere(error)) throw error
+      // Not every portal takes unique properties on tasks: then a plain one, and tasks are looked up over their deal.
+      return hub.define(object, '', { ...spec, hasUniqueValue: undefined })
+    })
     return step
   } catch (error) {
-    if (error instanceof Refusal && error.status === 409) return { ...step, action: 'present' }
+    if (isThere(error)) return { ...step, action: 'present' }
     // Calculations need a higher tier in some portals, which may come as 403.
-    if (error instanceof Fatal && error.kind !== 'credentials' && spec?.name === FORECAST_AMOUNT) {
+    if (error instanceof Fatal && error.kind !== 'credentials' && spec.name === FORECAST_AMOUNT) {
       const detail = `This portal refuses calculated properties (${error.message}): reports cannot sum the amount that counts.`
       return { ...step, action: 'conflict', detail }
     }
-    if (error instanceof Refusal) throw new Fatal('schema', `HubSpot refuses to create ${step.what}: ${error.words}`)
+    if (error instanceof Refusal) throw new Fatal('schema', `Creating ${step.what}: ${error.message}`)
     throw error
   }
 }
 
 /** Read-only. Throws only RetryLater and the abort reason. `decisionStages`: those the policy names. */
 export async function check(
-  api: Api,
+  hub: Hub,
   { timezone, decisionStages = [] }: ConnectorOptions & { readonly decisionStages?: readonly string[] },
-  signal: AbortSignal,
 ): Promise<Health> {
   const findings: Finding[] = []
   const say = (level: Finding['level'], what: string, todo?: string) =>
@@ -116,33 +106,33 @@ export async function check(
     }
   }
 
-  const account = await may('The token is accepted', api.account(signal))
+  const account = await may('The token is accepted', hub.account())
   if (account === null) return { findings, steps: [] }
-  const { portalId, timeZone, companyCurrency } = account
-  say('ok', `Portal ${portalId ?? '?'}, currency ${companyCurrency ?? 'unknown'}`)
+  const { timeZone } = account
   if (timeZone && timeZone !== timezone) {
     const what = `The portal's time zone is ${timeZone}, the configuration says ${timezone}: close dates may differ by a day`
     say('warn', what, `Set timezone: ${timeZone} if the company works in that zone.`)
   }
-  await may('Reading deals', api.list('deals', { limit: '1' }, signal))
-  const pipelines = await may('Reading pipelines', api.pipelines(signal))
-  const stages = pipelines?.flatMap((pipeline) => pipeline.stages.map((stage) => stage.id))
+  await may('Reading deals', hub.list('deals', { limit: '1' }))
+  const pipelines = await may('Reading pipelines', hub.pipelines())
+  const stages = pipelines?.results.flatMap((pipeline) => pipeline.stages.map((stage) => stage.id))
   const unknown = decisionStages.filter((stage) => stages?.includes(stage) === false)
   if (stages && unknown.length > 0) {
     const what = `The policy names stages HubSpot does not have: ${unknown.join(', ')}`
     say('problem', what, `Stages of this portal: ${stages.join(', ')}.`)
   }
-  await may('Reading owners', api.owners(false, null, signal))
-  await may('Reading tasks', api.list('tasks', { limit: '1' }, signal))
-  const seen = await may('Reading property definitions', survey(api, signal))
-  if (seen) findings.push(...aboutFields(seen))
-  const left = api.leftToday()
+  await may('Reading owners', hub.owners(false, null))
+  await may('Reading tasks', hub.list('tasks', { limit: '1' }))
+  const found = await may('Reading property definitions', propertiesOf(hub))
+  const steps = found ? survey(found).map(({ step }) => step) : []
+  if (found) findings.push(...aboutFields(found, steps))
+  const left = hub.leftToday()
   if (left !== null) say(left < 1000 ? 'warn' : 'ok', `HubSpot allows ${left} more calls today`)
   say('ok', 'Scopes for writing show only when writing: setup and the first run name what is missing')
-  return { findings: [...findings, ...CANNOT_TELL], steps: seen?.steps ?? [] }
+  return { findings: [...findings, ...CANNOT_TELL], steps }
 }
 
-function* aboutFields({ steps, found }: Awaited<ReturnType<typeof survey>>): Generator<Finding> {
+function* aboutFields(found: ReadonlyMap<string, Property>, steps: readonly SetupStep[]): Generator<Finding> {
   const missing = steps.filter((step) => step.action === 'create')
   const needed = missing.filter((step) => step.id !== `deals.${FORECAST_AMOUNT}`).map((step) => step.what)
   if (needed.length > 0) {

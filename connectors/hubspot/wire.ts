@@ -74,7 +74,6 @@ export const Property = z.object({
 })
 export type Property = z.infer<typeof Property>
 export const Properties = listOf(Property)
-export const Groups = listOf(z.object({ name: z.string() }))
 
 export const Account = z.object({ portalId: Id.nullish(), timeZone: Text, companyCurrency: Text, uiDomain: Text })
 

@@ -5,7 +5,7 @@ import { AssociationTypes } from '@hubspot/api-client'
 import type { ConnectorOptions, RemoteTask, Write, WriteOutcome } from '../../src/connector.ts'
 import type { DealId, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
-import { type Api, Refusal, Unknown } from './api.ts'
+import { type Hub, Refusal, Unknown } from './api.ts'
 import { TASK_KEY } from './fields.ts'
 import { toHtml, toProperties, toTaskProperties } from './map.ts'
 import { chunks } from './pull.ts'
@@ -25,36 +25,20 @@ interface Row {
   /** Record id, or the task key of a creation: what answers and errors name it by. */
   readonly id: string
   readonly properties: Record<string, string>
-  readonly associations?: readonly unknown[]
   readonly keys: string[]
 }
+/** None: unknown, the call had no answer. `later`: HubSpot has certainly not applied it. */
+type Verdict =
+  | { readonly result: 'done'; readonly remote?: RemoteId }
+  | { readonly result: 'refused' | 'later'; readonly message: string }
+const WAITS: Verdict = { result: 'later', message: 'HubSpot did not take it this time' }
 
 export interface Writer {
-  readonly api: Api
+  readonly hub: Hub
   readonly options: ConnectorOptions
   /** Why a property of ours cannot be written; refusals add to it. */
   readonly unusable: Map<string, string>
-  find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
-}
-
-function toRow(write: Write, timezone: string): Row {
-  const { key, kind, deal } = write
-  if (kind === 'fields')
-    return { object: 'deals', verb: 'update', deal, id: deal, properties: toProperties(write.after), keys: [key] }
-  if (kind === 'create-task') {
-    const types = [{ associationCategory: 'HUBSPOT_DEFINED', associationTypeId: AssociationTypes.taskToDeal }]
-    const [properties, associations] = [toTaskProperties(write, timezone), [{ to: { id: deal }, types }]]
-    return { object: 'tasks', verb: 'create', deal, id: write.taskKey, properties, associations, keys: [key] }
-  }
-  const task = { object: 'tasks' as const, deal, id: write.task, keys: [key] }
-  if (kind === 'delete-task') return { ...task, verb: 'archive', properties: {} }
-  const status = kind === 'complete-task' ? 'COMPLETED' : 'NOT_STARTED'
-  return { ...task, verb: 'update', properties: { hs_task_status: status, hs_task_body: toHtml(write.body) } }
-}
-
-function toInput({ verb, id, properties, associations }: Row) {
-  if (verb === 'archive') return { id }
-  return { ...(verb === 'create' ? { associations } : { id }), properties, objectWriteTraceId: id }
+  readonly find: (keys: ReadonlyMap<TaskKey, DealId>) => Promise<ReadonlyMap<TaskKey, RemoteTask>>
 }
 
 /**
@@ -64,37 +48,46 @@ function toInput({ verb, id, properties, associations }: Row) {
 export async function* write(
   learn: () => Promise<Writer>,
   writes: readonly Write[],
-  signal: AbortSignal,
+  timezone: string,
 ): AsyncGenerator<WriteOutcome> {
-  if (writes.length === 0) return
-  /** Keys of which HubSpot has certainly not applied anything. */
-  const unsent = new Set(writes.map(({ key }) => key))
-  const running: Promise<readonly WriteOutcome[]>[] = []
-  let stop: unknown = null
-  const begin = async (writer: Writer, rows: readonly Row[]) => {
-    const outcomes: WriteOutcome[] = []
-    await runBatch(writer, rows, unsent, outcomes, signal).catch((error: unknown) => {
-      stop ??= error
-    })
-    return outcomes
-  }
-  try {
-    const writer = await learn()
-    const rows = writes.map((one) => toRow(one, writer.options.timezone))
-    const [bad, good] = [rows.filter((row) => whyNot(writer, row)), rows.filter((row) => !whyNot(writer, row))]
-    for (const row of bad) yield* told(row, unsent, { result: 'refused', message: whyNot(writer, row) ?? '' })
-    for (const batch of batches(good)) {
-      if (running.length === PARALLEL) yield* (await running.shift()) ?? []
-      if (stop !== null) break
-      running.push(begin(writer, batch))
+  const verdicts = new Map<Row, Verdict>()
+  const running: Promise<readonly Row[]>[] = []
+  let stop: Error | null = null
+  const run = async (batch: readonly Row[]) => {
+    give(verdicts, batch, WAITS)
+    try {
+      if (stop === null) await runBatch(await learn(), batch, verdicts)
+    } catch (error) {
+      stop ??= error instanceof Error ? error : new Error(String(error))
     }
-    for (const outcomes of running) yield* await outcomes
-  } catch (error) {
-    stop = error
+    return batch
   }
-  const message = stop instanceof Error ? stop.message : 'HubSpot did not take it this time'
-  for (const key of unsent) yield { key, result: 'later', message }
+  const told = (batch: readonly Row[] = []): WriteOutcome[] =>
+    batch.flatMap((row) => {
+      const verdict = verdicts.get(row)
+      if (!verdict) return []
+      const why = verdict.result === 'later' && stop ? { message: stop.message } : {}
+      return row.keys.map((key) => ({ key, ...verdict, ...why }))
+    })
+  for (const batch of batches(writes.map((one) => toRow(one, timezone)))) {
+    running.push(run(batch))
+    if (running.length === PARALLEL) yield* told(await running.shift())
+  }
+  for (const batch of running) yield* told(await batch)
   if (stop !== null) throw stop
+}
+
+function toRow(write: Write, timezone: string): Row {
+  const { key, kind, deal } = write
+  if (kind === 'fields')
+    return { object: 'deals', verb: 'update', deal, id: deal, properties: toProperties(write.after), keys: [key] }
+  const task = { object: 'tasks' as const, deal, keys: [key] }
+  if (kind === 'create-task')
+    return { ...task, verb: 'create', id: write.taskKey, properties: toTaskProperties(write, timezone) }
+  if (kind === 'delete-task') return { ...task, verb: 'archive', id: write.task, properties: {} }
+  const status = kind === 'complete-task' ? 'COMPLETED' : 'NOT_STARTED'
+  const properties = { hs_task_status: status, hs_task_body: toHtml(write.body) }
+  return { ...task, verb: 'update', id: write.task, properties }
 }
 
 /** Of at most 100 records of one kind. */
@@ -102,109 +95,99 @@ function batches(rows: readonly Row[]): Row[][] {
   const records = new Map<string, Row>()
   for (const row of rows) {
     const place = `${row.object} ${row.verb} ${row.id}`
-    const same = records.get(place)
-    if (same) Object.assign(same.properties, row.properties)
-    if (same) same.keys.push(...row.keys)
-    else records.set(place, row)
+    const { properties, keys } = records.get(place) ?? { properties: {}, keys: [] }
+    records.set(place, { ...row, properties: { ...properties, ...row.properties }, keys: [...keys, ...row.keys] })
   }
   const groups = Map.groupBy(records.values(), ({ object, verb }) => `${object} ${verb}`)
   return [...groups.values()].flatMap((group) => chunks(group, BATCH))
 }
 
-const whyNot = ({ unusable }: Writer, { properties }: Row) =>
-  Object.keys(properties).flatMap((name) => unusable.get(name) ?? [])[0]
-
-/** From now on nothing is written to properties of which HubSpot says that they do not exist. */
-function learnMissing({ unusable }: Writer, rows: readonly Row[], problem: Problem): void {
-  const text = JSON.stringify(problem)
-  if (!text.includes('PROPERTY_DOESNT_EXIST')) return
-  for (const name of rows.flatMap((row) => Object.keys(row.properties)))
-    if (new RegExp(`\\b${name}\\b`).test(text))
-      unusable.set(name, `HubSpot has no property ${name} any more: run unstall setup`)
+function toInput({ verb, id, deal, properties }: Row) {
+  if (verb === 'archive') return { id }
+  if (verb === 'update') return { id, properties, objectWriteTraceId: id }
+  const types = [{ associationCategory: 'HUBSPOT_DEFINED', associationTypeId: AssociationTypes.taskToDeal }]
+  return { properties, associations: [{ to: { id: deal }, types }], objectWriteTraceId: id }
 }
 
-type Told =
-  | { readonly result: 'done'; readonly remote?: RemoteId }
-  | { readonly result: 'refused'; readonly message: string }
-function told({ keys }: Row, unsent: Set<string>, outcome: Told): WriteOutcome[] {
-  for (const key of keys) unsent.delete(key)
-  return keys.map((key) => ({ key, ...outcome }))
+function give(verdicts: Map<Row, Verdict>, rows: readonly Row[], verdict: Verdict): void {
+  for (const row of rows) verdicts.set(row, verdict)
 }
 
-/** One batch until every row has an outcome, is unsent, or is known to be unknown. Throws what must stop the others too. */
-async function runBatch(
-  writer: Writer,
-  batch: readonly Row[],
-  unsent: Set<string>,
-  outcomes: WriteOutcome[],
-  signal: AbortSignal,
-): Promise<void> {
+/** One batch until every row has a verdict or is known to be unknown. Throws what must stop the others too. */
+async function runBatch(writer: Writer, batch: readonly Row[], verdicts: Map<Row, Verdict>): Promise<void> {
+  const { hub, options, unusable, find } = writer
   const refused = new Map<Row, string>()
   let calls = 0
+  const whyNot = ({ properties }: Row) => Object.keys(properties).flatMap((name) => unusable.get(name) ?? [])[0]
 
-  function notApplied(rows: readonly Row[]): void {
-    for (const row of rows) for (const key of row.keys) unsent.add(key)
-  }
-  function refuse(rows: readonly Row[], words: string): void {
-    notApplied(rows)
-    for (const row of rows) refused.set(row, whyNot(writer, row) ?? words)
+  function refuse(rows: readonly Row[], problem: Problem): void {
+    give(verdicts, rows, WAITS)
+    learnMissing(unusable, rows, problem)
+    for (const row of rows) refused.set(row, whyNot(row) ?? problem.message ?? 'refused by HubSpot')
   }
 
-  async function attempt(rows: readonly Row[]): Promise<void> {
+  async function attempt(all: readonly Row[]): Promise<void> {
+    refuse(all.filter(whyNot), {})
+    const rows = all.filter((row) => !whyNot(row))
     const [first] = rows
     if (first === undefined || calls++ >= MOST_CALLS) return
-    for (const row of rows) for (const key of row.keys) unsent.delete(key)
+    for (const row of rows) verdicts.delete(row)
     try {
-      settle(first.verb, rows, await writer.api.batchWrite(first.object, first.verb, rows.map(toInput), signal))
+      settle(first.verb, rows, await hub.batchWrite(first.object, first.verb, rows.map(toInput)))
     } catch (error) {
       if (error instanceof Unknown) {
         const what = `${first.verb} ${first.object}`
-        writer.options.warn?.('HubSpot: not known whether a write was applied', { what, why: error.message })
+        options.warn?.('HubSpot: not known whether a write was applied', { what, why: error.message })
         return
       }
       // An abort may have come too late.
-      if (error instanceof RetryLater || error instanceof Fatal) notApplied(rows)
+      if (error instanceof RetryLater || error instanceof Fatal) give(verdicts, rows, WAITS)
       if (!(error instanceof Refusal)) throw error
-      learnMissing(writer, rows, error.problem)
-      const guilty = (row: Row) => rows.length === 1 || whyNot(writer, row) || names(error.problem, row.id)
-      const good = rows.filter((row) => !guilty(row))
-      refuse(rows.filter(guilty), error.words)
-      if (good.length < rows.length) await attempt(good)
-      else for (const half of chunks(rows, Math.ceil(rows.length / 2))) await attempt(half)
+      const { problem } = error
+      const lost = learnMissing(unusable, rows, problem)
+      const named = rows.filter((row) => rows.length === 1 || names(problem, row.id))
+      refuse(named, problem)
+      const rest = rows.filter((row) => !named.includes(row))
+      const halves = named.length > 0 || lost ? [rest] : chunks(rest, Math.ceil(rest.length / 2))
+      for (const some of halves) await attempt(some)
     }
   }
 
-  /** Rows of an answered batch: done, refused by name, or (in neither list) without an outcome. */
+  /** Rows of an answered batch: done, refused by name, or (in neither list) without a verdict. */
   function settle(verb: Row['verb'], rows: readonly Row[], { results, errors }: Batch): void {
-    const open = new Map(rows.map((row) => [row.id, row]))
-    const done = (id: string, more: { remote?: RemoteId } = {}) => {
-      const row = open.get(id)
-      if (row && open.delete(id)) outcomes.push(...told(row, unsent, { result: 'done', ...more }))
-    }
     // Deleting answers 204, without a body.
-    if (verb === 'archive' && errors.length === 0) for (const row of rows) done(row.id)
+    if (verb === 'archive' && errors.length === 0) give(verdicts, rows, { result: 'done' })
     for (const raw of results) {
       const { data: record } = CrmRecord.safeParse(raw)
-      if (record && verb !== 'create') done(record.id)
-      else if (record) done(record.objectWriteTraceId ?? String(record.properties[TASK_KEY]), { remote: record.id })
+      const id = verb === 'create' ? (record?.objectWriteTraceId ?? record?.properties[TASK_KEY]) : record?.id
+      const row = rows.find((one) => one.id === id)
+      if (row && record) verdicts.set(row, { result: 'done', ...(verb === 'create' && { remote: record.id }) })
     }
     for (const problem of errors) {
-      const { category, message } = problem
-      if (/INTERNAL|SERVER|TIMEOUT/.test(category ?? '')) continue
-      const named = [...open.values()].filter((row) => names(problem, row.id))
-      learnMissing(writer, named, problem)
-      if (/RATE_LIMIT/.test(category ?? '')) notApplied(named)
-      else refuse(named, message ?? 'refused by HubSpot')
-      for (const row of named) open.delete(row.id)
+      const category = problem.category ?? ''
+      const named = rows.filter((row) => !verdicts.has(row) && names(problem, row.id))
+      if (/RATE_LIMIT/.test(category)) give(verdicts, named, WAITS)
+      else if (!/INTERNAL|SERVER|TIMEOUT/.test(category)) refuse(named, problem)
     }
   }
 
   await attempt(batch)
   // A creation refused while a task with our key exists (however HubSpot words it) was done before.
-  const created = [...refused.keys()].flatMap((row) => (row.verb === 'create' ? [[row.id, row.deal] as const] : []))
-  const existing = await writer.find(new Map(created), signal)
+  const created = [...refused.keys()].filter((row) => row.verb === 'create')
+  const existing = await find(new Map(created.map((row) => [row.id, row.deal])))
   for (const [row, message] of refused) {
     const task = existing.get(row.id)
-    outcomes.push(...told(row, unsent, task ? { result: 'done', remote: task.id } : { result: 'refused', message }))
+    verdicts.set(row, task ? { result: 'done', remote: task.id } : { result: 'refused', message })
   }
+}
+
+/** From now on nothing is written to properties of which HubSpot says that they do not exist. Whether it says so. */
+function learnMissing(unusable: Map<string, string>, rows: readonly Row[], problem: Problem): boolean {
+  const text = JSON.stringify(problem)
+  const written = new Set(
+    text.includes('PROPERTY_DOESNT_EXIST') ? rows.flatMap((row) => Object.keys(row.properties)) : [],
+  )
+  const missing = [...written].filter((name) => new RegExp(`\\b${name}\\b`).test(text))
+  for (const name of missing) unusable.set(name, `HubSpot has no property ${name} any more: run unstall setup`)
+  return missing.length > 0
 }

@@ -20,7 +20,7 @@ test('the token is in the header only, over the SDK as transport', async () => {
   nock(ORIGIN, { reqheaders: { authorization: `Bearer ${TOKEN}`, 'user-agent': userAgent } })
     .get((uri) => uri === ACCOUNT)
     .reply(200, { portalId: 1 })
-  expect(await createApi(options()).account(never)).toEqual({ portalId: '1' })
+  expect(await createApi(options())(never).account()).toEqual({ portalId: '1' })
 })
 
 test('reads are tried again on 5xx, HTML and lost connections, with growing waits', async () => {
@@ -32,16 +32,16 @@ test('reads are tried again on 5xx, HTML and lost connections, with growing wait
   hubspot().get(ACCOUNT).reply(200, '{"portalId":9007199254740993}')
   hubspot().get(ACCOUNT).reply(200, { portalId: '12', companyCurrency: 'EUR' })
   const one = options()
-  const api = createApi(one)
+  const api = createApi(one)(never)
   // An id beyond 2^53 came as a number: no longer exact, so the answer cannot be believed.
-  expect(await caught(api.account(never))).toMatchObject({ name: 'Fatal', kind: 'data' })
+  expect(await caught(api.account())).toMatchObject({ name: 'Fatal', kind: 'data' })
   expect(one.slept).toEqual([500, 1000, 2000])
-  expect(await api.account(never)).toMatchObject({ portalId: '12' })
+  expect(await api.account()).toMatchObject({ portalId: '12' })
 })
 
 test('gives up after five tries, with RetryLater', async () => {
   hubspot().get(ACCOUNT).times(5).reply(502, 'Bad gateway')
-  const error = await caught(createApi(options()).account(never))
+  const error = await caught(createApi(options())(never).account())
   expect(error).toBeInstanceOf(RetryLater)
   expect(error).toMatchObject({ afterMs: 60_000 })
 })
@@ -57,7 +57,7 @@ test.each([
     .reply(status, { status: 'error', ...body }, headers)
   hubspot().get(ACCOUNT).reply(200, {})
   const one = options()
-  await createApi(one).account(never)
+  await createApi(one)(never).account()
   expect(one.slept).toEqual(slept)
   expect(one.pauses).toEqual(pause === null ? [] : [pause])
 })
@@ -73,14 +73,14 @@ test.each([
     .get(ACCOUNT)
     .reply(status, { status: 'error', ...body }, headers)
   const one = options()
-  expect(await caught(createApi(one).account(never))).toMatchObject({ name: 'RetryLater', afterMs })
+  expect(await caught(createApi(one)(never).account())).toMatchObject({ name: 'RetryLater', afterMs })
   expect(one.slept).toEqual([])
 })
 
 test('a write is repeated only when HubSpot cannot have acted', async () => {
   const path = '/crm/objects/2026-09/deals/batch/update'
-  const api = createApi(options())
-  const send = () => caught(api.batchWrite('deals', 'update', [], never))
+  const api = createApi(options())(never)
+  const send = () => caught(api.batchWrite('deals', 'update', []))
   for (const status of [500, 502, 504, 524, 408]) {
     hubspot().post(path).reply(status, 'oops')
     expect(await send()).toBeInstanceOf(Unknown)
@@ -112,13 +112,13 @@ test('a refused token is replaced once; then a person must act', async () => {
   const bearer = (token: string) => nock(ORIGIN, { reqheaders: { authorization: `Bearer ${token}` } })
   bearer('old').get(ACCOUNT).reply(401, { category: 'EXPIRED_AUTHENTICATION' })
   bearer('new').get(ACCOUNT).reply(200, { portalId: '5' })
-  expect(await createApi(options({ credential })).account(never)).toMatchObject({ portalId: '5' })
+  expect(await createApi(options({ credential }))(never).account()).toMatchObject({ portalId: '5' })
   expect(expired).toEqual(['old'])
 
   expired.length = 0
   bearer('old').get(ACCOUNT).reply(530, 'error 1016')
   bearer('new').get(ACCOUNT).reply(401, {})
-  expect(await caught(createApi(options({ credential })).account(never))).toMatchObject({ kind: 'credentials' })
+  expect(await caught(createApi(options({ credential }))(never).account())).toMatchObject({ kind: 'credentials' })
   expect(expired).toEqual(['old', 'new'])
 })
 
@@ -126,7 +126,7 @@ test('a static token that is refused says what to do, without the token', async 
   hubspot()
     .get(ACCOUNT)
     .reply(401, { message: `token ${TOKEN} is bad` })
-  const error = await caught(createApi(options()).account(never))
+  const error = await caught(createApi(options())(never).account())
   expect(error).toBeInstanceOf(Fatal)
   expect(String(error)).toContain('Service Keys')
   expect(String(error)).not.toContain(TOKEN)
@@ -134,7 +134,7 @@ test('a static token that is refused says what to do, without the token', async 
 
 test('a token that cannot be a header never reaches an error text', async () => {
   const credential = { token: async () => 'secret\nvalue', expired: () => {} }
-  const error = await caught(createApi(options({ credential })).account(never))
+  const error = await caught(createApi(options({ credential }))(never).account())
   expect(error).toMatchObject({ name: 'Fatal', kind: 'credentials' })
   expect(String(error)).not.toContain('secret')
 })
@@ -148,7 +148,7 @@ test('403 names the scope, wherever it stands', async () => {
     { category: 'MISSING_SCOPES', context: { missingScopes: ['crm.objects.deals.read'] } },
   ]) {
     hubspot().get(ACCOUNT).reply(403, body)
-    const error = await caught(createApi(options()).account(never))
+    const error = await caught(createApi(options())(never).account())
     expect(error).toMatchObject({ name: 'Fatal', kind: 'permission' })
     expect(String(error)).toContain('crm.objects.deals.read')
   }
@@ -156,7 +156,7 @@ test('403 names the scope, wherever it stands', async () => {
 
 test('a redirect is refused', async () => {
   hubspot().get(ACCOUNT).reply(302, '', { location: 'https://elsewhere.example/' })
-  expect(await caught(createApi(options()).account(never))).toBeInstanceOf(Fatal)
+  expect(await caught(createApi(options())(never).account())).toBeInstanceOf(Fatal)
 })
 
 test('the gate learns the budget; search answers carry none', async () => {
@@ -168,10 +168,10 @@ test('the gate learns the budget; search answers carry none', async () => {
     'x-hubspot-ratelimit-interval-milliseconds': '10000',
     'x-hubspot-ratelimit-daily-remaining': '1234',
   }
-  const api = createApi(options({ gate }))
+  const api = createApi(options({ gate }))(never)
   hubspot().get(ACCOUNT).reply(200, {}, headers).post('/crm/objects/2026-09/deals/search').reply(200, { results: [] })
-  await api.account(never)
-  await api.search({}, never)
+  await api.account()
+  await api.search({})
   expect(seen).toEqual([
     [{ remaining: 42, max: 110, windowMs: 10_000 }, undefined],
     [{}, 'search'],

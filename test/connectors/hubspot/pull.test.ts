@@ -10,7 +10,7 @@ strict()
 const LIST = '/crm/objects/2026-09/deals'
 const SEARCH = `${LIST}/search`
 const READ = `${LIST}/batch/read`
-const at = (since: number): Cursor => JSON.stringify({ mode: 'search', since, mark: null, last: null, pending: [] })
+const at = (since: number): Cursor => JSON.stringify({ since, after: null, mark: null, pending: [] })
 const SINCE = NOW - 86_400_000
 
 const Search = z.strictObject({
@@ -75,10 +75,9 @@ test.each([9_999, 10_000, 10_001, 25_000])('%i changed deals, all at one moment:
   expect(seen).toMatchObject({ reads: 0, searches: Math.ceil(count / 200) })
   expect(pages[0]).toMatchObject({ total: count, read: 200 })
   expect(JSON.parse(pages.at(-1)?.cursor ?? '')).toEqual({
-    mode: 'search',
     since: NOW,
+    after: null,
     mark: null,
-    last: null,
     pending: [],
   })
 })
@@ -204,7 +203,7 @@ test('an interrupted first sync goes on from its page, then reads what changed m
     .reply(200, { results: [deal('60')] }, DATE)
     .post(SEARCH)
     .reply(200, { total: 0, results: [] }, DATE)
-  const pages = await pull(connector, JSON.stringify({ mode: 'list', after: '50', mark: NOW - 3_600_000 }))
+  const pages = await pull(connector, JSON.stringify({ since: null, after: '50', mark: NOW - 3_600_000, pending: [] }))
   expect(ids(pages)).toEqual(['60'])
   expect(pages.map((page) => JSON.parse(page.cursor).since)).toEqual([NOW - 3_600_000, NOW])
 })
@@ -236,7 +235,7 @@ test('a search that goes backwards is fatal', async () => {
 
 test('a cursor from elsewhere is fatal, before any call', async () => {
   const { connector } = await portal()
-  for (const cursor of ['', '{}', '{"mode":"list"}', 'x'])
+  for (const cursor of ['', '{}', '{"since":null}', 'x'])
     await expect(pull(connector, cursor)).rejects.toBeInstanceOf(Fatal)
 })
 

@@ -16,15 +16,11 @@ strict()
 const PROPERTIES = '/crm/properties/2026-09/deals'
 const TASKS = '/crm/properties/2026-09/tasks'
 const all = DEAL_FIELDS.map(({ name, type, options: choices = [] }) => ({ name, type, options: choices }))
-const group = { results: [{ name: 'unstall', label: 'unstall' }] }
 
-function definitions(deals: object[], task: object | null, groups: object = group): nock.Scope {
+function definitions(deals: object[], task: object | null): void {
   const found = hubspot().get(PROPERTIES).reply(200, { results: deals }).get(`${TASKS}/unstall_task_key`)
-  return (task === null ? found.reply(404, {}) : found.reply(200, task))
-    .get(`${PROPERTIES}/groups`)
-    .reply(200, groups)
-    .get(`${TASKS}/groups`)
-    .reply(200, groups)
+  if (task === null) found.reply(404, {})
+  else found.reply(200, task)
 }
 const key = { name: 'unstall_task_key', type: 'string', hasUniqueValue: true }
 
@@ -141,19 +137,19 @@ test('setup: a portal that refuses calculations and unique task properties gets 
     .reply(400, { message: 'Unique properties are not supported for object type TASK' })
     .post(TASKS, (body: unknown) => !JSON.stringify(body).includes('hasUniqueValue'))
     .reply(201, {})
-  definitions([], null, { results: [] })
+  definitions([], null)
   const steps = await collect(connectHubspot(options()).setup(never))
   const action = Object.fromEntries(steps.map((step) => [step.id, step.action]))
   expect(action['deals.unstall_forecast_amount']).toBe('conflict')
   expect(steps.find((step) => step.action === 'conflict')?.detail).toContain('upgrade needed')
-  expect(action).toMatchObject({ 'tasks.group': 'present', 'tasks.unstall_task_key': 'create' })
+  expect(action).toMatchObject({ 'tasks.unstall_task_key': 'create' })
   expect(names).toEqual(DEAL_FIELDS.map((one) => one.name))
 })
 
 test('setup without the scope to write says which', async () => {
   definitions(all.slice(1), key)
   hubspot()
-    .post(PROPERTIES)
+    .post(`${PROPERTIES}/groups`)
     .reply(403, { context: { missingScopes: ['crm.schemas.deals.write'] } })
   await expect(collect(connectHubspot(options()).setup(never))).rejects.toThrow('crm.schemas.deals.write')
 })

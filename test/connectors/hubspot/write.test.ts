@@ -196,10 +196,10 @@ test('created tasks are known by trace id or key; one that shows neither is unkn
       ]),
     )
   const { outcomes } = await write(connector, [task('1'), task('2'), task('3')])
-  expect(Object.values(outcomes)).toEqual([
-    { key: 't2', result: 'done', remote: '902' },
-    { key: 't1', result: 'done', remote: '901' },
-  ])
+  expect(outcomes).toEqual({
+    t1: { key: 't1', result: 'done', remote: '901' },
+    t2: { key: 't2', result: 'done', remote: '902' },
+  })
 })
 
 test.each([
