@@ -41,6 +41,8 @@ export interface Sight {
   readonly parkedUntil: string | null
   readonly openTasks: number
   readonly doneTasks: number
+  /** Text of the newest completed task, with the note unstall put below. */
+  readonly note: string | null
 }
 
 const ISO = new Intl.DateTimeFormat('sv-SE', { timeZone: 'Europe/Paris', dateStyle: 'short' })
@@ -81,6 +83,7 @@ export function sight({ verdict, standing, rows, list, transitions, held }: Seen
     parkedUntil: held.parkedUntil,
     openTasks: held.tasks.filter(({ open }) => open).length,
     doneTasks: held.tasks.filter(({ open }) => !open).length,
+    note: held.tasks.findLast(({ open }) => !open)?.body ?? null,
     ...(standing?.state === 'gone' ? { state: 'closed' as const } : {}),
   }
 }
@@ -120,7 +123,7 @@ export function same(all: Played, rows: readonly Row[], nights: readonly number[
       const [hub, sf] = (['hubspot', 'salesforce'] as const).map((system) => {
         const seen = all.seen(system, name, night)
         // What is written to the forecast differs: Salesforce sets the category itself with the stage.
-        const { category: _, before: __, wrote: ___, ...shown } = sight(seen)
+        const { category: _, before: __, wrote: ___, note: ____, ...shown } = sight(seen)
         return { name, night, ...shown, at: seen.verdict.lastMovement, explanation: seen.held.explanation }
       })
       expect(hub).toEqual(sf)
