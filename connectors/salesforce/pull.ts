@@ -43,8 +43,9 @@ function source<T>(
   return { object, of, only, read }
 }
 const HISTORY = source('OpportunityHistory', 'OpportunityId', '', History, toChanges)
+const EVENT = source('Event', 'WhatId', '', Event, each(toMeeting))
 const ACTIVITIES = [
-  source('Event', 'WhatId', '', Event, each(toMeeting)),
+  EVENT,
   source('Task', 'WhatId', ' AND IsClosed = true', Task, each(toTaskActivity)),
   source('EmailMessage', 'RelatedToId', ' AND Incoming = true', Email, each(toReply)),
 ]
@@ -97,14 +98,20 @@ export function createReading({ select, retrieve }: Org, lens: Lens, now: Instan
   /** Everything since `since` (null: the first sync), going on after `after`. Its last page says that `until` is reached. */
   async function* walk({ since, until, after }: Place & { until: Instant }): AsyncGenerator<Page> {
     const changed = `SystemModstamp >= ${iso((since ?? 0) - OVERLAP_MS)}`
-    const [booked, fresh, moved] = await Promise.all([
+    // Nothing is saved when an event's time comes: those held since then, and those that have come into reach.
+    const came = [0, AHEAD_MS].map((ahead) => (of: string) => {
+      const [from, to] = [day((since ?? now) + ahead - DAY_MS), day(now + ahead)]
+      return `${of} != null AND ActivityDate >= ${from} AND ActivityDate <= ${to}`
+    })
+    const [booked, due, fresh, moved] = await Promise.all([
       meetings(null),
+      evidence(since === null ? [] : [EVENT], came),
       evidence(since === null ? [] : ACTIVITIES, [(of) => `${of} != null AND ${changed}`], true),
       since === null ? [] : rowsOf('OpportunityHistory', changed, { only: 'OpportunityId' }),
     ])
     const history = new Set(moved.map((row) => String(row.OpportunityId)))
     // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
-    const left = new Set([...history, ...fresh.told.keys()])
+    const left = new Set([...history, ...due.told.keys(), ...fresh.told.keys()])
 
     async function* pages() {
       const recent = `(IsClosed = false OR CloseDate >= ${day(now - TWO_YEARS_MS)})`
@@ -140,9 +147,11 @@ export function createReading({ select, retrieve }: Org, lens: Lens, now: Instan
         total: since === null ? totalSize : null,
       }
     }
-    const { told, unreadable } = fresh
-    const cursor = JSON.stringify({ since: until } satisfies Place)
-    yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor, read, total: null }
+    // A page tells of a deal once.
+    for (const { told, unreadable } of [due, fresh]) {
+      const cursor = JSON.stringify((told === fresh.told ? { since: until } : { since, until, after }) satisfies Place)
+      yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor, read, total: null }
+    }
   }
 
   async function* pull(cursor: Cursor | null): AsyncGenerator<Page> {

@@ -174,5 +174,15 @@ export async function findings(
       what: 'Salesforce does not say whether a person or a flow made a change: a flow that moves stages or amounts counts as the person whose save started it',
       todo: 'name integration users in `policy.automationUsers` (Setup > Users shows them)',
     },
+    {
+      level: 'warn',
+      what: 'Salesforce does not say whether a meeting took place: an event in the past that nobody deleted counts as held',
+      todo: 'ask reps to delete or move events that did not take place',
+    },
+    {
+      level: 'warn',
+      what: 'Salesforce does not say whether a record was imported: without history its clock starts at creation, not on the first night',
+      todo: 'look for imported deals in the preview of the first night before it is confirmed',
+    },
   ]
 }

@@ -41,7 +41,8 @@ export const History = z.object({
   ...all(id, 'Id', 'OpportunityId'),
   ...all(text, 'StageName', 'CreatedById'),
   ...all(number, 'Amount'),
-  ...all(date, 'CloseDate'),
+  // A date that made no sense and was put right since must not make the deal unreadable for good.
+  ...all(date.catch(null), 'CloseDate'),
   ...all(instant, 'CreatedDate'),
 })
 export type History = z.infer<typeof History>
