@@ -2,7 +2,7 @@
 // Schema) and what is wrong with one, in the words of a RevOps manager rather than of a validator.
 import { z } from 'zod'
 
-type Schema = z.core.JSONSchema.BaseSchema
+export type Schema = z.core.JSONSchema.BaseSchema
 
 const MEANINGS: Readonly<Record<string, string>> = {
   timezone: 'Company time zone (IANA), such as Europe/Paris. Days are counted in it.',
@@ -50,39 +50,36 @@ export const jsonSchemaOf = (schema: z.ZodType): Schema =>
     },
   })
 
+export const fieldOf = (value: unknown, key: PropertyKey): unknown =>
+  typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
+
+export const mayBeSecret = (path: readonly PropertyKey[]) =>
+  path.includes('auth') && ['token', 'clientSecret', 'privateKey'].includes(String(path.at(-1)))
+
 /** The settings known at `path`, given what the file says there (which kind of connection, which kind of sign-in). */
-export function known(schema: Schema | boolean | undefined, path: readonly PropertyKey[], value: unknown): string[] {
+function known(schema: Schema | boolean | undefined, path: readonly PropertyKey[], value: unknown): string[] {
   if (typeof schema !== 'object') return []
-  const at = (key: PropertyKey): unknown =>
-    typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
-  const fits = (option: Schema | boolean) =>
-    typeof option === 'object' &&
-    Object.entries(option.properties ?? {}).every(
-      ([key, part]) => typeof part !== 'object' || part.const === undefined || part.const === at(key),
-    )
   const kinds = schema.oneOf ?? schema.anyOf
+  const fits = (kind: Schema | boolean) =>
+    Object.entries(fieldOf(kind, 'properties') ?? {}).every(([key, part]) =>
+      [undefined, fieldOf(value, key)].includes(fieldOf(part, 'const')),
+    )
   if (kinds) return kinds.filter(fits).flatMap((kind) => known(kind, path, value))
   const [key, ...deeper] = path
   if (key === undefined) return Object.keys(schema.properties ?? {})
-  return known(schema.properties?.[String(key)] ?? schema.additionalProperties, deeper, at(key))
+  return known(schema.properties?.[String(key)] ?? schema.additionalProperties, deeper, fieldOf(value, key))
 }
 
-/** ` (did you mean "x"?)`, or nothing where no candidate is near. */
+/** ` (did you mean "x"?)`, or nothing where no candidate is near: by the share of pairs of letters in common. */
 export function nearest(word: string, candidates: readonly string[]): string {
-  const distance = (other: string) => {
-    let row = Array.from({ length: other.length + 1 }, (_, index) => index)
-    for (const [i, letter] of [...word.toLowerCase()].entries()) {
-      const next = [i + 1]
-      for (const [j, theirs] of [...other.toLowerCase()].entries())
-        next.push(Math.min((row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1, (row[j] ?? 0) + (letter === theirs ? 0 : 1)))
-      row = next
-    }
-    return row.at(-1) ?? 0
-  }
-  const [best] = candidates.map((name) => ({ name, away: distance(name) })).sort((a, b) => a.away - b.away)
-  return best && best.away <= Math.max(2, word.length / 3) && best.away < word.length
-    ? ` (did you mean "${best.name}"?)`
-    : ''
+  const pairs = (text: string) =>
+    [...`^${text.toLowerCase()}`].map((letter, index) => letter + (text[index] ?? '$').toLowerCase())
+  const near = candidates.map((name) => {
+    const [ours, theirs] = [pairs(word), pairs(name)]
+    return { name, share: (2 * ours.filter((pair) => theirs.includes(pair)).length) / (ours.length + theirs.length) }
+  })
+  const [best] = near.sort((a, b) => b.share - a.share)
+  return best && best.share > 0.5 ? ` (did you mean "${best.name}"?)` : ''
 }
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -91,25 +88,15 @@ const TYPES: Readonly<Record<string, string>> = {
   string: 'text',
   boolean: 'true or false',
   array: 'a list, such as [a, b]',
-  object: 'a group of settings',
-  record: 'a group of settings',
 }
-
-export const fieldOf = (value: unknown, key: PropertyKey): unknown =>
-  typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
 
 export interface Problem {
   readonly path: readonly PropertyKey[]
   readonly message: string
 }
 
-/** One issue of zod in plain words. `file`: what was read; `hide`: what may be a secret and must not be shown. */
-export function words(
-  issue: z.core.$ZodIssue,
-  file: unknown,
-  schema: Schema,
-  hide: (path: readonly PropertyKey[]) => boolean,
-): readonly Problem[] {
+/** One issue of zod in plain words. `file`: what was read, of which nothing that may be a secret is shown. */
+export function words(issue: z.core.$ZodIssue, file: unknown, schema: Schema): readonly Problem[] {
   const { path } = issue
   const say = (message: string) => [{ path, message }]
   if (issue.code === 'unrecognized_keys') {
@@ -122,12 +109,11 @@ export function words(
   const value = path.reduce(fieldOf, file)
   if (value === undefined) return say('is missing')
   // Of "this or that", the form the person chose is the one whose faults lie deeper.
-  const chosen =
-    issue.code === 'invalid_union' && issue.errors.find((form) => form.every((each) => each.path.length > 0))
-  if (chosen && chosen.length > 0)
-    return chosen.flatMap((each) => words({ ...each, path: [...path, ...each.path] }, file, schema, hide))
-  const shown = hide(path) ? '' : `, not ${JSON.stringify(value).slice(0, 60)}`
-  if (issue.code === 'invalid_type') return say(`must be ${TYPES[issue.expected] ?? issue.expected}${shown}`)
+  const forms = issue.code === 'invalid_union' ? issue.errors : []
+  const chosen = forms.find((form) => form.length > 0 && form.every((each) => each.path.length > 0))
+  if (chosen) return chosen.flatMap((each) => words({ ...each, path: [...path, ...each.path] }, file, schema))
+  const shown = mayBeSecret(path) ? '' : `, not ${JSON.stringify(value).slice(0, 60)}`
+  if (issue.code === 'invalid_type') return say(`must be ${TYPES[issue.expected] ?? 'a group of settings'}${shown}`)
   if (issue.code === 'too_small') return say(`must be ${issue.minimum} or more${shown}`)
   if (issue.code === 'too_big') return say(`must be ${issue.maximum} or less${shown}`)
   const options = fieldOf(issue, issue.code === 'invalid_value' ? 'values' : 'options')

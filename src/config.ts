@@ -3,11 +3,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { inspect } from 'node:util'
+import { CronExpressionParser } from 'cron-parser'
 import { parse as parseCsv } from 'csv-parse/sync'
 import Holidays from 'date-holidays'
-import { type Document, isAlias, isMap, isSeq, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { fieldOf, jsonSchemaOf, nearest, words } from './config-words.ts'
+import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
@@ -18,18 +19,10 @@ export class Secret {
   constructor(value: string) {
     this.#value = value
   }
-  reveal(): string {
-    return this.#value
-  }
-  toString(): string {
-    return '[secret]'
-  }
-  toJSON(): string {
-    return '[secret]'
-  }
-  [inspect.custom](): string {
-    return '[secret]'
-  }
+  readonly reveal = (): string => this.#value
+  readonly toString = (): string => '[secret]'
+  readonly toJSON = (): string => '[secret]'
+  readonly [inspect.custom] = (): string => '[secret]'
 }
 
 export type Variables = Readonly<Record<string, string | undefined>>
@@ -48,11 +41,7 @@ export interface Environment {
   readonly logLevel: z.infer<typeof Level> | null
 }
 
-export type Auth =
-  | { readonly kind: 'token'; readonly token: Secret }
-  | { readonly kind: 'client-credentials'; readonly clientId: string; readonly clientSecret: Secret }
-  | { readonly kind: 'jwt'; readonly clientId: string; readonly username: string; readonly privateKey: Secret }
-  | { readonly kind: 'oauth'; readonly clientId: string; readonly clientSecret: Secret }
+export type Auth = z.infer<ReturnType<typeof fileSchema>>['connections'][string]['auth']
 
 export interface ConnectionConfig {
   readonly name: string
@@ -79,56 +68,34 @@ export interface Config {
 
 const HUBSPOT = 'https://api.hubapi.com'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
-const SECRETS = new Set(['token', 'clientSecret', 'privateKey'])
 const REFERENCE = /\$\{([A-Za-z_]\w*)\}/g
 
-const isZone = (zone: string) => {
+const zone = z.string().refine((text) => Settings.shape.timezone.safeParse(text).success, {
+  error: ({ input }) =>
+    `is not a time zone such as Europe/Paris${nearest(String(input), Intl.supportedValuesOf('timeZone'))}`,
+})
+/** As the queue will read it: BullMQ uses the same parser, which would take fewer or more fields too. */
+function isCron(text: string): boolean {
   try {
-    return Boolean(new Intl.DateTimeFormat('en', { timeZone: zone }))
+    return text.trim().split(/\s+/).length === 5 && CronExpressionParser.parse(text) !== null
   } catch {
     return false
   }
 }
-const zone = z.string().refine(isZone, {
-  error: ({ input }) =>
-    `is not a time zone such as Europe/Paris${nearest(String(input), Intl.supportedValuesOf('timeZone'))}`,
-})
 
-const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec']
-const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat']
-/** Minute, hour, day of month, month, weekday: least and greatest value, and names counted from the least. */
-const CRON: readonly (readonly [number, number, ...string[]])[] = [
-  [0, 59],
-  [0, 23],
-  [1, 31],
-  [1, 12, ...MONTHS],
-  [0, 7, ...WEEKDAYS],
-]
-function isCron(text: string): boolean {
-  const fields = text.trim().toLowerCase().split(/\s+/)
-  const good = ([least, most, ...names]: (typeof CRON)[number], part: string) => {
-    const [, first, last, step] = /^(\*|[a-z]{3}|\d+)(?:-([a-z]{3}|\d+))?(?:\/(\d+))?$/.exec(part) ?? []
-    if (first === undefined || Number(step) === 0) return false
-    if (first === '*') return last === undefined
-    const number = (value: string) => (names.includes(value) ? names.indexOf(value) + least : Number(value))
-    const [from, to] = [number(first), number(last ?? first)]
-    return from >= least && from <= to && to <= most
-  }
-  return fields.length === 5 && CRON.every((rule, index) => fields[index]?.split(',').every((part) => good(rule, part)))
-}
-
-const LOOPBACK = new Set(['127.0.0.1', 'localhost', '[::1]'])
+const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
+/** Null unless it is an origin and nothing more. */
 const origin = (text: string) => {
   const url = URL.parse(text)
-  return url && url.pathname === '/' && !url.search && !url.hash && !url.username && !url.password ? url : null
+  return url?.href === `${url?.origin}/` ? url : null
 }
 const isLoopback = (text: string) => {
   const url = origin(text)
-  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.has(url.hostname)
+  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
 }
 const isSalesforce = (text: string) => {
   const url = origin(text)
-  return url?.protocol === 'https:' && url.hostname.endsWith('.salesforce.com') && url.port === ''
+  return url?.protocol === 'https:' && url.host.endsWith('.salesforce.com')
 }
 const baseUrl = z.string().refine(isLoopback, {
   error: 'is only for a sandbox on this machine, such as http://127.0.0.1:4010; leave it out for the real system',
@@ -147,61 +114,50 @@ const absences = z.union([z.string(), z.record(z.string().includes('@', 'is not 
   error: 'must be owner e-mails with their dates, or the name of a CSV file with the columns owner, from, to',
 })
 const filled = z.string().min(1, 'must not be empty')
-const connectionName = z
-  .string()
-  .regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
+const named = z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
+const schedule = z.string().refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
 
 /** The file as a person writes it. `variables` fills the secrets. */
 function fileSchema(variables: Variables) {
   const secret = z.string().transform((text, context) => {
     const [, name] = /^\$\{([A-Za-z_]\w*)\}$/.exec(text) ?? []
     // What the lookalike CRMs accept opens nothing else.
-    const value = name === undefined ? /^sandbox(-[\w.-]+)?$/.exec(text)?.[0] : variables[name]
+    const value = name === undefined ? /^sandbox(-[\w-]+)?$/.exec(text)?.[0] : variables[name]
     if (value) return new Secret(value)
-    const message =
-      name === undefined
-        ? `must not stand in the file: write "\${NAME}" and set NAME in the environment`
-        : `needs \${${name}}, which is not set in the environment`
-    context.addIssue({ code: 'custom', message })
+    const inFile = `must not stand in the file: write "\${NAME}" and set NAME in the environment`
+    context.addIssue(name === undefined ? inFile : `needs \${${name}}, which is not set in the environment`)
     return z.NEVER
   })
-  const clientId = filled
-  const token = z.strictObject({ kind: z.literal('token'), token: secret })
-  const oauth = z.strictObject({ kind: z.literal('oauth'), clientId, clientSecret: secret })
-  const credentials = z.strictObject({ kind: z.literal('client-credentials'), clientId, clientSecret: secret })
-  const jwt = z.strictObject({ kind: z.literal('jwt'), clientId, username: filled, privateKey: secret })
-  const policy = Policy.optional()
+  const auth = <Kind extends string, Shape extends z.ZodRawShape>(kind: Kind, shape: Shape) =>
+    z.strictObject({ kind: z.literal(kind), ...shape })
+  const oauth = auth('oauth', { clientId: filled, clientSecret: secret })
+  const credentials = auth('client-credentials', { clientId: filled, clientSecret: secret })
+  const jwt = auth('jwt', { clientId: filled, username: filled, privateKey: secret })
   const hubspot = z.strictObject({
     system: z.literal('hubspot'),
     baseUrl: baseUrl.optional(),
-    auth: z.discriminatedUnion('kind', [token, oauth]),
-    policy,
+    auth: z.discriminatedUnion('kind', [auth('token', { token: secret }), oauth]),
+    policy: Policy.optional(),
   })
   const salesforce = z.strictObject({
     system: z.literal('salesforce'),
     loginUrl: loginUrl.optional(),
     baseUrl: baseUrl.optional(),
     auth: z.discriminatedUnion('kind', [credentials, jwt, oauth]),
-    policy,
+    policy: Policy.optional(),
   })
-  const { language, policy: rules, forecast, tasks, scope, closures, archive, firstNight, brakes } = Settings.shape
-  return z.strictObject({
+  return Settings.extend({
     timezone: zone,
-    language,
     holidays: holidays.default([]),
-    schedule: z
-      .string()
-      .refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
-      .default('0 2 * * *'),
-    dataDir: filled.default('./.unstall'),
-    connections: z.record(connectionName, z.discriminatedUnion('system', [hubspot, salesforce])),
-    ...{ policy: rules, forecast, tasks, scope, closures, archive, firstNight, brakes },
     absences: absences.default({}),
+    schedule: schedule.default('0 2 * * *'),
+    dataDir: filled.default('./.unstall'),
+    connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
 
 /** JSON Schema of unstall.config.yaml, for editors. */
-export const configJsonSchema = () => jsonSchemaOf(fileSchema({}))
+export const configJsonSchema = (): Schema => jsonSchemaOf(fileSchema({}))
 
 /** Reads and checks the file. `now` decides the years of holidays. Throws UsageError naming every problem. */
 export function loadConfig(file: string, now: Instant, variables: Variables = process.env): Config {
@@ -215,86 +171,75 @@ export function parseConfig(
   text: string,
   { file, now, variables }: { readonly file: string; readonly now: Instant; readonly variables: Variables },
 ): Config {
-  const problems: { line: number; message: string }[] = []
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines })
-  for (const error of document.errors) {
-    const message = error.message.split(' at line')[0] ?? error.message
-    problems.push({ line: lines.linePos(error.pos[0]).line, message: `not readable as YAML: ${message}` })
-  }
-  if (problems.length > 0) throw listed(file, problems)
+  const unreadable = document.errors.map(({ message, pos }) => ({
+    line: lines.linePos(pos[0]).line,
+    message: `not readable as YAML: ${message.split(' at line')[0]}`,
+  }))
+  if (unreadable.length > 0) throw listed(file, unreadable)
 
-  const add = (path: readonly PropertyKey[], message: string) =>
-    problems.push({ line: lineOf(document, lines, path), message: `${named(path)} ${message}`.trim() })
+  const problems: Listed[] = []
+  const add = ({ path, message }: Problem) =>
+    problems.push({ line: lines.linePos(offsetOf(document, path)).line, message: `${shown(path)} ${message}`.trim() })
   const raw = expand(document.toJS(), [], variables, add)
   const read = fileSchema(variables).safeParse(raw ?? {})
-  const shape = configJsonSchema()
-  for (const issue of read.error?.issues ?? [])
-    for (const { path, message } of words(issue, raw, shape, mayBeSecret)) add(path, message)
-  const environment = readEnvironment(variables, (message) => problems.push({ line: 0, message }))
+  const schema = configJsonSchema()
+  for (const issue of read.error?.issues ?? []) words(issue, raw, schema).forEach(add)
+  const environment = readEnvironment(variables, problems)
 
-  const years = Array.from({ length: 6 }, (_, index) => new Date(now).getUTCFullYear() - 3 + index)
-  const found = fieldOf(raw, 'holidays')
-  const days = typeof found === 'string' ? publicHolidays(found, years, (message) => add(['holidays'], message)) : []
-  const given = fieldOf(raw, 'absences')
-  const listedAway = typeof given === 'string' ? absencesFile(given, file, (message) => add(['absences'], message)) : []
+  const country = fieldOf(raw, 'holidays')
+  const days = typeof country === 'string' ? publicHolidays(country, now, add) : []
+  const csv = fieldOf(raw, 'absences')
+  const rows = typeof csv === 'string' ? absencesFile(csv, file, add) : []
   const connected = Object.entries(fieldOf(raw, 'connections') ?? {})
   for (const [name, one] of connected)
     if (fieldOf(one, 'system') === 'salesforce' && !fieldOf(one, 'loginUrl') && !fieldOf(one, 'baseUrl'))
-      add(['connections', name], 'needs loginUrl: your My Domain, such as https://acme.my.salesforce.com')
-  if (read.success && connected.length === 0) add(['connections'], 'names no connection')
+      add({
+        path: ['connections', name],
+        message: 'needs loginUrl: your My Domain, such as https://acme.my.salesforce.com',
+      })
+  if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { timezone, schedule, dataDir, connections, absences: inline, holidays: dates, ...shared } = read.data
-  const away = typeof inline === 'string' ? listedAway : Object.entries(inline)
-  const settings = {
-    ...shared,
-    timezone,
-    holidays: typeof dates === 'string' ? days : dates,
-    absences: Object.fromEntries(
-      away.map(([owner]) => [
-        owner.toLowerCase(),
-        away.flatMap(([other, list]) => (sameText(other, owner) ? list : [])),
-      ]),
-    ),
-  }
+  const { schedule, dataDir, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const away: Record<string, string[]> = {}
+  for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
+    away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
+  const settings = { ...shared, holidays: typeof dates === 'string' ? days : dates, absences: away }
   const resolved = Object.entries(connections).map(([name, one]): ConnectionConfig => {
-    const url = one.baseUrl ?? (one.system === 'hubspot' ? HUBSPOT : (one.loginUrl ?? ''))
-    const over = fieldOf(fieldOf(fieldOf(raw, 'connections'), name), 'policy')
+    const { system, auth } = one
+    const url = one.baseUrl ?? (system === 'hubspot' ? HUBSPOT : (one.loginUrl ?? ''))
+    // Merged as written: defaults of a connection's own policy would hide the common one.
+    const over = ['connections', name, 'policy'].reduce(fieldOf, raw)
     const policy = Policy.parse(merge(fieldOf(raw, 'policy') ?? {}, over ?? {}))
-    return {
-      name,
-      system: one.system,
-      baseUrl: new URL(url).origin,
-      loopback: isLoopback(url),
-      auth: one.auth,
-      settings: Settings.parse({ ...settings, policy }),
-    }
+    const baseUrl = new URL(url).origin
+    return { name, system, baseUrl, loopback: isLoopback(url), auth, settings: Settings.parse({ ...settings, policy }) }
   })
+  const { timezone } = shared
   return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
 }
 
-const sameText = (one: string, other: string) => one.toLowerCase() === other.toLowerCase()
-
 /** Throws UsageError when a variable is unusable; for commands that need no file (`demo`, `sandbox`). */
 export function loadEnvironment(variables: Variables = process.env): Environment {
-  const problems: { line: number; message: string }[] = []
-  const environment = readEnvironment(variables, (message) => problems.push({ line: 0, message }))
+  const problems: Listed[] = []
+  const environment = readEnvironment(variables, problems)
   if (problems.length > 0) throw listed('the environment', problems)
   return environment
 }
 
-function readEnvironment(variables: Variables, problem: (message: string) => void): Environment {
+function readEnvironment(variables: Variables, problems: Listed[]): Environment {
+  const problem = (name: string, message: string) =>
+    problems.push({ line: 0, message: `${name} in the environment must ${message}` })
   const url = (name: string, protocols: RegExp, like: string) => {
     const value = variables[name]
-    if (value && !protocols.test(value)) problem(`${name} in the environment must look like ${like}`)
+    if (value && !protocols.test(value)) problem(name, `look like ${like}`)
     return value ? new Secret(value) : null
   }
   const port = Number(variables.UNSTALL_PORT || 4000)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    problem('UNSTALL_PORT in the environment must be 1 to 65535')
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
-  if (!level.success) problem(`UNSTALL_LOG in the environment must be one of ${Level.options.join(', ')}`)
+  if (!level.success) problem('UNSTALL_LOG', `be one of ${Level.options.join(', ')}`)
   return {
     databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),
     redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
@@ -305,60 +250,52 @@ function readEnvironment(variables: Variables, problem: (message: string) => voi
   }
 }
 
-function listed(file: string, problems: readonly { line: number; message: string }[]): UsageError {
-  const sorted = [...problems].sort((a, b) => a.line - b.line)
+/** `line` 0: not in the file. */
+type Listed = { readonly line: number; readonly message: string }
+
+function listed(file: string, problems: readonly Listed[]): UsageError {
+  const sorted = problems.toSorted((a, b) => a.line - b.line)
   const text = sorted.map(({ line, message }) => `  ${line > 0 ? `line ${line}: ` : ''}${message}`)
   const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
   return new UsageError([`${file} has ${count}:`, ...text].join('\n'))
 }
 
 /** `closures (entry 2)`, `policy.idleDays` */
-const named = (path: readonly PropertyKey[]) =>
-  path.reduce<string>((text, key) => {
-    if (typeof key === 'number') return `${text} (entry ${key + 1})`
-    return text ? `${text}.${String(key)}` : String(key)
-  }, '')
+const shown = (path: readonly PropertyKey[]) =>
+  path
+    .map((key) => (typeof key === 'number' ? ` (entry ${key + 1})` : `.${String(key)}`))
+    .join('')
+    .slice(1)
 
-/** The line of the deepest part of `path` that is in the file. */
-function lineOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): number {
-  let node: unknown = document.contents
+/** Where the deepest part of `path` that is in the file begins. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number {
   let offset = 0
-  for (const step of path) {
-    if (isAlias(node)) node = node.resolve(document)
-    if (isMap<{ value?: unknown; range?: readonly number[] }, unknown>(node)) {
-      const pair = node.items.find((item) => String(item.key.value) === String(step))
-      if (!pair) break
-      offset = pair.key.range?.[0] ?? offset
-      node = pair.value
-    } else if (isSeq<{ range?: readonly number[] }>(node)) {
-      const item = node.items[Number(step)]
-      if (!item) break
-      offset = item.range?.[0] ?? offset
-      node = item
-    } else break
+  for (const [depth, step] of path.entries()) {
+    const parent = document.getIn(path.slice(0, depth), true)
+    const found = isMap(parent)
+      ? parent.items.find(({ key }) => String(key) === String(step))?.key
+      : document.getIn(path.slice(0, depth + 1), true)
+    if (isNode(found)) offset = found.range?.[0] ?? offset
   }
-  return lines.linePos(offset).line
+  return offset
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-const mayBeSecret = (path: readonly PropertyKey[]) => path.includes('auth') && SECRETS.has(String(path.at(-1)))
 
 /** Replaces `${NAME}` in every text but secrets, which the schema wraps. */
 function expand(
   value: unknown,
   path: readonly PropertyKey[],
   variables: Variables,
-  add: (path: readonly PropertyKey[], message: string) => void,
+  add: (problem: Problem) => void,
 ): unknown {
-  if (Array.isArray(value)) return value.map((each, index) => expand(each, [...path, index], variables, add))
-  if (isRecord(value))
-    return Object.fromEntries(
-      Object.entries(value).map(([key, each]) => [key, expand(each, [...path, key], variables, add)]),
-    )
+  const inner = (each: unknown, key: PropertyKey) => expand(each, [...path, key], variables, add)
+  if (Array.isArray(value)) return value.map(inner)
+  if (isRecord(value)) return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, inner(each, key)]))
   if (typeof value !== 'string' || mayBeSecret(path)) return value
   return value.replace(REFERENCE, (whole, name: string) => {
-    if (variables[name] === undefined) add(path, `needs ${whole}, which is not set in the environment`)
+    if (variables[name] === undefined) add({ path, message: `needs ${whole}, which is not set in the environment` })
     return variables[name] ?? whole
   })
 }
@@ -366,48 +303,50 @@ function expand(
 /** Groups are merged key by key; anything else of `over` replaces what was there. */
 function merge(under: unknown, over: unknown): unknown {
   if (!isRecord(under) || !isRecord(over)) return over
-  const merged = { ...under }
-  for (const [key, value] of Object.entries(over)) merged[key] = key in under ? merge(under[key], value) : value
-  return merged
+  const merged = Object.entries(over).map(([key, value]) => [key, key in under ? merge(under[key], value) : value])
+  return { ...under, ...Object.fromEntries(merged) }
 }
 
-/** Public holidays of `FR` or `DE-BY` (ISO 3166) in the given years, as dates, in order. Source: date-holidays. */
-function publicHolidays(text: string, years: readonly number[], problem: (message: string) => void): LocalDate[] {
+/** Public holidays of `FR` or `DE-BY` (ISO 3166) in the six years around `now`, as dates, in order. Source:
+ *  date-holidays. */
+function publicHolidays(text: string, now: Instant, add: (problem: Problem) => void): LocalDate[] {
   const [country = '', state, region] = text.toUpperCase().split('-')
-  const countries = new Holidays().getCountries()
-  const known = [countries, new Holidays().getStates(country), state && new Holidays().getRegions(country, state)]
+  const all = new Holidays()
+  const known = [all.getCountries(), all.getStates(country), state && all.getRegions(country, state)]
   for (const [index, part] of [country, state, region].entries()) {
     const names = Object.keys(known[index] || {})
     if (part === undefined || names.includes(part)) continue
     const what = index === 0 ? 'no country (two letters, such as FR)' : `no region of ${country}`
-    problem(`"${text}": ${part} is ${what}${index > 0 && names.length > 0 ? `; known: ${names.join(', ')}` : ''}`)
+    const others = index > 0 && names.length > 0 ? `; known: ${names.join(', ')}` : ''
+    add({ path: ['holidays'], message: `"${text}": ${part} is ${what}${others}` })
     return []
   }
   const calendar = new Holidays(country, state ?? '', region ?? '')
-  const dates = years.flatMap((year) => calendar.getHolidays(year)).filter((day) => day.type === 'public')
-  const all = dates.flatMap(({ date, start, end }) => {
-    const first = Date.parse(date.slice(0, 10))
+  const years = Array.from({ length: 6 }, (_, index) => new Date(now).getUTCFullYear() - 3 + index)
+  const found = years.flatMap((year) => calendar.getHolidays(year)).filter((day) => day.type === 'public')
+  const dates = found.flatMap(({ date, start, end }) => {
     const length = Math.max(1, Math.round((end.getTime() - start.getTime()) / 86_400_000))
+    const first = Date.parse(date.slice(0, 10))
     return Array.from({ length }, (_, day) => new Date(first + day * 86_400_000).toISOString().slice(0, 10))
   })
-  return [...new Set(all)].sort()
+  return [...new Set(dates)].sort()
 }
 
 /** Owner e-mail and range from a CSV file beside the configuration, with the columns owner, from, to (may be empty). */
-function absencesFile(name: string, file: string, problem: (message: string) => void): [string, string][] {
+function absencesFile(name: string, file: string, add: (problem: Problem) => void): [string, string][] {
   const path = resolve(dirname(file), name)
-  if (!existsSync(path)) problem(`names the file ${name}, which is not there`)
-  if (!existsSync(path)) return []
-  const table = parseCsv(readFileSync(path), {
-    bom: true,
-    trim: true,
-    relax_column_count: true,
-    skip_empty_lines: true,
-  })
-  return table.slice(1).flatMap(([owner = '', from = '', to = ''], index): [string, string][] => {
-    const range = DateRange.safeParse(to ? `${from}/${to}` : from)
-    const message = owner.includes('@') ? range.error?.issues[0]?.message : `"${owner}" is not an e-mail address`
-    if (message) problem(`in ${name}, row ${index + 2}: ${message}`)
-    return range.success ? [[owner, range.data]] : []
-  })
+  if (!existsSync(path)) {
+    add({ path: ['absences'], message: `names the file ${name}, which is not there` })
+    return []
+  }
+  const options = { bom: true, trim: true, relax_column_count: true, skip_empty_lines: true }
+  return parseCsv(readFileSync(path), options).flatMap(
+    ([owner = '', from = '', to = ''], index): [string, string][] => {
+      if (index === 0) return []
+      const range = DateRange.safeParse(to ? `${from}/${to}` : from)
+      const message = owner.includes('@') ? range.error?.issues[0]?.message : `"${owner}" is not an e-mail address`
+      if (message) add({ path: ['absences'], message: `in ${name}, row ${index + 1}: ${message}` })
+      return range.success ? [[owner, range.data]] : []
+    },
+  )
 }

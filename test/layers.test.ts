@@ -62,7 +62,7 @@ const TABLE: readonly Rule[] = [
   rule('src/secrets.ts', [...WORDS, 'src/store/', 'zod'], 'the vault knows the store'),
   rule(
     ['src/config.ts', 'src/config-words.ts'],
-    [...WORDS, 'src/config-words.ts', 'zod', 'yaml', 'date-holidays', 'csv-parse'],
+    [...WORDS, 'src/config-words.ts', 'zod', 'yaml', 'date-holidays', 'csv-parse', 'cron-parser'],
     'the configuration knows the core and its parsers',
   ),
   rule('src/queue.ts', [...WORDS, 'src/store/', 'bullmq', 'ioredis', 'pg'], 'the queue knows the store and BullMQ'),
