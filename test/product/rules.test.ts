@@ -301,6 +301,19 @@ const dates: readonly Row[] = [
     }),
   ),
   {
+    name: 'push: by a workflow',
+    sentence: 'a field edited by a workflow: no',
+    policy: { ...patient, pushes: 1 },
+    acts: [set(-3, 'closeDate', '2027-08-15', { by: 'workflow' })],
+    nights: { 0: FREE },
+    lesser: {
+      salesforce: {
+        nights: { 0: { ...FLAG, rule: 'pushed_repeatedly' } },
+        check: /does not say whether a person or a flow made a change/,
+      },
+    },
+  },
+  {
     name: 'push: across a month end',
     sentence: 'or across a month end',
     policy: { ...patient, pushes: 1 },

@@ -64,6 +64,13 @@ const states: readonly Row[] = [
     differs: { hubspot: { 0: { before: 'BEST_CASE' } }, salesforce: { 0: { before: 'Best Case' } } },
   },
   {
+    name: 'cause',
+    sentence: 'Why it stalled is the rep’s to say: `cause`',
+    deal: idle,
+    acts: [set(1, 'cause', 'budget')],
+    nights: { 0: STALLED, 3: { ...STALLED, wrote: [] } },
+  },
+  {
     name: 'stalled, task ticked off',
     sentence: 'at most one open stall, one task',
     deal: idle,
@@ -175,7 +182,7 @@ const states: readonly Row[] = [
     name: 'protected out of a stall',
     sentence: 'a protected deal satisfies no rule; a stall ends when no rule holds any more',
     deal: idle,
-    acts: [booked(1, 8)],
+    acts: [booked(1, 8, { held: true })],
     nights: { 0: STALLED, 3: { ...MOVING, ...THEIRS, protection: 'meeting', doneTasks: 1 } },
   },
   {
@@ -355,6 +362,24 @@ for (const system of SYSTEMS)
           evidence: { lastMovement: verdict.lastMovement },
         },
       ])
+    })
+
+    test('the task says what happened last, which limit was passed, what clears the flag, that both answers are good', () => {
+      const [task] = all.seen(system, 'stalled', 0).held.tasks
+      for (const words of [
+        'What happened last: deal created, 6 April 2026.',
+        'the limit in stage new is 15 working days',
+        'What clears the flag: a reply from the buyer',
+        'Both are good answers',
+        'What holds it up?',
+        'A draft you may send',
+      ])
+        expect(task?.body).toContain(words)
+    })
+
+    test('why it stalled is the rep’s to say: read, and no movement', () => {
+      const { known, verdict } = all.seen(system, 'cause', 3)
+      expect([known.deal.own.cause, verdict.state]).toEqual(['budget', 'stalled'])
     })
 
     test('flag and explanation tell when it last moved and why, without counts that change by themselves', () => {
