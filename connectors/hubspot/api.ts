@@ -28,7 +28,7 @@ const BUSY: Readonly<Record<number, readonly [string, number]>> = {
   429: ["HubSpot's rate limit is reached", 1000],
   477: ['HubSpot is moving this account', DAY_PAUSE_MS],
 }
-/** Connection errors after which the request cannot have reached HubSpot (Node and undici codes). */
+/** After these the request cannot have reached HubSpot (Node and undici codes). */
 const NEVER_LEFT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT)$/
 
 /** HubSpot refused the call for what it says: nothing was applied. Fatal, unless a record is at fault. */
@@ -46,12 +46,13 @@ export class Unknown extends Error {
   override readonly name = 'Unknown'
 }
 
-/** GET without a body, else POST. `optional`: 404 is null. */
+/** GET without a body, else POST. `nullOn`: the status that is no refusal, but null. */
 interface Ask {
   readonly path: string
   readonly query?: Record<string, string>
   readonly body?: unknown
-  readonly kind?: 'search' | 'write' | 'optional'
+  readonly kind?: 'search' | 'write'
+  readonly nullOn?: 404 | 409
 }
 type Answer<T> = { readonly data: T } | { readonly why: string; readonly waitMs?: number | undefined } | 'expired'
 type ObjectType = 'deals' | 'tasks'
@@ -116,7 +117,7 @@ export function createApi(options: ConnectorOptions) {
     }
     const { status, ok } = response
     const asked = learn(response, ask)
-    const absent = status === 404 && kind === 'optional'
+    const absent = status === ask.nullOn
     const json = absent ? null : parse(text)
     if (ok || absent) {
       const { data, error } = schema.safeParse(json)
@@ -162,8 +163,7 @@ export function createApi(options: ConnectorOptions) {
   return (signal: AbortSignal) => {
     const get = <T>(schema: z.ZodType<T>, path: string, query: Record<string, string> = {}) =>
       call(signal, schema, { path, query })
-    const optional = <T>(schema: z.ZodType<T>, path: string) =>
-      call(signal, schema.nullable(), { path, kind: 'optional' })
+    const optional = <T>(schema: z.ZodType<T>, path: string) => call(signal, schema.nullable(), { path, nullOn: 404 })
     const post = <T>(schema: z.ZodType<T>, path: string, body: unknown, kind?: 'search' | 'write') =>
       call(signal, schema, { path, body, ...(kind && { kind }) })
     return {
@@ -177,9 +177,9 @@ export function createApi(options: ConnectorOptions) {
         get(wire.Owners, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),
       properties: () => get(wire.Properties, `${PROPERTIES}/deals`),
       taskProperty: (name: string) => optional(wire.Property, `${PROPERTIES}/tasks/${name}`),
-      /** A property or, below `/groups`, a group. Twice is a refusal (409), so it may be repeated. */
+      /** A property or, below `/groups`, a group; null where it is already there, so it may be repeated. */
       define: (object: ObjectType, below: '' | '/groups', body: unknown) =>
-        post(wire.Nothing, `${PROPERTIES}/${object}${below}`, body),
+        call(signal, wire.Nothing.nullable(), { path: `${PROPERTIES}/${object}${below}`, body, nullOn: 409 }),
       list: (object: ObjectType, query: Record<string, string>) => get(wire.RecordPage, `${OBJECTS}/${object}`, query),
       search: (body: unknown) => post(wire.RecordPage, `${OBJECTS}/deals/search`, body, 'search'),
       /** 100 ids a call, 50 with history (the latter not in the specification). */
@@ -197,21 +197,6 @@ export function createApi(options: ConnectorOptions) {
 }
 
 const lane = ({ kind }: Ask) => (kind === 'search' ? kind : undefined)
-
-/** Whatever `work` has begun ends with it: a failed call leaves no siblings trying on in the background. */
-export async function scoped<T>(
-  api: Api,
-  signal: AbortSignal,
-  work: (hub: Hub, inner: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const scope = new AbortController()
-  const inner = AbortSignal.any([signal, scope.signal])
-  try {
-    return await work(api(inner), inner)
-  } finally {
-    scope.abort()
-  }
-}
 
 /**
  * Pages from a position on, the next one asked for while one is being worked on. Only HubSpot's tokens are used, never

@@ -13,15 +13,13 @@ export const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
 export interface PropertySpec {
   readonly name: string
   readonly label: string
-  readonly description: string
   readonly type: 'bool' | 'enumeration' | 'datetime' | 'date' | 'string' | 'number'
   readonly fieldType: string
-  readonly groupName?: string
   readonly options?: readonly { readonly value: string; readonly label: string }[]
   readonly calculationFormula?: string
   readonly hasUniqueValue?: boolean
 }
-type Kind = Pick<PropertySpec, 'type' | 'fieldType' | 'options' | 'calculationFormula' | 'hasUniqueValue'>
+type Kind = Omit<PropertySpec, 'name' | 'label'>
 
 /** `close_date_passed` -> `Close date passed`. */
 const words = (value: string) => value.charAt(0).toUpperCase() + value.slice(1).replaceAll('_', ' ')
@@ -65,7 +63,8 @@ export const DEAL_FIELDS = table([
   ['unstall_parked_reason', 'Parked: reason', `${theirs} goes with the date.`, select(PARKED_REASONS)],
   [FORECAST_AMOUNT, 'Amount that counts', '0 while stalled, parked or answered no, else the amount.', COUNTS],
 ])
-export const TASK_FIELDS = table([[TASK_KEY, 'unstall key', `${ours} Keeps a task from being made twice.`, KEY]])
+const TASK_FIELDS = table([[TASK_KEY, 'unstall key', `${ours} Keeps a task from being made twice.`, KEY]])
+export const FIELDS = [...DEAL_FIELDS, ...TASK_FIELDS]
 
 /** Where each neutral field is written. */
 export const WRITTEN: Readonly<Record<keyof FieldValues, string>> = {

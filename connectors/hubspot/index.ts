@@ -3,7 +3,7 @@
 import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connector.ts'
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { createApi, type Hub, pages, scoped } from './api.ts'
+import { createApi, type Hub, pages } from './api.ts'
 import { FORECAST_CATEGORY, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
 import { census, chunks, digest, pull } from './pull.ts'
@@ -35,19 +35,13 @@ export function connectHubspot(options: HubspotOptions): Connector {
   let current: Promise<Learned> | null = null
   let taskKey: 'unique' | 'lookup' = 'lookup'
 
-  async function learn(hub: Hub, signal: AbortSignal): Promise<Learned> {
-    const asked = [
-      hub.account(),
-      hub.pipelines(),
-      propertiesOf(hub),
-      owners(false, signal),
-      owners(true, signal),
-    ] as const
-    const [account, { results }, properties, active, left] = await Promise.all(asked)
+  async function learn(signal: AbortSignal): Promise<Learned> {
+    const hub = api(signal)
+    const everyone = Promise.all([owners(false, signal), owners(true, signal)])
+    const asked = [hub.account(), hub.pipelines(), propertiesOf(hub), everyone] as const
+    const [account, { results }, properties, people] = await Promise.all(asked)
     const pipelines = results.map(toPipeline)
-    const outcomes = pipelines.flatMap(({ id, stages }) =>
-      stages.map((one) => [`${id}/${one.id}`, one.outcome] as const),
-    )
+    const stages = pipelines.flatMap(({ id, stages }) => stages.map((one) => ({ ...one, id: `${id}/${one.id}` })))
     const categories = properties.get(FORECAST_CATEGORY)?.options?.map((option) => option.value)
     taskKey = properties.get(TASK_KEY)?.hasUniqueValue ? 'unique' : 'lookup'
     const unusable = survey(properties).flatMap(({ spec: { name }, step: { action, detail } }) =>
@@ -56,13 +50,13 @@ export function connectHubspot(options: HubspotOptions): Connector {
     return {
       unusable: new Map(unusable),
       portal: {
-        stages: new Map(outcomes),
+        stages: new Map(stages.map(({ id, outcome }) => [id, outcome])),
         dealUrl: `https://${account.uiDomain ?? 'app.hubspot.com'}/contacts/${account.portalId ?? ''}/record/0-3/`,
         timezone: options.timezone,
       },
       reference: {
         pipelines,
-        owners: [...active, ...left],
+        owners: people.flat(),
         omitted: categories?.includes('OMIT') ? 'OMIT' : null,
         closedCategory: categories?.includes('CLOSED') ? 'CLOSED' : null,
         currency: account.companyCurrency ?? null,
@@ -86,14 +80,16 @@ export function connectHubspot(options: HubspotOptions): Connector {
   }
 
   function learned(signal: AbortSignal): Promise<Learned> {
-    current ??= scoped(api, signal, learn).catch((error) => {
+    current ??= learn(signal).catch((error) => {
       current = null
       throw error
     })
     return current
   }
 
-  async function read(hub: Hub, ids: readonly DealId[], { portal }: Learned) {
+  async function read(ids: readonly DealId[], signal: AbortSignal) {
+    const { portal } = await learned(signal)
+    const hub = api(signal)
     const found = new Map<DealId, Deal | 'gone' | 'unreadable'>()
     const one = async (some: readonly DealId[]) => {
       const { results, errors } = await hub.batchRead('deals', some, { properties: DEAL_PROPERTIES })
@@ -110,7 +106,9 @@ export function connectHubspot(options: HubspotOptions): Connector {
     return found
   }
 
-  async function find(hub: Hub, keys: ReadonlyMap<TaskKey, DealId>) {
+  async function find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal) {
+    await learned(signal)
+    const hub = api(signal)
     const unique = taskKey === 'unique'
     const ids = unique ? [...keys.keys()] : await tasksOf(hub, [...new Set(keys.values())])
     const what = { properties: TASK_PROPERTIES, ...(unique && { idProperty: TASK_KEY }) }
@@ -143,19 +141,13 @@ export function connectHubspot(options: HubspotOptions): Connector {
       yield* pull({ api, portal, options, now }, since, signal)
     },
     census: (signal) => census(api, signal),
-    read: async (ids, signal) => {
-      const known = await learned(signal)
-      return scoped(api, signal, (hub) => read(hub, ids, known))
-    },
-    find: async (keys, signal) => {
-      await learned(signal)
-      return scoped(api, signal, (hub) => find(hub, keys))
-    },
+    read,
+    find,
     write(writes, signal) {
-      const hub = api(signal)
       const learn = async () => {
         const { unusable } = await learned(signal)
-        return { hub, options, unusable, find: (keys: ReadonlyMap<TaskKey, DealId>) => find(hub, keys) }
+        const lookUp = (keys: ReadonlyMap<TaskKey, DealId>) => find(keys, signal)
+        return { hub: api(signal), options, unusable, find: lookUp }
       }
       return write(learn, writes, options.timezone)
     },

@@ -3,6 +3,7 @@
 import type { RemoteTask, Write } from '../../src/connector.ts'
 import type { Activity, Change, Deal, Evidence, FieldValues, Instant, Outcome, Pipeline } from '../../src/core/deal.ts'
 import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
+import { Fatal } from '../../src/errors.ts'
 import { FORECAST_CATEGORY, STATES, TASK_KEY, WRITTEN } from './fields.ts'
 import type { CrmRecord, Pipelines, Version } from './wire.ts'
 
@@ -31,8 +32,10 @@ export interface Portal {
 }
 
 /** This record cannot be understood: quarantine it and go on. */
-export class Unreadable extends Error {
-  override readonly name = 'Unreadable'
+export class Unreadable extends Fatal {
+  constructor(message: string) {
+    super('data', message)
+  }
 }
 function fail(name: string, value: unknown): never {
   throw new Unreadable(`${name} is odd: ${String(value).slice(0, 40)}`)
@@ -154,13 +157,8 @@ export function toPipeline({ id, label, stages }: Pipelines['results'][number]):
     ...{ id, label },
     stages: ordered.map(({ id, label, metadata }, order) => {
       const probability = Number(metadata?.probability ?? Number.NaN)
-      return {
-        id,
-        label,
-        order,
-        outcome: probability >= 1 ? 'won' : probability <= 0 ? 'lost' : 'open',
-        category: null,
-      }
+      const outcome = probability >= 1 ? 'won' : probability <= 0 ? 'lost' : 'open'
+      return { id, label, order, outcome, category: null }
     }),
   }
 }

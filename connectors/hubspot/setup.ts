@@ -3,16 +3,7 @@
 import type { ConnectorOptions, Finding, Health, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Hub, Refusal } from './api.ts'
-import {
-  conflict,
-  DEAL_FIELDS,
-  FORECAST_AMOUNT,
-  FORECAST_CATEGORY,
-  GROUP,
-  type PropertySpec,
-  TASK_FIELDS,
-  TASK_KEY,
-} from './fields.ts'
+import { conflict, FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, GROUP, type PropertySpec, TASK_KEY } from './fields.ts'
 import type { Property } from './wire.ts'
 
 const SENTENCES: readonly (readonly [string, string])[] = [
@@ -28,11 +19,6 @@ const SENTENCES: readonly (readonly [string, string])[] = [
 /** Sentences of `check`; the same everywhere, so that tests and the guides can quote them. */
 export const CANNOT_TELL = SENTENCES.map(([what, todo]): Finding => ({ level: 'warn', what, todo }))
 
-const PLACES = [
-  ...DEAL_FIELDS.map((spec) => ({ object: 'deals' as const, spec })),
-  ...TASK_FIELDS.map((spec) => ({ object: 'tasks' as const, spec })),
-]
-
 /** The portal's deal properties and our task key, by name. */
 export async function propertiesOf(hub: Hub): Promise<ReadonlyMap<string, Property>> {
   const [deals, key] = await Promise.all([hub.properties(), hub.taskProperty(TASK_KEY)])
@@ -41,7 +27,8 @@ export async function propertiesOf(hub: Hub): Promise<ReadonlyMap<string, Proper
 
 /** Our properties against the portal's. */
 export function survey(found: ReadonlyMap<string, Property>) {
-  return PLACES.map(({ object, spec }) => {
+  return FIELDS.map((spec) => {
+    const object = spec.name === TASK_KEY ? ('tasks' as const) : ('deals' as const)
     const there = found.get(spec.name)
     const detail = there && conflict(spec, there)
     const what = `Property “${spec.label}” of ${object} (${spec.name}, ${spec.type})`
@@ -53,28 +40,24 @@ export function survey(found: ReadonlyMap<string, Property>) {
 
 /** Idempotent; yields each step when it is done. Throws RetryLater and Fatal (permission names the scope). */
 export async function* setUp(hub: Hub): AsyncGenerator<SetupStep> {
-  const missing = survey(await propertiesOf(hub))
-  for (const object of new Set(missing.flatMap(({ object, step }) => (step.action === 'create' ? [object] : []))))
-    await hub.define(object, '/groups', GROUP).catch(unlessThere)
-  for (const { object, spec, step } of missing)
-    yield step.action === 'create' ? await create(hub, object, spec, step) : step
-}
-
-const isThere = (error: unknown) => error instanceof Refusal && error.problem.status === 409
-function unlessThere(error: unknown): void {
-  if (!isThere(error)) throw error
+  const grouped = new Set<string>()
+  for (const { object, spec, step } of survey(await propertiesOf(hub))) {
+    const missing = step.action === 'create'
+    if (missing && !grouped.has(object)) await hub.define(object, '/groups', GROUP)
+    if (missing) grouped.add(object)
+    yield missing ? await create(hub, object, spec, step) : step
+  }
 }
 
 async function create(hub: Hub, object: 'deals' | 'tasks', spec: PropertySpec, step: SetupStep): Promise<SetupStep> {
   try {
-    await hub.define(object, '', spec).catch((error) => {
-      if (!spec.hasUniqueValue || !(error instanceof Refusal) || isThere(error)) throw error
+    const made = await hub.define(object, '', spec).catch((error) => {
+      if (!spec.hasUniqueValue || !(error instanceof Refusal)) throw error
       // Not every portal takes unique properties on tasks: then a plain one, and tasks are looked up over their deal.
       return hub.define(object, '', { ...spec, hasUniqueValue: undefined })
     })
-    return step
+    return made === null ? { ...step, action: 'present' } : step
   } catch (error) {
-    if (isThere(error)) return { ...step, action: 'present' }
     // Calculations need a higher tier in some portals, which may come as 403.
     if (error instanceof Fatal && error.kind !== 'credentials' && spec.name === FORECAST_AMOUNT) {
       const detail = `This portal refuses calculated properties (${error.message}): reports cannot sum the amount that counts.`

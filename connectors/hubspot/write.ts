@@ -144,12 +144,11 @@ async function runBatch(writer: Writer, batch: readonly Row[], verdicts: Map<Row
       if (error instanceof RetryLater || error instanceof Fatal) give(verdicts, rows, WAITS)
       if (!(error instanceof Refusal)) throw error
       const { problem } = error
-      const lost = learnMissing(unusable, rows, problem)
-      const named = rows.filter((row) => rows.length === 1 || names(problem, row.id))
-      refuse(named, problem)
-      const rest = rows.filter((row) => !named.includes(row))
-      const halves = named.length > 0 || lost ? [rest] : chunks(rest, Math.ceil(rest.length / 2))
-      for (const some of halves) await attempt(some)
+      learnMissing(unusable, rows, problem)
+      const guilty = rows.filter((row) => rows.length === 1 || whyNot(row) || names(problem, row.id))
+      refuse(guilty, problem)
+      const rest = rows.filter((row) => !guilty.includes(row))
+      for (const some of chunks(rest, guilty.length > 0 ? BATCH : Math.ceil(rest.length / 2))) await attempt(some)
     }
   }
 
@@ -181,13 +180,11 @@ async function runBatch(writer: Writer, batch: readonly Row[], verdicts: Map<Row
   }
 }
 
-/** From now on nothing is written to properties of which HubSpot says that they do not exist. Whether it says so. */
-function learnMissing(unusable: Map<string, string>, rows: readonly Row[], problem: Problem): boolean {
+/** From now on nothing is written to properties of which HubSpot says that they do not exist. */
+function learnMissing(unusable: Map<string, string>, rows: readonly Row[], problem: Problem): void {
   const text = JSON.stringify(problem)
-  const written = new Set(
-    text.includes('PROPERTY_DOESNT_EXIST') ? rows.flatMap((row) => Object.keys(row.properties)) : [],
-  )
-  const missing = [...written].filter((name) => new RegExp(`\\b${name}\\b`).test(text))
-  for (const name of missing) unusable.set(name, `HubSpot has no property ${name} any more: run unstall setup`)
-  return missing.length > 0
+  if (!text.includes('PROPERTY_DOESNT_EXIST')) return
+  for (const name of new Set(rows.flatMap((row) => Object.keys(row.properties))))
+    if (new RegExp(`\\b${name}\\b`).test(text))
+      unusable.set(name, `HubSpot has no property ${name} any more: run unstall setup`)
 }
