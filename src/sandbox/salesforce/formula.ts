@@ -1,6 +1,6 @@
 // Formula fields: the small part of the language that a "0 while stalled, else the amount" formula needs: four functions,
 // fields, texts and numbers. Anything else is refused on creation, as the org refuses a wrong formula.
-import { type Field, NUMBERS, type Row, type Value } from './schema.ts'
+import { type Field, isNumber, type Row, type Value } from './schema.ts'
 
 export class FormulaError extends Error {
   override readonly name = 'FormulaError'
@@ -8,14 +8,12 @@ export class FormulaError extends Error {
 
 type Compiled = (row: Row) => Value
 
-const blank = (value: Value | undefined) => value === null || value === ''
 const FUNCTIONS: Record<string, (args: readonly Value[]) => Value> = {
   IF: ([test, yes = null, no = null]) => (test === true ? yes : no),
   OR: (args) => args.includes(true),
   ISPICKVAL: ([value, text]) => (value ?? '') === text,
-  ISBLANK: ([value]) => blank(value),
+  ISBLANK: ([value]) => value === null || value === '',
 }
-const TAKE_PICKLIST = ['ISPICKVAL', 'ISBLANK']
 
 /** Throws FormulaError with the org's words. `zero`: formulaTreatBlanksAs is BlankAsZero. */
 export function compile(text: string, fields: ReadonlyMap<string, Field>, zero: boolean): Compiled {
@@ -23,16 +21,17 @@ export function compile(text: string, fields: ReadonlyMap<string, Field>, zero: 
   let at = 0
   const wrong = (message: string) => new FormulaError(`Error: ${message}`)
 
-  function expression(picklist = false): Compiled {
+  /** `within`: the function it is an argument of. */
+  function expression(within = ''): Compiled {
     const token = tokens[at++] ?? ''
     if (/^["']./.test(token)) return () => token.slice(1, -1)
     if (/^\d/.test(token)) return () => Number(token)
     if (tokens[at] === '(') return call(token.toUpperCase())
     const field = fields.get(token.toLowerCase())
     if (!field) throw wrong(`Field ${token} does not exist. Check spelling.`)
-    if (field.type === 'picklist' && !picklist)
+    if (field.type === 'picklist' && !within.startsWith('IS'))
       throw wrong(`Field ${token} is a picklist field. Picklist fields are only supported in certain functions.`)
-    const empty = zero && NUMBERS.includes(field.type) ? 0 : null
+    const empty = zero && isNumber(field.type) ? 0 : null
     return (row) => row[field.name] ?? empty
   }
   function call(name: string): Compiled {
@@ -41,7 +40,7 @@ export function compile(text: string, fields: ReadonlyMap<string, Field>, zero: 
     const args: Compiled[] = []
     do {
       at += 1
-      args.push(expression(args.length === 0 && TAKE_PICKLIST.includes(name)))
+      args.push(expression(name))
     } while (tokens[at] === ',')
     if (tokens[at++] !== ')') throw wrong("Syntax error. Missing ')'")
     return (row) => run(args.map((arg) => arg(row)))

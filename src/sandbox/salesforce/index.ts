@@ -27,7 +27,7 @@ export function salesforce(seed: Seed, options: SalesforceOptions = {}): (kernel
     const org = new Org(kernel, [...(emailMessage ? [] : ['EmailMessage']), ...(history ? [] : ['OpportunityHistory'])])
     const saver = () => ({ user: org.apiUser, at: kernel.now(), stamp: kernel.now() })
     const metadata = metadataApi(org, (token) => signIn.valid(token), saver)
-    const { act } = people(org, seed, metadata.drop)
+    const act = people(org, seed, metadata.drop)
     const signIn = oauth(org, kernel)
     org.recording = true
 
@@ -88,16 +88,14 @@ export function salesforce(seed: Seed, options: SalesforceOptions = {}): (kernel
 
 const error = (status: number, code: string, message: string): Answer => refused(status, code, message).answer
 
-const REFUSALS: Record<Exclude<Refusal['kind'], 'bad-gateway'>, Answer> = {
-  rate: error(403, 'REQUEST_LIMIT_EXCEEDED', 'ConcurrentPerOrgLongTxn Limit exceeded.'),
-  daily: error(403, 'REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.'),
+const LIMITED = 'REQUEST_LIMIT_EXCEEDED'
+const REFUSALS: Record<Refusal['kind'], Answer> = {
+  rate: error(403, LIMITED, 'ConcurrentPerOrgLongTxn Limit exceeded.'),
+  daily: error(403, LIMITED, 'TotalRequests Limit exceeded.'),
   'not-found': error(404, 'NOT_FOUND', 'The requested resource does not exist'),
   method: error(405, 'METHOD_NOT_ALLOWED', 'HTTP method not allowed for this resource.'),
   'too-large': error(413, 'REQUEST_ENTITY_TOO_LARGE', 'The request body is too large.'),
   'server-error': error(500, 'UNKNOWN_EXCEPTION', 'An unexpected error occurred.'),
+  'bad-gateway': { status: 502, body: '<h1>502 Bad Gateway</h1>', headers: { 'content-type': 'text/html' } },
 }
-function refuse({ kind }: Refusal): Answer {
-  if (kind !== 'bad-gateway') return REFUSALS[kind]
-  const body = '<html><body><h1>502 Bad Gateway</h1></body></html>'
-  return { status: 502, body, headers: { 'content-type': 'text/html' } }
-}
+const refuse = ({ kind }: Refusal) => REFUSALS[kind]

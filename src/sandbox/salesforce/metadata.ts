@@ -1,13 +1,14 @@
-// The Metadata API over SOAP, as far as setup needs it: create, upsert and read of custom fields and permission sets, ten
+// The Metadata API over SOAP, as far as setup needs it: upsert and read of custom fields and permission sets, ten
 // components per call, each with its own success or errors.
 import type { Answer, Call } from '../kernel.ts'
 import { compile, FormulaError } from './formula.ts'
 import type { Org, Saver } from './org.ts'
-import type { Field, Flag, Row } from './schema.ts'
-import { LOST, type SaveError, saveError } from './validate.ts'
+import { choices, makeField, type Row } from './schema.ts'
+import { lost, type SaveError, saveError } from './validate.ts'
 
 interface Element {
   readonly name: string
+  /** Its xsi:type. */
   readonly type: string
   readonly text: string
   readonly xml: string
@@ -16,13 +17,8 @@ interface Element {
 
 const MAX_COMPONENTS = 10
 const TYPES: Record<string, string> = {
-  Checkbox: 'boolean',
-  Currency: 'currency',
-  Date: 'date',
-  DateTime: 'datetime',
-  Number: 'double',
-  Picklist: 'picklist',
-  Text: 'string',
+  ...{ Checkbox: 'boolean', Currency: 'currency', Date: 'date', DateTime: 'datetime' },
+  ...{ Number: 'double', Picklist: 'picklist', Text: 'string' },
 }
 const wrong = (message: string, code = 'FIELD_INTEGRITY_EXCEPTION') => saveError(code, message)
 /** Custom fields of Activity appear on both of its kinds. */
@@ -36,98 +32,68 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     const [header, body] = parseXml(call.body)[0]?.children ?? []
     if (!valid(/<(?:\w+:)?sessionId>([^<]*)</.exec(header?.xml ?? '')?.[1] ?? ''))
       return fault('INVALID_SESSION_ID', 'Invalid Session ID found in SessionHeader: Illegal Session')
-    const operation = body?.children[0]
-    const verb = /^(create|upsert|read)Metadata$/.exec(operation?.name ?? '')?.[1]
-    if (!operation || !verb) return fault('UNKNOWN_EXCEPTION', `unknown operation ${operation?.name ?? ''}`)
-    const given = operation.children.filter(({ name }) => name === (verb === 'read' ? 'fullNames' : 'metadata'))
+    const { name = '', children = [] } = body?.children[0] ?? {}
+    if (!['readMetadata', 'upsertMetadata'].includes(name))
+      return fault('UNKNOWN_EXCEPTION', `operation ${name} is not played by this sandbox`)
+    const reading = name === 'readMetadata'
+    const given = children.filter((each) => each.name === (reading ? 'fullNames' : 'metadata'))
     if (given.length > MAX_COMPONENTS)
       return fault('LIMIT_EXCEEDED', `The number of components in one call is limited to ${MAX_COMPONENTS}`)
-    const results =
-      verb === 'read'
-        ? [
-            tag(
-              'result',
-              given.map(({ text }) => read(textOf(operation, 'type'), text)),
-            ),
-          ]
-        : []
-    if (verb !== 'read') results.push(...given.map((element) => write(element, verb)))
-    return soap(200, [tag(`${operation.name}Response xmlns="http://soap.sforce.com/2006/04/metadata"`, results)])
+    const type = children.find((each) => each.name === 'type')?.text
+    const found = () => given.map(({ text }) => read(components.get(`${type} ${text}`)))
+    return soap(200, [tag(`${name}Response`, reading ? [tag('result', found())] : given.map(upsert))])
   }
-
-  function read(type: string, name: string): string {
-    const element = components.get(`${type} ${name}`)
-    return element ? tag(`records xsi:type="${element.type}"`, [element.xml]) : '<records xsi:nil="true"/>'
-  }
-  function write(element: Element, verb: string): string {
-    const name = textOf(element, 'fullName')
-    const key = `${element.type} ${name}`
-    const old = components.get(key)
+  const read = (element: Element | undefined) =>
+    element ? tag(`records xsi:type="${element.type}"`, [element.xml]) : '<records xsi:nil="true"/>'
+  function upsert(element: Element): string {
+    const name = textIn(element, 'fullName')
+    const old = components.get(`${element.type} ${name}`)
     const make = { CustomField: customField, PermissionSet: permissionSet }[element.type]
-    let problem = make ? null : wrong(`type ${element.type} is not played by this sandbox`, 'INVALID_TYPE')
-    if (old && verb === 'create') problem = wrong(`${name} is already in use`, 'DUPLICATE_DEVELOPER_NAME')
-    problem ??= make?.(element, name) ?? null
-    if (!problem) {
-      components.set(key, element)
-      org.kernel.record({ object: element.type, id: name, before: old ? values(old) : null, after: values(element) })
+    const problem = make ? make(element, name) : wrong(`type ${element.type} is not played`, 'INVALID_TYPE')
+    const ends = [tag('fullName', name), tag('success', String(!problem))]
+    if (problem) {
+      const error = tag('errors', [tag('message', problem.message), tag('statusCode', problem.statusCode)])
+      return tag('result', [tag('created', 'false'), error, ...ends])
     }
-    const error = problem ? [tag('message', problem.message), tag('statusCode', problem.statusCode)] : []
-    return tag('result', [
-      ...(verb === 'upsert' ? [tag('created', String(!old && !problem))] : []),
-      ...(problem ? [tag('errors', error)] : []),
-      ...[tag('fullName', name), tag('success', String(!problem))],
-    ])
+    components.set(`${element.type} ${name}`, element)
+    org.kernel.record({ object: element.type, id: name, before: old ? values(old) : null, after: values(element) })
+    return tag('result', [tag('created', String(!old)), ...ends])
   }
 
   function customField(element: Element, fullName: string): SaveError | null {
     const [object = '', name = ''] = fullName.split('.')
     const targets = objectsOf(object).flatMap((target) => org.type(target) ?? [])
     const [target] = targets
-    if (!target || ['Task', 'Event'].includes(object))
-      return { ...LOST, message: `no CustomObject named ${object} found` }
-    if (!/^[A-Za-z](?:_?[A-Za-z0-9])*__c$/.test(name) || name.length > 43)
-      return wrong(`The field name '${name}' must begin with a letter, end with __c and use single underscores`)
-    const of = (key: string) => textOf(element, key)
+    const of = (key: string) => textIn(element, key)
     const [kind, label, formula] = [of('type'), of('label'), of('formula')]
     const type = TYPES[kind]
+    if (!target || ['Task', 'Event'].includes(object))
+      return { ...lost(), message: `no CustomObject named ${object} found` }
+    if (!/^[A-Za-z](?:_?[A-Za-z0-9])*__c$/.test(name) || name.length > 43)
+      return wrong(`The field name '${name}' must begin with a letter, end with __c and use single underscores`)
     if (!type || !label) return wrong(`Required field is missing: ${type ? 'label' : 'type'}`)
     const old = target.fields.get(name.toLowerCase())
-    if (old && (old.type !== type || (old.formula !== null) !== (formula !== '')))
+    if (old && (old.type !== type || old.calculated !== (formula !== '')))
       return wrong(`Cannot change the field type of ${fullName}`)
     const set = child(element, 'valueSet')
-    const listed = child(set, 'valueSetDefinition')?.children ?? []
-    const choices = listed.flatMap((each) => (each.name === 'value' ? [textOf(each, 'fullName')] : []))
+    const listed = child(set, 'valueSetDefinition')?.children.filter((each) => each.name === 'value') ?? []
+    const picklist = listed.map((each) => textIn(each, 'fullName'))
     const length = Number(of('length'))
-    const number = [
-      Number(of('precision')) <= 18 && of('scale') !== '',
-      "'precision' (at most 18) and 'scale'",
-    ] as const
     const needs: Record<string, readonly [met: boolean, what: string]> = {
       Checkbox: [formula !== '' || of('defaultValue') !== '', "'defaultValue' for a Checkbox field"],
       Text: [length >= 1 && length <= 255, "'length' between 1 and 255 for a Text field"],
-      Picklist: [choices.length > 0 && new Set(choices).size === choices.length, 'a value set without duplicates'],
-      ...{ Number: number, Currency: number },
+      Picklist: [picklist.length > 0 && new Set(picklist).size === picklist.length, 'a value set without duplicates'],
+      Number: [Number(of('precision')) <= 18 && of('scale') !== '', "'precision' (at most 18) and 'scale'"],
     }
-    const [met, what] = needs[kind] ?? [true, '']
+    const [met, what] = needs[kind === 'Currency' ? 'Number' : kind] ?? [true, '']
     if (!met) return wrong(`Must specify ${what}`)
     if (of('unique') === 'true') return wrong('unique fields are not played by this sandbox')
-    const flags = new Set<Flag>(formula === '' ? ['create', 'update'] : [])
-    if (set && textOf(set, 'restricted') === 'true') flags.add('restricted')
     try {
-      const compiled = formula && compile(formula, target.fields, of('formulaTreatBlanksAs') === 'BlankAsZero')
-      const computed = compiled ? { text: formula, of: compiled } : null
-      const field: Field = {
-        name,
-        label,
-        type,
-        length,
-        flags,
-        to: [],
-        values: choices,
-        custom: true,
-        formula: computed,
-      }
-      for (const each of targets) each.fields.set(name.toLowerCase(), field)
+      const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
+      const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
+      const flags = `${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
+      const more = { label, length, custom: true, picklistValues: choices(picklist), calculated: !!compute, compute }
+      for (const each of targets) each.fields.set(name.toLowerCase(), makeField(name, type, flags, more))
       return null
     } catch (error) {
       if (error instanceof FormulaError) return wrong(error.message)
@@ -137,41 +103,41 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
 
   /** What is sent replaces the set: a permission left out is taken away. A field of Activity is named Task.X or Event.X. */
   function permissionSet(element: Element, name: string): SaveError | null {
-    const label = textOf(element, 'label')
+    const label = textIn(element, 'label')
     if (!label) return wrong('Required field is missing: label')
-    const granted = element.children.filter((each) => each.name === 'fieldPermissions')
     const rows: Row[] = []
-    for (const each of granted) {
-      const [field, edit] = [textOf(each, 'field'), textOf(each, 'editable') === 'true']
-      const [object = '', own = ''] = field.split('.')
-      const there = org.type(object)?.fields.get(own.toLowerCase())
-      if (!there?.custom) return { ...LOST, message: `In field: field - no CustomField named ${field} found` }
-      if (there.formula && edit) return wrong(`Formula field ${field} cannot be editable`)
-      const rights = { PermissionsRead: textOf(each, 'readable') === 'true', PermissionsEdit: edit }
+    for (const each of element.children.filter((one) => one.name === 'fieldPermissions')) {
+      const [object = '', own = ''] = textIn(each, 'field').split('.')
+      const field = org.type(object)?.fields.get(own.toLowerCase())
+      const [read, edit] = ['readable', 'editable'].map((right) => textIn(each, right) === 'true')
+      if (!field?.custom) return { ...lost(), message: `In field: field - no CustomField named ${object}.${own} found` }
+      if (field.calculated && edit) return wrong(`Formula field ${object}.${own} cannot be editable`)
+      const rights = { PermissionsRead: read ?? false, PermissionsEdit: edit ?? false }
       for (const SobjectType of ['Task', 'Event'].includes(object) ? ['Task', 'Event'] : [object])
-        rows.push({ SobjectType, Field: `${SobjectType}.${own}`, ...rights })
+        rows.push({ SobjectType, Field: `${SobjectType}.${field.name}`, ...rights })
     }
-    const found = org.rows('PermissionSet').find((row) => row.Name === name)
-    const set = String(found?.Id ?? org.put('PermissionSet', { Name: name, Label: label }, saver()))
-    org.erase('FieldPermissions', (row) => row.ParentId === set)
-    for (const row of rows) org.put('FieldPermissions', { ParentId: set, ...row }, saver())
+    const found = org.rows('PermissionSet').find((row) => row.Name === name)?.Id
+    const ParentId = found ?? org.put('PermissionSet', { Name: name, Label: label }, saver())
+    org.erase('FieldPermissions', (row) => row.ParentId === ParentId)
+    for (const row of rows) org.put('FieldPermissions', { ParentId, ...row }, saver())
     return null
   }
 
   /** Somebody deletes a custom field in the set-up pages; false where there is none of that name. */
   function drop(field: string): boolean {
-    const keys = [...components.keys()].filter((key) => key.startsWith('CustomField '))
-    const key = keys.find((each) => each === `CustomField ${field}` || each.endsWith(`.${field}`))
-    const [object, name] = key?.replace('CustomField ', '').split('.') ?? []
-    const before = components.get(key ?? '')
-    if (!key || !object || !name || !before) return false
+    const named = (key: string) =>
+      key === `CustomField ${field}` || (/^CustomField /.test(key) && key.endsWith(`.${field}`))
+    const [key, before] = [...components].find(([each]) => named(each)) ?? []
+    if (!key || !before) return false
+    const id = key.replace('CustomField ', '')
+    const [object = '', name = ''] = id.split('.')
     for (const target of objectsOf(object)) {
       org.type(target)?.fields.delete(name.toLowerCase())
       for (const row of org.rows(target)) delete row[name]
       org.erase('FieldPermissions', (row) => row.Field === `${target}.${name}`)
     }
     components.delete(key)
-    org.kernel.record({ object: 'CustomField', id: `${object}.${name}`, before: values(before), after: null })
+    org.kernel.record({ object: 'CustomField', id, before: values(before), after: null })
     return true
   }
 
@@ -179,39 +145,34 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
 }
 
 const child = (element: Element | undefined, name: string) => element?.children.find((each) => each.name === name)
-const textOf = (element: Element, name: string) => child(element, name)?.text ?? ''
+const textIn = (element: Element, name: string) => child(element, name)?.text ?? ''
 const values = ({ children }: Element) =>
-  Object.fromEntries(children.map(({ name, text, xml, children }) => [name, children.length > 0 ? xml : text]))
+  Object.fromEntries(children.map(({ name, text, xml, children: inside }) => [name, inside.length > 0 ? xml : text]))
 
-/** An element with attributes, around elements or one text. */
+/** An element (`open`: its name and attributes) around others or a text. */
 function tag(open: string, content: string | readonly string[]): string {
-  const inside = typeof content === 'string' ? escaped(content) : content.join('')
+  const coded = (c: string) => `&#${c.charCodeAt(0)};`
+  const inside = typeof content === 'string' ? content.replace(/[&<>"']/g, coded) : content.join('')
   return `<${open}>${inside}</${open.split(' ')[0]}>`
 }
-const escaped = (text: string) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 function soap(status: number, body: readonly string[]): Answer {
-  const spaces = {
-    soapenv: 'http://schemas.xmlsoap.org/soap/envelope/',
-    xsi: 'http://www.w3.org/2001/XMLSchema-instance',
-  }
-  const named = Object.entries(spaces).map(([prefix, space]) => ` xmlns:${prefix}="${space}"`)
-  const envelope = tag(`soapenv:Envelope${named.join('')}`, [tag('soapenv:Body', body)])
+  const spaces =
+    'xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns="http://soap.sforce.com/2006/04/metadata" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
+  const envelope = tag(`soapenv:Envelope ${spaces}`, [tag('soapenv:Body', body)])
   return { status, body: `<?xml version="1.0" encoding="UTF-8"?>${envelope}`, headers: { 'content-type': 'text/xml' } }
 }
 const fault = (code: string, message: string) =>
   soap(500, [tag('soapenv:Fault', [tag('faultcode', `sf:${code}`), tag('faultstring', `${code}: ${message}`)])])
 
 const ENTITIES: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'" }
-const entity = (whole: string, code: string) => {
-  const at = Number(code.replace(/^#(x?)/i, (_, hex) => (hex ? '0x' : '')))
-  return ENTITIES[code] ?? (code.startsWith('#') && at < 0x110000 ? String.fromCodePoint(at) : whole)
-}
+const entity = (whole: string, name: string, number: string) =>
+  name ? (ENTITIES[name] ?? whole) : String.fromCodePoint(Number(number.replace('x', '0x')) % 0x110000)
 /** Elements and their text: enough for SOAP, which mixes no text with elements. Prefixes of names are dropped. */
 function parseXml(xml: string): Element[] {
   const elements = xml.matchAll(/<(?:\w+:)?(\w+)\b([^>]*?)(?:\/>|>(.*?)<\/(?:\w+:)?\1>)/gs)
   return Array.from(elements, ([, name = '', attributes = '', inside = '']) => ({
     ...{ name, xml: inside, children: parseXml(inside) },
     type: /xsi:type="(?:\w+:)?(\w+)"/.exec(attributes)?.[1] ?? '',
-    text: inside.replace(/&(#?\w+);/g, entity).trim(),
+    text: inside.replace(/&(?:([a-z]+)|#(\d+|x[\da-f]+));/gi, entity).trim(),
   }))
 }

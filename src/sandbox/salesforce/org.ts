@@ -1,18 +1,7 @@
 // The org: its tables, and what Salesforce does by itself when a record is saved or deleted: stage mapping and history,
 // roll-ups of activities, stamps. Nothing is refused here: validate.ts says what an API client may do.
 import type { Kernel } from '../kernel.ts'
-import {
-  day,
-  emptyTables,
-  type Field,
-  FORECAST_CATEGORIES,
-  longId,
-  type ObjectType,
-  type Row,
-  stamp,
-  text,
-  type Value,
-} from './schema.ts'
+import { day, emptyTables, type Field, longId, type ObjectType, type Row, stamp, text, type Value } from './schema.ts'
 
 /** Who saves, and when. `stamp`: SystemModstamp, the real time of the save, also where `at` backdates it. */
 export interface Saver {
@@ -21,14 +10,14 @@ export interface Saver {
   readonly stamp: number
 }
 
-const SNAPSHOT = ['StageName', 'Amount', 'CloseDate', 'Probability', 'ExpectedRevenue', 'ForecastCategory'] as const
+const HISTORY = ['StageName', 'Amount', 'CloseDate', 'Probability'] as const
 const stamps = (saver: Saver): Row => ({
-  LastModifiedDate: stamp(saver.at),
-  LastModifiedById: saver.user,
-  SystemModstamp: stamp(saver.stamp),
+  ...{ LastModifiedDate: stamp(saver.at), LastModifiedById: saver.user, SystemModstamp: stamp(saver.stamp) },
 })
 const isTask = (row: Row) => text(row.Id).startsWith('00T')
 const same = (a: Row | null, b: Row, name: string) => (a?.[name] ?? null) === (b[name] ?? null)
+/** ForecastCategory of a ForecastCategoryName. */
+export const categoryOf = (name: Value | undefined) => (name === 'Commit' ? 'Forecast' : text(name).replace(' ', ''))
 
 export class Org {
   readonly types: ReadonlyMap<string, ObjectType>
@@ -80,22 +69,21 @@ export class Org {
   }
   /** Field-level security: custom fields that the permission sets of the API user open. */
   #grants() {
-    if (this.#granted) return this.#granted
-    const assigned = this.rows('PermissionSetAssignment').filter(
-      (row) => !row.IsDeleted && row.AssigneeId === this.apiUser,
-    )
-    const sets = new Set(assigned.map((row) => row.PermissionSetId))
-    const rows = this.rows('FieldPermissions').filter((row) => sets.has(row.ParentId ?? null))
-    const fields = (right: string) => new Set(rows.filter((row) => row[right]).map((row) => row.Field))
-    this.#granted = { read: fields('PermissionsRead'), edit: fields('PermissionsEdit') }
+    const assigned = (set: Value | undefined) => (row: Row) =>
+      row.PermissionSetId === set && row.AssigneeId === this.apiUser && !row.IsDeleted
+    const granted = (right: string) => {
+      const rows = this.rows('FieldPermissions').filter((row) => row[right])
+      return rows.filter((row) => this.rows('PermissionSetAssignment').some(assigned(row.ParentId)))
+    }
+    const fields = (right: string) => new Set(granted(right).map((row) => row.Field))
+    this.#granted ??= { read: fields('PermissionsRead'), edit: fields('PermissionsEdit') }
     return this.#granted
   }
 
   read(row: Row, field: Field): Value {
-    if (field.formula) return field.formula.of(row)
+    if (field.compute) return field.compute(row)
     if (field.name === 'HasOpenActivity' || field.name === 'HasOverdueTask') {
-      const today = day(this.kernel.now())
-      const late = (activity: Row) => activity.ActivityDate != null && text(activity.ActivityDate) < today
+      const late = (activity: Row) => text(activity.ActivityDate || '9') < day(this.kernel.now())
       const open = this.activitiesOf(row.Id).filter((each) => (isTask(each) ? !each.IsClosed : !late(each)))
       return field.name === 'HasOpenActivity' ? open.length > 0 : open.some((each) => isTask(each) && late(each))
     }
@@ -115,115 +103,109 @@ export class Org {
   /** Creates (`id` null) or changes a record, and returns its id. */
   save(type: ObjectType, id: string | null, values: Row, saver: Saver): string {
     const before = id === null ? null : (type.rows.get(longId(id)) ?? null)
-    const dated = before && type.name === 'Opportunity' && saver.at < saver.stamp
-    const held = dated ? this.#backdate(before, values, saver) : null
-    const given = held ?? values
+    const isDeal = type.name === 'Opportunity'
+    const lasting = before && isDeal && saver.at < saver.stamp ? this.#backdate(before, values, saver) : null
+    const given = lasting ?? values
     const row: Row = { ...(before ?? this.defaults(type, saver.user)), ...given, ...stamps(saver) }
-    for (const field of type.fields.values())
-      if (field.type === 'reference' && field.name in given) row[field.name] = longId(text(row[field.name])) || null
-    if (type.name === 'Opportunity') this.#stage(before, row, given, saver)
+    if (isDeal) this.#stage(before, row, given, saver)
     if (type.fields.has('whatid')) this.#activity(before, row, saver)
     if (before) type.rows.set(text(row.Id), row)
     else this.#add(type, row, saver)
-    if (type.name === 'Opportunity' && !held) this.#history(before, row, saver)
-    for (const deal of new Set([text(before?.WhatId), text(row.WhatId)])) this.#rollUp(deal, row, saver)
+    if (isDeal && !lasting) this.#history(before, row, saver)
+    for (const deal of [before?.WhatId, row.WhatId]) this.#rollUp(text(deal), row, saver)
     this.#journal(type, before, row, given)
     return text(row.Id)
   }
   /** A row as it is, without anything that follows from it: reference data, users, e-mails. */
   put(object: string, values: Row, saver: Saver): string {
-    const row: Row = { ...values, ...stamps(saver) }
-    this.#add(this.table(object), row, saver)
-    return text(row.Id)
+    return this.#add(this.table(object), { ...values, ...stamps(saver) }, saver)
   }
-  #add(type: ObjectType, row: Row, saver: Saver): void {
+  #add(type: ObjectType, row: Row, saver: Saver): string {
     this.#counter += 1
-    row.Id = longId(`${type.prefix}5g0000${this.#counter.toString(36).padStart(6, '0')}`)
-    Object.assign(row, { IsDeleted: false, CreatedDate: stamp(saver.at), CreatedById: saver.user })
-    type.rows.set(text(row.Id), row)
+    const Id = longId(`${type.prefix}5g0000${this.#counter.toString(36).padStart(6, '0')}`)
+    Object.assign(row, { Id, IsDeleted: false, CreatedDate: stamp(saver.at), CreatedById: saver.user })
+    type.rows.set(Id, row)
     this.#granted = null
+    return Id
   }
 
   #stage(before: Row | null, row: Row, given: Row, saver: Saver): void {
     const stage = this.rows('OpportunityStage').find(({ ApiName }) => ApiName === row.StageName)
     if (stage && !same(before, row, 'StageName')) {
-      if (before || given.Probability === undefined) row.Probability = stage.DefaultProbability ?? null
+      const { DefaultProbability = null, ForecastCategoryName = null, IsClosed = false, IsWon = false } = stage
+      Object.assign(row, { IsClosed, IsWon })
+      if (before || given.Probability === undefined) row.Probability = DefaultProbability
       // Which wins when one update sets both is not documented: the stricter reading, the stage, is played here.
-      if (before || !given.ForecastCategoryName) row.ForecastCategoryName = stage.ForecastCategoryName ?? null
-      row.IsClosed = stage.IsClosed ?? false
-      row.IsWon = stage.IsWon ?? false
+      if (before || !given.ForecastCategoryName) row.ForecastCategoryName = ForecastCategoryName
       if (before) row.LastStageChangeDate = stamp(saver.at)
     }
-    row.ForecastCategory = FORECAST_CATEGORIES[text(row.ForecastCategoryName)] ?? null
+    row.ForecastCategory = categoryOf(row.ForecastCategoryName) || null
     row.ExpectedRevenue = typeof row.Amount === 'number' ? (row.Amount * Number(row.Probability ?? 0)) / 100 : null
   }
   /** A snapshot when stage, amount, close date or probability change; a forecast category alone makes none. */
   #history(before: Row | null, row: Row, saver: Saver): void {
-    if (!this.type('OpportunityHistory') || SNAPSHOT.slice(0, 4).every((name) => same(before, row, name))) return
-    const values = Object.fromEntries(SNAPSHOT.map((name) => [name, row[name] ?? null]))
+    if (!this.type('OpportunityHistory') || HISTORY.every((name) => same(before, row, name))) return
+    const { StageName = null, Amount = null, CloseDate = null, Probability = null } = row
+    const { ExpectedRevenue = null, ForecastCategory = null } = row
+    const now = { StageName, Amount, CloseDate, Probability, ExpectedRevenue, ForecastCategory }
     const previous = { PrevAmount: before?.Amount ?? null, PrevCloseDate: before?.CloseDate ?? null }
-    this.put('OpportunityHistory', { OpportunityId: text(row.Id), ...values, ...previous }, saver)
+    this.put('OpportunityHistory', { OpportunityId: text(row.Id), ...now, ...previous }, saver)
   }
   /** A change dated before others enters the history there and holds until the next one of its field. Returns the
-   *  values that hold until today; null: there are no later ones. */
+   *  values that last until today; null: there are no later ones. */
   #backdate(deal: Row, given: Row, saver: Saver): Row | null {
     const snapshots = this.rows('OpportunityHistory')
       .filter((row) => row.OpportunityId === deal.Id)
       .sort((a, b) => (text(a.CreatedDate) < text(b.CreatedDate) ? -1 : 1))
-    const later = snapshots.filter((row) => text(row.CreatedDate) > stamp(saver.at))
-    const base = snapshots[snapshots.length - later.length - 1]
-    if (later.length === 0 || !base) return null
-    const past: Row = {}
-    const today: Row = {}
+    const from = snapshots.findIndex((row) => text(row.CreatedDate) > stamp(saver.at))
+    const base = snapshots[from - 1]
+    if (!base) return null
+    const lasting: Row = {}
+    const then: Row = { ...base, Id: deal.Id ?? null }
     for (const [name, value] of Object.entries(given)) {
-      const next = later.findIndex((row) => name in base && row[name] !== base[name])
-      if (name in base) past[name] = value
-      if (next === -1) today[name] = value
-      if (name in base) for (const row of later.slice(0, next === -1 ? later.length : next)) row[name] = value
+      const [old, later] = [base[name], name in base ? snapshots.slice(from) : []]
+      const until = later.findIndex((row) => row[name] !== old)
+      if (until === -1) lasting[name] = value
+      if (name in base) then[name] = value
+      for (const row of until === -1 ? later : later.slice(0, until)) row[name] = value
     }
-    this.#history(base, { ...base, ...past, Id: deal.Id ?? null }, saver)
-    return today
+    this.#history(base, then, saver)
+    return lasting
   }
 
   /** What a task or event says of itself. */
   #activity(before: Row | null, row: Row, saver: Saver): void {
     row.AccountId = this.find(row.WhatId)?.row.AccountId ?? null
     row.WhoCount = row.WhoId ? 1 : 0
-    const start = row.StartDateTime ?? row.ActivityDateTime
-    if (start) row.ActivityDate = text(start).slice(0, 10)
-    const status = this.rows('TaskStatus').find(({ ApiName }) => ApiName === row.Status)
-    if (!status) return
-    row.IsClosed = status.IsClosed ?? false
+    const start = text(row.StartDateTime ?? row.ActivityDateTime)
+    if (start !== '') row.ActivityDate = start.slice(0, 10)
+    if (row.Status === undefined) return
+    row.IsClosed = row.Status === 'Completed'
     if (!same(before, row, 'IsClosed')) row.CompletedDateTime = row.IsClosed ? stamp(saver.at) : null
   }
-  /** LastActivityDate: the latest due date of a closed task or date of an event. Moves SystemModstamp, not LastModifiedDate. */
+  /** LastActivityDate: latest due date of a closed task or date of an event. Moves SystemModstamp, not LastModifiedDate. */
   #rollUp(id: string, activity: Row, saver: Saver): void {
     const deal = this.table('Opportunity').rows.get(id)
     if (!deal) return
-    const attached = this.#attached.get(id) ?? new Set()
-    this.#attached.set(id, attached.add(text(activity.Id)))
+    this.#attached.set(id, (this.#attached.get(id) ?? new Set()).add(text(activity.Id)))
     const counting = this.activitiesOf(id).filter((row) => row.IsClosed || !isTask(row))
-    const last =
-      counting
-        .map((row) => text(row.ActivityDate))
-        .sort()
-        .at(-1) || null
-    if (last === (deal.LastActivityDate ?? null)) return
-    Object.assign(deal, { LastActivityDate: last, SystemModstamp: stamp(saver.stamp) })
+    const last = counting.reduce((latest, { ActivityDate: date }) => (text(date) > latest ? text(date) : latest), '')
+    if (last === text(deal.LastActivityDate)) return
+    Object.assign(deal, { LastActivityDate: last || null, SystemModstamp: stamp(saver.stamp) })
   }
 
-  /** To the recycle bin; a deal takes its activities and history along. */
-  remove(type: ObjectType, id: string, saver: Saver): void {
-    const row = type.rows.get(longId(id))
-    if (!row) return
+  /** To the recycle bin; a deal takes its activities and history along. Returns its id. */
+  remove(type: ObjectType, row: Row, saver: Saver): string {
     const before = { ...row }
-    const gone = { IsDeleted: true, ...stamps(saver) }
-    const along =
-      type.name === 'Opportunity' ? this.rows('OpportunityHistory').filter((h) => h.OpportunityId === row.Id) : []
-    for (const each of [row, ...along, ...this.activitiesOf(row.Id)]) Object.assign(each, gone)
+    const id = text(row.Id)
+    const history = type.name === 'Opportunity' ? this.rows('OpportunityHistory') : []
+    const along = history.filter(({ OpportunityId }) => OpportunityId === id)
+    for (const each of [row, ...along, ...this.activitiesOf(id)])
+      Object.assign(each, { IsDeleted: true, ...stamps(saver) })
     this.#rollUp(text(row.WhatId), row, saver)
     this.#granted = null
-    if (this.recording) this.kernel.record({ object: type.name, id: text(row.Id), before, after: null })
+    if (this.recording) this.kernel.record({ object: type.name, id, before, after: null })
+    return id
   }
   /** For good, and nobody is told. */
   erase(object: string, which: (row: Row) => boolean): void {
@@ -233,10 +215,9 @@ export class Org {
 
   #journal(type: ObjectType, before: Row | null, row: Row, given: Row): void {
     if (!this.recording) return
-    const system = /^(LastModified|SystemModstamp)/
-    const written = (name: string) => !before || name in given || (!system.test(name) && !same(before, row, name))
-    const pick = (from: Row) =>
-      Object.fromEntries(Object.keys(row).flatMap((n) => (written(n) ? [[n, from[n] ?? null]] : [])))
+    const changed = (name: string) => !same(before, row, name) && !/^(LastModified|SystemModstamp)/.test(name)
+    const names = Object.keys(row).filter((name) => !before || name in given || changed(name))
+    const pick = (from: Row) => Object.fromEntries(names.map((name) => [name, from[name] ?? null]))
     this.kernel.record({ object: type.name, id: text(row.Id), before: before && pick(before), after: pick(row) })
   }
 }

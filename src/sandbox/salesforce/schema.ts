@@ -1,12 +1,9 @@
-// The objects and fields of the lookalike org as one table, with what describe says of each. Fields of features that the
-// org does not have (multi-currency, Pipeline Inspection) are absent, as they are in such an org.
+// The objects and fields of the lookalike org as one table; a field is what describe says of it. Fields of features that
+// the org does not have (multi-currency, Pipeline Inspection) are absent, as they are in such an org.
 
 /** Dates `YYYY-MM-DD`; datetimes as Salesforce writes them (`2026-11-02T09:30:00.000+0000`), so both sort as text. */
 export type Value = string | number | boolean | null
 export type Row = Record<string, Value>
-
-const FLAGS = { c: 'create', u: 'update', '!': 'required', r: 'restricted', x: 'unfilterable' } as const
-export type Flag = (typeof FLAGS)[keyof typeof FLAGS]
 
 export interface Field {
   readonly name: string
@@ -14,13 +11,20 @@ export interface Field {
   readonly type: string
   /** 0: not limited. */
   readonly length: number
-  readonly flags: ReadonlySet<Flag>
-  /** Objects a reference may point to. */
-  readonly to: readonly string[]
-  /** Of a picklist. */
-  readonly values: readonly string[]
   readonly custom: boolean
-  readonly formula: { readonly text: string; readonly of: (row: Row) => Value } | null
+  readonly createable: boolean
+  readonly updateable: boolean
+  readonly nillable: boolean
+  /** In WHERE and ORDER BY. */
+  readonly filterable: boolean
+  readonly restrictedPicklist: boolean
+  readonly picklistValues: readonly { readonly value: string; readonly active: true }[]
+  readonly referenceTo: readonly string[]
+  /** `OwnerId` is followed as `Owner`. */
+  readonly relationshipName: string | null
+  readonly calculated: boolean
+  /** Of a formula. Not part of describe: JSON leaves functions out. */
+  readonly compute?: ((row: Row) => Value) | undefined
 }
 
 export interface ObjectType {
@@ -34,21 +38,11 @@ export interface ObjectType {
   readonly rows: Map<string, Row>
 }
 
-export const NUMBERS: readonly string[] = ['currency', 'percent', 'double', 'int']
-export const FORECAST_CATEGORIES: Readonly<Record<string, string>> = {
-  Pipeline: 'Pipeline',
-  'Best Case': 'BestCase',
-  'Most Likely': 'MostLikely',
-  Commit: 'Forecast',
-  Omitted: 'Omitted',
-  Closed: 'Closed',
-}
-
 // One object per entry: name, id prefix, `w` if REST may write it, then its fields as `name type(length or picklist
-// values) >target flags`, the flags by the letters above. SYSTEM fields are everywhere, ACTIVITY stands for its own.
-// Properties from Salesforce's object reference.
-const SYSTEM =
-  'Id id, IsDeleted boolean, CreatedDate datetime, CreatedById >User, LastModifiedDate datetime, LastModifiedById >User, SystemModstamp datetime'
+// values) >target flags`. Flags: c createable, u updateable, ! required, r restricted picklist, x neither filterable nor
+// sortable. Everything has the SYSTEM fields; ACTIVITY stands for its own. From Salesforce's object reference.
+const SYSTEM = `Id id, IsDeleted boolean, CreatedDate datetime, CreatedById >User, LastModifiedDate datetime,
+  LastModifiedById >User, SystemModstamp datetime`
 const ACTIVITY = `WhoId >Contact cu, WhatId >Opportunity|Account cu, WhoCount int, Subject string(255) cu,
   ActivityDate date cu, OwnerId >User cu, Description textarea(32000) cux, AccountId >Account,
   IsReminderSet boolean cu, ReminderDateTime datetime cu, IsRecurrence boolean, RecurrenceActivityId >Task|Event`
@@ -56,9 +50,10 @@ const OBJECTS = `
 Opportunity 006 w: AccountId >Account cu, RecordTypeId >RecordType cu, Name string(120) cu!, Amount currency cu,
   Description textarea(32000) cux, StageName picklist cu!r, Probability percent cu, ExpectedRevenue currency,
   CloseDate date cu!, Type picklist(New Business|Existing Business) cu, NextStep string(255) cu, IsClosed boolean,
-  IsWon boolean, ForecastCategory picklist(${Object.values(FORECAST_CATEGORIES).join('|')}) r,
-  ForecastCategoryName picklist(${Object.keys(FORECAST_CATEGORIES).join('|')}) cur, OwnerId >User cu,
-  LastActivityDate date, LastStageChangeDate datetime, HasOpenActivity boolean x, HasOverdueTask boolean x
+  IsWon boolean, ForecastCategory picklist(Pipeline|BestCase|MostLikely|Forecast|Omitted|Closed) r,
+  ForecastCategoryName picklist(Pipeline|Best Case|Most Likely|Commit|Omitted|Closed) cur, OwnerId >User cu,
+  LeadSource picklist(Web|Phone Inquiry|Partner Referral|Other) cu, LastActivityDate date,
+  LastStageChangeDate datetime, HasOpenActivity boolean x, HasOverdueTask boolean x
 OpportunityHistory 008: OpportunityId >Opportunity, StageName picklist, Amount currency, ExpectedRevenue currency,
   CloseDate date, Probability percent, ForecastCategory picklist, PrevAmount currency, PrevCloseDate date
 Task 00T w: ACTIVITY, Status picklist(Not Started|In Progress|Completed|Waiting on someone else|Deferred) cu!r,
@@ -69,8 +64,8 @@ Event 00U w: ACTIVITY, StartDateTime datetime cu, EndDateTime datetime cu, Activ
   DurationInMinutes int cu, IsAllDayEvent boolean cu
 EmailMessage 02s: ActivityId >Task, RelatedToId >Opportunity, Subject string, FromAddress email, ToAddress string x,
   Incoming boolean, Status picklist, MessageDate datetime, Headers textarea x
-Account 001 w: Name string(255) cu!, OwnerId >User cu
-Contact 003 w: AccountId >Account cu, LastName string(80) cu!, Name string(121), Email email(80) cu
+Account 001: Name string, OwnerId >User
+Contact 003: AccountId >Account, LastName string, Name string, Email email
 User 005: Username string, Name string, FirstName string, LastName string, Email email, IsActive boolean,
   UserType picklist, ManagerId >User, UserRoleId >UserRole, Department string
 UserRole 00E: Name string
@@ -100,24 +95,27 @@ export function emptyTables(without: readonly string[]): Map<string, ObjectType>
 function parseField(text: string): Field {
   const parts = /^(\w+)(?: (\w+))?(?:\(([^)]*)\))?(?: >([\w|]+))?(?: ([cu!rx]+))?$/.exec(text)
   if (!parts) throw new Error(`schema: ${text}`)
-  const [, name = '', type = 'reference', inside = '', target, flags = ''] = parts
+  const [, name = '', type = 'reference', inside = '', target, flags] = parts
   const length = Number(inside) || 0
-  return {
-    ...{ name, type, length, custom: false, formula: null },
-    label: name.replace(/([a-z])([A-Z])/g, '$1 $2'),
-    flags: new Set(Object.entries(FLAGS).flatMap(([letter, flag]) => (flags.includes(letter) ? [flag] : []))),
-    to: target?.split('|') ?? [],
-    values: length > 0 || inside === '' ? [] : inside.split('|'),
-  }
+  return makeField(name, type, flags, {
+    ...{ length, picklistValues: length > 0 || inside === '' ? [] : choices(inside.split('|')) },
+    ...(target ? { referenceTo: target.split('|'), relationshipName: name.replace(/Id$/, '') } : {}),
+  })
 }
 
-/** `OwnerId` is followed as `Owner`. */
-export const relationOf = (field: Field) => (field.type === 'reference' ? field.name.replace(/Id$/, '') : null)
+/** `flags`: as in the table. */
+export const makeField = (name: string, type: string, flags = '', more: Partial<Field> = {}): Field => ({
+  ...{ name, label: name.replace(/([a-z])([A-Z])/g, '$1 $2'), type, length: 0, custom: false, calculated: false },
+  ...{ createable: flags.includes('c'), updateable: flags.includes('u'), nillable: !flags.includes('!') },
+  ...{ filterable: !flags.includes('x'), restrictedPicklist: flags.includes('r') },
+  ...{ picklistValues: [], referenceTo: [], relationshipName: null, ...more },
+})
+export const choices = (values: readonly string[]) => values.map((value) => ({ value, active: true }) as const)
+export const isNumber = (type: string) => ['currency', 'percent', 'double', 'int'].includes(type)
 
 /** Salesforce keeps no milliseconds. */
 export const stamp = (at: number) => `${new Date(at).toISOString().slice(0, 20)}000+0000`
 export const day = (at: number) => new Date(at).toISOString().slice(0, 10)
-
+export const text = (value: Value | undefined) => (typeof value === 'string' ? value : '')
 /** An id of 15 characters means the same record as its long form. Here the three check characters are always AAA. */
 export const longId = (id: string) => (id.length === 15 ? `${id}AAA` : id)
-export const text = (value: Value | undefined) => (typeof value === 'string' ? value : '')

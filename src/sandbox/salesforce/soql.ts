@@ -1,10 +1,8 @@
 // SOQL as far as a deal connector asks it: fields, also of a parent; WHERE with comparisons, IN, AND and OR; ORDER BY;
 // LIMIT; COUNT(). As strict as the language is about unknown or unfilterable fields, quoted dates and AND mixed with OR.
 import type { Org } from './org.ts'
-import { type Field, longId, NUMBERS, type ObjectType, type Row, relationOf, type Value } from './schema.ts'
+import { type Field, isNumber, longId, type ObjectType, type Row, type Value } from './schema.ts'
 import { refused } from './validate.ts'
-
-type Test = (row: Row) => boolean
 
 /** A field of the queried object, or (`via` the reference to it) of its parent. */
 interface Path {
@@ -14,22 +12,47 @@ interface Path {
 }
 
 export interface Result {
-  /** Of COUNT() the count, and no records. */
+  /** Of COUNT() the count, and no rows. */
   readonly totalSize: number
-  readonly records: readonly (() => Record<string, unknown>)[]
+  readonly rows: readonly Row[]
+  readonly render: (row: Row) => Record<string, unknown>
 }
 
-const TOKEN =
-  /'(?:[^'\\]|\\.)*'|\d{4}-\d\d-\d\d(?:T[\d:.]+(?:Z|[+-]\d\d:?\d\d))?|-?\d+(?:\.\d+)?|[A-Za-z][\w.]*|[<>!]=|<>|\S/g
+const TOKEN = /'(?:[^'\\]|\\.)*'|\d{4}-\d\d-\d\d[T\d:.Z+-]*|-?\d+(?:\.\d+)?|[A-Za-z][\w.]*|[<>!]=|<>|\S/g
 const KEYWORDS = /^(select|from|where|and|or|not|in|order|by|limit|asc|desc|null)$/i
-const COMPARE: Record<string, (a: NonNullable<Value>, b: NonNullable<Value>) => boolean> = {
-  '<': (a, b) => a < b,
-  '<=': (a, b) => a <= b,
-  '>': (a, b) => a > b,
-  '>=': (a, b) => a >= b,
-}
 const HELP =
   "If you are attempting to use a custom field, be sure to append the '__c' after the custom field name. Please reference your WSDL or the describe call for the appropriate names."
+
+/** Empty values first. */
+const order = (a: Value, b: Value) => (a === b ? 0 : a === null || (b !== null && a < b) ? -1 : 1)
+const ordered = (fits: (order: number) => boolean) => (a: Value, b: Value) =>
+  a !== null && b !== null && fits(order(a, b))
+const OPERATORS: Record<string, (a: Value, b: Value) => boolean> = {
+  '=': (a, b) => a === b,
+  '!=': (a, b) => a !== b,
+  '<>': (a, b) => a !== b,
+  '<': ordered((order) => order < 0),
+  '<=': ordered((order) => order <= 0),
+  '>': ordered((order) => order > 0),
+  '>=': ordered((order) => order >= 0),
+}
+const unquoted = (token: string) =>
+  token.slice(1, -1).replace(/\\(.)/g, (_, c: string) => ({ n: '\n', r: '\r', t: '\t' })[c] ?? c)
+const LITERALS: Record<string, readonly [RegExp, (token: string) => Value]> = {
+  date: [/^\d{4}-\d\d-\d\d$/, (token) => token],
+  datetime: [
+    /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/,
+    (token) => new Date(token).toISOString().replace('Z', '+0000'),
+  ],
+  double: [/^-?\d+(\.\d+)?$/, Number],
+  boolean: [/^(true|false)$/i, (token) => token.toLowerCase() === 'true'],
+  string: [/^'/, unquoted],
+}
+/** Text compares without case, ids exactly and in their long form. */
+function folded(value: Value, { type }: Field): Value {
+  if (typeof value !== 'string' || type === 'date' || type === 'datetime') return value
+  return type === 'id' || type === 'reference' ? longId(value) : value.toLowerCase()
+}
 
 /** Runs a query as the API user. `all`: deleted rows too. Throws Refused: MALFORMED_QUERY, INVALID_FIELD, INVALID_TYPE. */
 export function query(org: Org, soql: string, all: boolean, version: string): Result {
@@ -43,9 +66,9 @@ export function query(org: Org, soql: string, all: boolean, version: string): Re
   const invalid = (token: string, message: string) => refuse('INVALID_FIELD', token, message)
   const unexpected = (token = tokens[at] ?? '<EOF>') => refuse('MALFORMED_QUERY', token, `unexpected token: '${token}'`)
   const next = () => tokens[at++] ?? '<EOF>'
-  function take(word: string): boolean {
-    if (tokens[at]?.toLowerCase() !== word) return false
-    at += 1
+  function take(...words: string[]): boolean {
+    if (!words.every((word, i) => tokens[at + i]?.toLowerCase() === word)) return false
+    at += words.length
     return true
   }
   function need(word: string): void {
@@ -63,130 +86,76 @@ export function query(org: Org, soql: string, all: boolean, version: string): Re
   }
 
   function path(type: ObjectType, text: string): Path {
-    const [head = '', tail, ...deeper] = text.split('.')
+    const [head = '', tail] = text.split(/\.(.*)/)
     if (tail === undefined) {
       const field = org.field(type, head)
       if (!field) throw invalid(head, `No such column '${head}' on entity '${type.name}'. ${HELP}`)
       return { field, via: null, get: (row) => org.read(row, field) }
     }
-    const via = org.visible(type).find((field) => relationOf(field)?.toLowerCase() === head.toLowerCase())
-    const parent = via?.to.length === 1 ? org.type(via.to[0] ?? '') : undefined
-    if (!via || !parent || deeper.length > 0)
+    const via = org.visible(type).find((each) => each.relationshipName?.toLowerCase() === head.toLowerCase())
+    const parent = via?.referenceTo.length === 1 ? org.type(via.referenceTo[0] ?? '') : undefined
+    if (!via || !parent || tail.includes('.'))
       throw invalid(head, `Didn't understand relationship '${head}' in field path. ${HELP}`)
     const { field, get } = path(parent, tail)
-    const above = (row: Row) => org.find(row[via.name])?.row
-    return { field, via, get: (row) => get(above(row) ?? {}) }
+    return { field, via, get: (row) => get(org.find(row[via.name])?.row ?? {}) }
+  }
+  /** A field to filter or sort by, its values ready to be compared. */
+  function comparable(type: ObjectType, use: string) {
+    const column = name()
+    const { field, get } = path(type, column)
+    if (!field.filterable) throw invalid(column, `field '${column}' can not be ${use} in a query call`)
+    return { column, field, value: (row: Row) => folded(get(row), field) }
   }
 
-  function condition(type: ObjectType): Test {
+  function condition(type: ObjectType): (row: Row) => boolean {
     if (take('(')) {
       const inner = conditions(type)
       need(')')
       return inner
     }
-    const column = name()
-    const { field, get } = path(type, column)
-    if (field.flags.has('unfilterable')) throw invalid(column, `field '${column}' can not be filtered in a query call`)
-    if (take('in')) {
-      need('(')
+    const { column, field, value } = comparable(type, 'filtered')
+    if (take('in', '(')) {
       const values = new Set(list(() => literal(column, field)))
       need(')')
-      return (row) => values.has(folded(get(row), field))
+      return (row) => values.has(value(row))
     }
     const operator = next()
-    const compare = COMPARE[operator]
-    if (!compare && !['=', '!=', '<>'].includes(operator)) throw unexpected(operator)
-    const value = literal(column, field)
-    if (!compare) return (row) => (folded(get(row), field) === value) === (operator === '=')
-    if (value === null || typeof value === 'boolean')
-      throw refused(400, 'INVALID_QUERY_FILTER_OPERATOR', `invalid operator on ${field.type} field`)
-    return (row) => {
-      const own = folded(get(row), field)
-      return own !== null && compare(own, value)
-    }
+    const compare = OPERATORS[operator]
+    if (!compare) throw unexpected(operator)
+    const other = literal(column, field)
+    return (row) => compare(value(row), other)
   }
   /** All AND or all OR: mixing them needs parentheses. */
-  function conditions(type: ObjectType): Test {
+  function conditions(type: ObjectType): (row: Row) => boolean {
     const tests = [condition(type)]
     const word = tokens[at]?.toLowerCase() === 'and' ? 'and' : 'or'
     while (take(word)) tests.push(condition(type))
     return word === 'and' ? (row) => tests.every((test) => test(row)) : (row) => tests.some((test) => test(row))
   }
-
-  function literal(column: string, { type }: Field): Value {
+  function literal(column: string, field: Field): Value {
     const token = next()
     if (/^null$/i.test(token)) return null
-    const quoted = token.startsWith("'")
-    const must = (good: boolean, kind: string) => {
-      const quotes = quoted ? 'not be enclosed' : 'be enclosed'
-      if (!good)
-        throw invalid(
-          column,
-          `value of filter criterion for field '${column}' must be of type ${kind} and should ${quotes} in quotes`,
-        )
+    if (!/^['\w-]/.test(token)) throw unexpected(token)
+    const kind = isNumber(field.type) ? 'double' : field.type in LITERALS ? field.type : 'string'
+    const [pattern, read] = LITERALS[kind] ?? [/^/, unquoted]
+    if (!pattern.test(token) || (kind.startsWith('date') && Number.isNaN(Date.parse(token)))) {
+      const what = `value of filter criterion for field '${column}' must be of type ${kind}`
+      throw invalid(column, `${what} and should ${kind === 'string' ? '' : 'not '}be enclosed in quotes`)
     }
-    if (type === 'date') {
-      must(/^\d{4}-\d\d-\d\d$/.test(token), 'date')
-      return token
-    }
-    if (type === 'datetime') {
-      must(/^\d{4}-\d\d-\d\dT/.test(token) && !Number.isNaN(Date.parse(token)), 'dateTime')
-      return new Date(token).toISOString().replace('Z', '+0000')
-    }
-    if (NUMBERS.includes(type)) {
-      must(/^-?\d/.test(token), 'double')
-      return Number(token)
-    }
-    if (type === 'boolean') {
-      must(/^(true|false)$/i.test(token), 'boolean')
-      return /^true$/i.test(token)
-    }
-    if (!quoted && !/^\w/.test(token)) throw unexpected(token)
-    must(quoted, 'string')
-    const text = token.slice(1, -1).replace(/\\(.)/g, (_, c: string) => ({ n: '\n', r: '\r', t: '\t' })[c] ?? c)
-    if (['id', 'reference'].includes(type) && !/^(\w{15}|\w{18})$/.test(text))
-      throw refused(400, 'INVALID_QUERY_FILTER_OPERATOR', `\n${soql}\ninvalid ID field: ${text}`)
-    return folded(text, { type })
+    const value = read(token)
+    if (['id', 'reference'].includes(field.type) && !/^(\w{15}|\w{18})$/.test(String(value)))
+      throw refused(400, 'INVALID_QUERY_FILTER_OPERATOR', `\n${soql}\ninvalid ID field: ${value}`)
+    return folded(value, field)
   }
-
-  function order(type: ObjectType): (a: Row, b: Row) => number {
-    const column = name()
-    const { field, get } = path(type, column)
-    if (field.flags.has('unfilterable')) throw invalid(column, `field '${column}' can not be sorted in a query call`)
-    const up = take('desc') ? -1 : 1
-    if (up === 1) take('asc')
-    return (a, b) => {
-      const [x, y] = [folded(get(a), field), folded(get(b), field)]
-      if (x === y) return 0
-      return x === null || (y !== null && x < y) ? -up : up
-    }
-  }
-
-  function render(type: ObjectType, columns: readonly Path[], row: Row): Record<string, unknown> {
-    const attributes = (of: ObjectType, { Id }: Row) => ({
-      attributes: { type: of.name, url: `/services/data/${version}/sobjects/${of.name}/${Id}` },
-    })
-    const record: Record<string, unknown> = attributes(type, row)
-    for (const { field, via, get } of columns) {
-      const relation = via && relationOf(via)
-      const parent = via && org.find(row[via.name])
-      if (!relation) record[field.name] = get(row)
-      else
-        record[relation] = parent && {
-          ...attributes(parent.type, parent.row),
-          ...Object(record[relation]),
-          [field.name]: get(row),
-        }
-    }
-    return record
+  function sorting(type: ObjectType): (a: Row, b: Row) => number {
+    const { value } = comparable(type, 'sorted')
+    const direction = take('desc') ? -1 : 1
+    if (direction === 1) take('asc')
+    return (a, b) => direction * order(value(a), value(b))
   }
 
   need('select')
-  const count = take('count')
-  if (count) {
-    need('(')
-    need(')')
-  }
+  const count = take('count', '(', ')')
   const names = count ? [] : list(name)
   need('from')
   const from = name()
@@ -195,20 +164,25 @@ export function query(org: Org, soql: string, all: boolean, version: string): Re
   const columns = names.map((column) => path(type, column))
   const test = take('where') ? conditions(type) : () => true
   const rows = [...type.rows.values()].filter((row) => (all || !row.IsDeleted) && test(row))
-  if (take('order')) {
-    need('by')
-    const keys = list(() => order(type))
-    rows.sort((a, b) => keys.map((key) => key(a, b)).find((result) => result !== 0) ?? 0)
-  }
+  const keys = take('order', 'by') ? list(() => sorting(type)) : []
+  rows.sort((a, b) => keys.reduce((found, key) => found || key(a, b), 0))
   const limit = take('limit') ? next() : `${rows.length}`
   if (!/^\d+$/.test(limit)) throw unexpected(limit)
   if (at < tokens.length) throw unexpected()
-  const records = rows.slice(0, Number(limit)).map((row) => () => render(type, columns, row))
-  return { totalSize: records.length, records: count ? [] : records }
-}
 
-/** Text compares without case, ids exactly and in their long form. */
-function folded(value: Value, { type }: Pick<Field, 'type'>): Value {
-  if (typeof value !== 'string' || type === 'date' || type === 'datetime') return value
-  return type === 'id' || type === 'reference' ? longId(value) : value.toLowerCase()
+  const attributes = (of: ObjectType, { Id }: Row) => ({
+    attributes: { type: of.name, url: `/services/data/${version}/sobjects/${of.name}/${Id}` },
+  })
+  const render = (row: Row) => {
+    const record: Record<string, unknown> = attributes(type, row)
+    for (const { field, via, get } of columns) {
+      const parent = via && org.find(row[via.name])
+      const inside = parent && { ...attributes(parent.type, parent.row), ...Object(record[via.relationshipName ?? '']) }
+      if (via) record[via.relationshipName ?? ''] = inside && { ...inside, [field.name]: get(row) }
+      else record[field.name] = get(row)
+    }
+    return record
+  }
+  const found = rows.slice(0, Number(limit))
+  return { totalSize: found.length, rows: count ? [] : found, render }
 }
