@@ -1,34 +1,11 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview, a stale snapshot. A brake never drops a write: it holds it, with its numbers, as data.
-import type { DealRef, Instant, OwnerId } from './deal.ts'
+import type { DealRef } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
 import { DECISION_RULES } from './rows.ts'
 import type { Standing, Transition } from './stall.ts'
 
-/** Deals dead since before the first night, by working days without movement: `fromDays` < days <= `toDays`. */
-export interface AgeBlock {
-  readonly fromDays: number
-  readonly toDays: number | null
-  readonly count: number
-  /** Sum of the amounts by currency; deals without a currency under `''`. */
-  readonly value: Readonly<Record<string, number>>
-}
-
-export interface Listed {
-  readonly deal: DealRef
-  readonly name: string
-  readonly url: string
-  readonly owner: OwnerId | null
-  readonly amount: number | null
-  readonly currency: string | null
-  readonly since: Instant | null
-}
-
-export type Figures = Readonly<Totals> & {
-  /** Rows that will be written. */
-  readonly writes: number
-  readonly held: Readonly<Partial<Record<Hold['brake'], number>>>
-}
+type HeldBy = Partial<Record<Hold['brake'], number>>
 
 /** Plain JSON: printed it is the preview, executed it is the run. */
 export interface Plan {
@@ -36,13 +13,10 @@ export interface Plan {
   /** Standings that change; a deal whose fields are held does not advance. */
   readonly standings: readonly { readonly deal: DealRef; readonly standing: Standing }[]
   readonly transitions: readonly Transition[]
-  readonly dead: readonly AgeBlock[]
-  readonly lists: {
-    readonly ownerLeft: readonly Listed[]
-    readonly noStillOpen: readonly Listed[]
-    readonly archive: readonly Listed[]
-  }
-  readonly figures: Figures
+  readonly dead: ReturnType<typeof ageBlocks>
+  readonly lists: Readonly<Record<'ownerLeft' | 'noStillOpen' | 'archive', readonly ReturnType<typeof toListed>[]>>
+  /** `writes`: rows that will be written. */
+  readonly figures: Readonly<Totals> & { readonly writes: number; readonly held: Readonly<HeldBy> }
 }
 
 /** Below this many newly stalled deals the share says nothing. */
@@ -61,7 +35,12 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
   const used = new Map(context.tasksThisWeek)
   const { maxWritesPerRun: limit } = context.settings.brakes
   let left = limit
-  const overBudget = budget(used, context)
+  const { perOwnerPerWeek } = context.settings.tasks
+  /** A person's new tasks of the week, over all connections. */
+  const overBudget: Brake = (row) =>
+    row.kind === 'create-task' && (used.get(row.person) ?? 0) >= perOwnerPerWeek
+      ? { brake: 'budget', owner: row.person, limit: perOwnerPerWeek, week: context.week }
+      : null
 
   const rows: PlannedWrite[] = []
   const standings: Plan['standings'][number][] = []
@@ -81,7 +60,7 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
     if (intent.standing !== null) standings.push({ deal: intent.ref, standing: intent.standing })
     transitions.push(...intent.transitions)
   }
-  const heldBy: Partial<Record<Hold['brake'], number>> = {}
+  const heldBy: HeldBy = {}
   for (const { hold } of rows) if (hold !== null) heldBy[hold.brake] = (heldBy[hold.brake] ?? 0) + 1
   const listed = (name: DealIntent['list'][number]) => ordered.filter(({ list }) => list.includes(name)).map(toListed)
   return {
@@ -119,15 +98,6 @@ function holdAll({ newlyStalled, open }: Totals, { stale, settings, firstNightAt
   return many ? { brake: 'share', newlyStalled, open, limit } : null
 }
 
-/** A person's new tasks of the week, over all connections. */
-const budget = (used: ReadonlyMap<string, number>, { settings, week }: PlanContext): Brake => {
-  const limit = settings.tasks.perOwnerPerWeek
-  return (row) =>
-    row.kind === 'create-task' && (used.get(row.person) ?? 0) >= limit
-      ? { brake: 'budget', owner: row.person, limit, week }
-      : null
-}
-
 /** What was not in the confirmed preview waits a night. Flag and category of one deal go together or not at all. */
 const preview = (rows: readonly PlannedWrite[], { confirm }: PlanContext): Brake => {
   if (confirm === null) return () => null
@@ -136,28 +106,25 @@ const preview = (rows: readonly PlannedWrite[], { confirm }: PlanContext): Brake
   return (row) => (whole || unknown(row) ? { brake: 'not_in_preview', preview: confirm.preview } : null)
 }
 
-function toListed({ ref, deal, stall }: DealIntent): Listed {
-  const { name, url, ownerId, amount, currency } = deal
-  return { deal: ref, name, url, owner: ownerId, amount, currency, since: stall?.startedAt ?? null }
+function toListed({ ref, deal, stall }: DealIntent) {
+  const { name, url, ownerId: owner, amount, currency } = deal
+  return { deal: ref, name, url, owner, amount, currency, since: stall?.startedAt ?? null }
 }
 
 /** Half a year, a year, two years in working days. */
 const AGES = [130, 260, 520]
 
-function ageBlocks(intents: readonly DealIntent[], deadAfter: number): AgeBlock[] {
+/** Deals dead since before the first night, by working days without movement: `fromDays` < days <= `toDays`; null: no
+ *  end. `value`: sum of the amounts by currency; deals without a currency under `''`. */
+function ageBlocks(intents: readonly DealIntent[], deadAfter: number) {
   const dead = intents.filter(({ stall }) => stall?.dead === true)
   if (dead.length === 0) return []
   const bounds = [deadAfter, ...AGES.filter((days) => days > deadAfter)]
   return bounds.map((fromDays, i) => {
     const toDays = bounds[i + 1] ?? null
+    const within = dead.filter(({ idleDays }) => idleDays > fromDays && idleDays <= (toDays ?? Infinity))
     const value: Record<string, number> = {}
-    let count = 0
-    for (const { idleDays, deal } of dead) {
-      if (idleDays <= fromDays || (toDays !== null && idleDays > toDays)) continue
-      count++
-      const currency = deal.currency ?? ''
-      value[currency] = (value[currency] ?? 0) + (deal.amount ?? 0)
-    }
-    return { fromDays, toDays, count, value }
+    for (const { deal } of within) value[deal.currency ?? ''] = (value[deal.currency ?? ''] ?? 0) + (deal.amount ?? 0)
+    return { fromDays, toDays, count: within.length, value }
   })
 }

@@ -2,34 +2,15 @@
 // Here one deal at a time, so that a caller can stream a million and keep the few that need something; what needs the
 // whole (brakes, weekly budget, order) is brakes.ts.
 import { loan } from './borrow.ts'
-import type {
-  Deal,
-  DealRef,
-  FieldValues,
-  Instant,
-  Known,
-  LocalDate,
-  Owner,
-  OwnerId,
-  RemoteId,
-  Rule,
-  TaskKey,
-} from './deal.ts'
+import type { DealRef, FieldValues, Instant, Known, LocalDate, Owner, OwnerId, RemoteId, TaskKey } from './deal.ts'
 import type { Texts } from './explain.ts'
 import type { JudgeContext, Verdict } from './judge.ts'
 import type { MovementLog } from './movement.ts'
 import type { Settings } from './policy.ts'
 import { observedAfter } from './reaffirm.ts'
 import { rowsOf, untouched } from './rows.ts'
-import {
-  type Advance,
-  advance,
-  NEW_STANDING,
-  type Stall,
-  type Standing,
-  sameStanding,
-  type Transition,
-} from './stall.ts'
+import { type Advance, advance, NEW_STANDING, type Standing, sameStanding } from './stall.ts'
+import type { TaskSeen } from './undo.ts'
 
 export type Group = 'flag' | 'forecast' | 'answer' | 'task' | 'task-done'
 
@@ -39,11 +20,8 @@ export type Hold =
   | { readonly brake: 'cap'; readonly limit: number }
   | { readonly brake: 'budget'; readonly owner: string; readonly limit: number; readonly week: string }
   | { readonly brake: 'not_in_preview'; readonly preview: string }
-  | { readonly brake: 'stale_snapshot' }
-  | { readonly brake: 'owner_left' }
-  | { readonly brake: 'no_owner' }
+  | { readonly brake: 'stale_snapshot' | 'owner_left' | 'no_owner' }
   | { readonly brake: 'new_owner'; readonly until: LocalDate }
-  | { readonly brake: 'dead_on_first_night'; readonly idleDays: number }
 
 /** Why a deal that is not stalled is written. */
 export type Lift = 'recovered' | 'parked' | 'answered_no' | 'closed' | 'dismissed' | 'excluded'
@@ -57,7 +35,7 @@ interface Intent {
   readonly lockGroup: string | null
   readonly group: Group
   readonly cause: WriteCause
-  readonly rule: Rule | null
+  readonly rule: Verdict['rule']
   readonly hold: Hold | null
   /** For undo: the ledger key this row takes back. */
   readonly undoes: string | null
@@ -154,12 +132,7 @@ export interface DealItem {
   /** This deal's rows of earlier runs. */
   readonly ledger: readonly LedgerRow[]
   /** Our open task on this deal as the CRM holds it, where the caller knows it. */
-  readonly openTask?: {
-    readonly id: RemoteId
-    readonly key: TaskKey
-    readonly open: boolean
-    readonly body: string
-  } | null
+  readonly openTask?: (Pick<TaskSeen, 'id' | 'open' | 'body'> & { readonly key: TaskKey }) | null
   /** Its data could not be read tonight: whatever it needs is held. */
   readonly unreadable?: boolean
   /** `unstall run --again`. */
@@ -167,17 +140,15 @@ export interface DealItem {
 }
 
 /** What one deal needs tonight. */
-export interface DealIntent {
-  readonly ref: DealRef
-  readonly deal: Deal
+export interface DealIntent extends Pick<Known, 'ref' | 'deal'> {
   /** Flag, forecast, answer, task, task-done: in this order, each at most once but the last. */
   readonly rows: readonly PlannedWrite[]
   /** The advanced standing; null: unchanged. */
   readonly standing: Standing | null
-  readonly transitions: readonly Transition[]
+  readonly transitions: Advance['transitions']
   /** Ends something (flag, borrowed category, task): goes first under the cap. */
   readonly cleanUp: boolean
-  readonly stall: Stall | null
+  readonly stall: Standing['stall']
   /** Working days without movement. */
   readonly idleDays: number
   /** Its stall waits for a task since ten working days. */
@@ -214,14 +185,14 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   )
     return null
 
-  const observed = observedAfter(deal, ledger)
   const moved = advance(was, { ...item, now: context.now, dead: isDead(verdict, context) })
+  const tonight = { ...item, ...context, observed: observedAfter(deal, ledger), moved }
   // What was undone stays as it is.
-  const final = moved.standing.undoneStall !== null
-  const taken = final ? { standing: moved.standing } : loan(item, observed, moved.standing, context)
-  const planned = final ? [] : rowsOf({ item, observed, moved, taken, context })
+  const undone = moved.standing.undoneStall !== null
+  const lent = undone ? moved : loan(tonight)
+  const planned = undone ? [] : rowsOf({ ...tonight, loan: lent })
   const rows = unreadable ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : planned
-  const { standing } = taken
+  const { standing } = lent
   const { stall, state } = standing
   count(totals, state, moved)
 

@@ -7,23 +7,21 @@ import type { LedgerRow, LedgerStatus, PlannedWrite } from './plan.ts'
 type FieldKey = keyof FieldValues
 type Value = FieldValues[FieldKey]
 export type FieldsWrite = Extract<PlannedWrite, { kind: 'fields' }>
-type FieldsRow = Extract<LedgerRow, { kind: 'fields' }>
+export type FieldsRow = Extract<LedgerRow, { kind: 'fields' }>
 
 /** Which ledger status may follow which. `sent -> planned` only by outcome `later` or by proven absence. */
 export const MOVES: Readonly<Record<LedgerStatus, readonly LedgerStatus[]>> = {
   planned: ['sent', 'held', 'dropped', 'left'],
   sent: ['done', 'refused', 'planned', 'left'],
   done: ['undone', 'left'],
-  held: [],
-  dropped: [],
-  refused: [],
-  left: [],
-  undone: [],
+  ...{ held: [], dropped: [], refused: [], left: [], undone: [] },
 }
 export const canMove = (from: LedgerStatus, to: LedgerStatus): boolean => MOVES[from].includes(to)
 
 /** The row reached the CRM, taken back since or not. */
 export const arrived = ({ status }: LedgerRow): boolean => status === 'done' || status === 'undone'
+/** The row is in the CRM, may come to be there, or a person had the last word on it: a task is not planned again. */
+export const LIVE: readonly LedgerStatus[] = ['planned', 'sent', 'done', 'left', 'undone']
 
 const FLAG_KEYS = ['stalled', 'state', 'since', 'reason', 'explanation', 'lastMovement', 'categoryBefore'] as const
 /** Every field unstall writes, in the order they are written and compared. */

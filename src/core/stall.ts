@@ -2,8 +2,8 @@
 // state table of the product: moving -> stalled -> moving | closed | gone, `parked` and `answered_no` from either,
 // closed -> moving on reopening. It only reads what people did; what to write about it is plan.ts.
 import type { DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
-import type { Memory, Verdict } from './judge.ts'
-import type { LedgerRow } from './plan.ts'
+import type { Memory } from './judge.ts'
+import type { DealItem, LedgerRow } from './plan.ts'
 import { lastWritten, latestChange, observedAfter } from './reaffirm.ts'
 
 /** One episode of one deal. Its start is the frozen `now` of the run that opened it and never recomputed. */
@@ -47,17 +47,9 @@ const NOTHING = { stall: null, borrowed: null, categoryTheirs: false, dismissedA
 /** A deal unstall has never had in hand. */
 export const NEW_STANDING = (state: State, now: Instant): Standing => ({ state, since: now, ...NOTHING })
 
-const KEYS = [
-  'state',
-  'since',
-  'stall',
-  'borrowed',
-  'categoryTheirs',
-  'dismissedAt',
-  'undoneStall',
-  'undoneState',
-] as const
-export const sameStanding = (a: Standing, b: Standing): boolean => KEYS.every((key) => a[key] === b[key])
+const KEYS = ['state', 'since', 'stall', 'borrowed', 'categoryTheirs', 'dismissedAt', 'undoneStall'] as const
+export const sameStanding = (a: Standing, b: Standing): boolean =>
+  KEYS.every((key) => a[key] === b[key]) && a.undoneState === b.undoneState
 
 /** How the CRM's state property says it. All but `moving` are out of the forecast. */
 export const writtenState = (state: State): WrittenState =>
@@ -87,17 +79,11 @@ export function taskKey(ref: DealRef, startedAt: Instant): TaskKey {
   return `u-${id}-${start}-${fnv(whole, 0x811c9dc5)}${fnv(`${whole}#`, 0x1234567)}`
 }
 
-export interface AdvanceInput {
-  readonly known: Known
-  readonly verdict: Verdict
-  /** This deal's ledger rows, for what people did to our writes. */
-  readonly ledger: readonly LedgerRow[]
+export interface AdvanceInput extends Pick<DealItem, 'known' | 'verdict' | 'ledger' | 'again'> {
   /** Frozen `now` of the run. */
   readonly now: Instant
   /** Idle since before the connection's first night for longer than `firstNight.deadAfter`. */
   readonly dead: boolean
-  /** `unstall run --again`: forget that this deal's stall was undone or dismissed. */
-  readonly again?: boolean
 }
 
 export interface Advance {
@@ -133,15 +119,13 @@ export function advance(standing: Standing | null, input: AdvanceInput): Advance
   }
   const { lastMovement, lastMovementKind, idleDays, protection, rule } = verdict
   const check = verdict.checks.find((one) => one.rule === rule)
-  const transitions = transition(known.ref, was, next, now, rule, {
-    lastMovement,
-    lastMovementKind,
-    idleDays,
-    protection: protection?.kind ?? null,
-    ...(check ? { value: check.value, limit: check.limit, date: check.date } : {}),
-    ...(adopted === null ? {} : { adopted: true }),
-    ...(dismissed ? { dismissed: true } : {}),
-  })
+  const evidence = {
+    ...{ lastMovement, lastMovementKind, idleDays, protection: protection?.kind ?? null },
+    ...(check && { value: check.value, limit: check.limit, date: check.date }),
+    ...(adopted !== null && { adopted: true }),
+    ...(dismissed && { dismissed }),
+  }
+  const transitions = transition(known.ref, was, next, { at: now, rule, evidence })
   const same = standing !== null && sameStanding(standing, next)
   return { standing: same ? standing : next, transitions, opened: opens && adopted === null, dismissed }
 }
@@ -150,20 +134,14 @@ export function advance(standing: Standing | null, input: AdvanceInput): Advance
 export function goneStanding(ref: DealRef, standing: Standing | null, now: Instant): Advance {
   const was = standing ?? NEW_STANDING('moving', now)
   const next = was.state === 'gone' ? was : NEW_STANDING('gone', now)
-  return { standing: next, transitions: transition(ref, was, next, now, null, {}), opened: false, dismissed: false }
+  const transitions = transition(ref, was, next, { at: now, rule: null, evidence: {} })
+  return { standing: next, transitions, opened: false, dismissed: false }
 }
 
 /** What a change of state leaves on record: none or one. */
-export function transition(
-  deal: DealRef,
-  { state: from }: Standing,
-  { state: to }: Standing,
-  at: Instant,
-  rule: Rule | null,
-  evidence: Transition['evidence'],
-): readonly Transition[] {
-  return from === to ? [] : [{ deal, from, to, at, rule, evidence }]
-}
+export const transition = (deal: DealRef, was: Standing, next: Standing, why: Why): readonly Transition[] =>
+  was.state === next.state ? [] : [{ deal, from: was.state, to: next.state, ...why }]
+type Why = Pick<Transition, 'at' | 'rule' | 'evidence'>
 
 function stallOf(was: Stall | null, startedAt: Instant, { known, verdict: { rule }, dead }: AdvanceInput): Stall {
   if (rule === null) throw new Error(`deal ${known.ref.id} is stalled without a rule`)

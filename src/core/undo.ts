@@ -1,9 +1,10 @@
 // Ledger rows of a run -> the plan that takes them back: each field only where the current value still equals what we
 // wrote, tasks only if untouched. Everything else is a conflict, as data. The rows are executed like any other run.
+import type { Plan } from './brakes.ts'
 import type { Deal, DealId, DealRef, Instant, RemoteId, TaskKey } from './deal.ts'
-import type { Group, LedgerRow, PlannedWrite } from './plan.ts'
-import { FIELD_KEYS, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
-import { NEW_STANDING, type Stall, type Standing, type Transition, taskKey, transition } from './stall.ts'
+import type { LedgerRow } from './plan.ts'
+import { FIELD_KEYS, type FieldsRow, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
+import { NEW_STANDING, type Stall, type Standing, taskKey, transition } from './stall.ts'
 
 /** Our task as the CRM holds it: `RemoteTask` of the port. */
 export interface TaskSeen {
@@ -16,10 +17,7 @@ export interface TaskSeen {
 }
 
 /** Something the undo leaves as it is. */
-export interface Conflict {
-  readonly deal: DealRef
-  readonly group: Group
-  readonly key: string
+export interface Conflict extends Pick<LedgerRow, 'deal' | 'group' | 'key'> {
   /** The field; null: the task. */
   readonly field: string | null
   /** `changed`: by somebody else. `later_run`: by a later run of ours, whose value is there now. */
@@ -44,17 +42,13 @@ export interface UndoInput {
   readonly later: readonly LedgerRow[]
 }
 
-export interface UndoPlan {
-  readonly rows: readonly PlannedWrite[]
+export interface UndoPlan extends Pick<Plan, 'rows' | 'standings' | 'transitions'> {
   readonly conflicts: readonly Conflict[]
   /** Keys of rows of which nothing can be taken back: `done -> left`. */
   readonly left: readonly string[]
-  readonly standings: readonly { readonly deal: DealRef; readonly standing: Standing }[]
-  readonly transitions: readonly Transition[]
 }
 
 type Building = { -readonly [K in keyof UndoPlan]: UndoPlan[K][number][] }
-type FieldsRow = Extract<LedgerRow, { kind: 'fields' }>
 type TaskRow = Exclude<LedgerRow, FieldsRow>
 type Say = (row: LedgerRow, why: Conflict['why'], more?: Partial<Conflict>) => null
 
@@ -80,9 +74,9 @@ export function planUndo(input: UndoInput): UndoPlan {
     if (first === undefined || typeof after === 'string' || after === current) continue
     const was = input.standing(id) ?? NEW_STANDING('moving', input.now)
     const standing = restored(first.deal, was, after, rows, input.now)
-    const evidence = { undoes: first.run }
+    const why = { at: input.now, rule: standing.stall?.rule ?? null, evidence: { undoes: first.run } }
     out.standings.push({ deal: first.deal, standing })
-    out.transitions.push(...transition(first.deal, was, standing, input.now, standing.stall?.rule ?? null, evidence))
+    out.transitions.push(...transition(first.deal, was, standing, why))
   }
   return out
 }
@@ -90,10 +84,9 @@ export function planUndo(input: UndoInput): UndoPlan {
 /** Writes that may stand over this run's. An earlier undo only put back what was there before. */
 const isOver = (row: LedgerRow): boolean => (row.status === 'done' || row.status === 'sent') && row.cause !== 'undo'
 
-function head({ deal, lockGroup, group, rule, ...row }: LedgerRow, run: string) {
-  // The suffix of a second completion of one deal stays: keys are unique in a run.
-  const key = row.key.startsWith(row.run) ? `${run}${row.key.slice(row.run.length)}` : `${run}.${row.key}`
-  return { key, deal, lockGroup, group, cause: 'undo', rule, hold: null, undoes: row.key } as const
+function head({ run: of, key: undoes, deal, lockGroup, group, rule }: LedgerRow, run: string) {
+  const key = `${run}${undoes.slice(of.length)}`
+  return { key, deal, lockGroup, group, cause: 'undo', rule, hold: null, undoes } as const
 }
 
 /** Each field goes back only where it still holds what this run wrote, and no later run of ours wrote it again. */
@@ -111,10 +104,9 @@ function fields(row: FieldsRow, current: ReturnType<UndoInput['current']>, later
     else return true
     return false
   })
+  if (kept.length === 0) return null
   const ours = (key: (typeof kept)[number]) => kept.includes(key)
-  return kept.length === 0
-    ? null
-    : ({ kind: 'fields', before: pick(row.after, ours), after: pick(row.before, ours) } as const)
+  return { kind: 'fields', before: pick(row.after, ours), after: pick(row.before, ours) } as const
 }
 
 /** A created task is deleted, a completed one opened again: only if nobody touched it. */

@@ -312,8 +312,6 @@ export const en: Texts = {
         return 'The deal has no owner: no one to ask.'
       case 'new_owner':
         return `A new owner has until ${date(hold.until)} before a task is created.`
-      case 'dead_on_first_night':
-        return `Already dead on the first night (${days(hold.idleDays)} without movement): listed, no task.`
     }
   },
 }

@@ -324,8 +324,6 @@ export const fr: Texts = {
         return t`L'affaire n'a pas de propriétaire : personne à qui demander.`
       case 'new_owner':
         return t`Nouveau propriétaire : pas de tâche jusqu'au ${date(hold.until)}.`
-      case 'dead_on_first_night':
-        return t`Déjà morte la première nuit (${days(hold.idleDays)} sans mouvement) : listée, sans tâche.`
     }
   },
 }

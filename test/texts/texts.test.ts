@@ -48,7 +48,6 @@ const HOLDS: readonly Hold[] = [
   { brake: 'owner_left' },
   { brake: 'no_owner' },
   { brake: 'new_owner', until: '2026-05-01' },
-  { brake: 'dead_on_first_night', idleDays: 200 },
 ]
 const until = '2026-05-01'
 const PROTECTIONS: readonly Protection[] = [
