@@ -24,6 +24,10 @@ const SETTLE_EVERY = 50
 /** How often one attempt goes round for writes that came back without an answer, before it waits. */
 const ROUNDS = 3
 
+type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
+const isFields = (row: StoredRow) => row.kind === 'fields'
+const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
+
 type Fresh = ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>
 type Tasks = ReadonlyMap<TaskKey, RemoteTask>
 
@@ -75,7 +79,7 @@ export async function settleUnknown(
   if (unknown.length === 0) return
   const byRun = Map.groupBy(unknown, (row) => row.run)
   for (const [of, rows] of byRun) {
-    const { fresh, tasks } = await look(connector, rows, signal)
+    const { fresh, tasks } = await look(connector, rows.filter(isFields), rows.filter(isTask), signal)
     const settled: Settlement[] = []
     for (const row of rows) {
       const verdict = settleRow(row, fresh, tasks, connector, crmTime(ctx, run))
@@ -131,7 +135,8 @@ async function affirm(
   rows: readonly StoredRow[],
   signal: AbortSignal,
 ): Promise<readonly StoredRow[]> {
-  const { fresh, tasks } = await look(connector, rows, signal)
+  const existing = rows.filter(isTask).filter((row) => row.kind !== 'create-task')
+  const { fresh, tasks } = await look(connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal)
   const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
@@ -218,11 +223,12 @@ async function send(
   rows: readonly StoredRow[],
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  if (rows.length === 0) return []
+  const what = rows[0]?.kind
+  if (what === undefined) return []
   const later: string[] = []
   const keys = rows.map((row) => row.key)
   await fenced(ctx.db, run, (trx) => markSent(trx, run, keys, crmTime(ctx, run)))
-  ctx.crash?.('intent stored', 'apply')
+  ctx.crash?.('intent stored', what)
   let settled: Settlement[] = []
   const store = async () => {
     const batch = settled
@@ -235,7 +241,7 @@ async function send(
   }
   try {
     for await (const outcome of connector.write(rows.map(toWrite), signal)) {
-      ctx.crash?.('answer read', 'apply')
+      ctx.crash?.('answer read', what)
       if (outcome.result === 'done')
         settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
       else if (outcome.result === 'refused') {
@@ -249,7 +255,7 @@ async function send(
   } finally {
     await store()
   }
-  ctx.crash?.('result stored', 'apply')
+  ctx.crash?.('result stored', what)
   return later
 }
 
@@ -286,18 +292,14 @@ async function settleUndone(
 
 async function look(
   connector: Connector,
-  rows: readonly StoredRow[],
+  deals: readonly StoredRow[],
+  tasks: readonly TaskRow[],
   signal: AbortSignal,
 ): Promise<{ fresh: Fresh; tasks: Tasks }> {
-  const ids = rows.flatMap((row) =>
-    row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned') ? [row.deal.id] : [],
-  )
-  const keys = rows.flatMap((row): [TaskKey, DealId][] =>
-    row.kind === 'fields' || (row.kind === 'create-task' && row.status === 'planned')
-      ? []
-      : [[row.taskKey, row.deal.id]],
-  )
-  const fresh: Fresh = ids.length > 0 ? await connector.read([...new Set(ids)], signal) : new Map()
-  const tasks: Tasks = keys.length > 0 ? await connector.find(new Map(keys), signal) : new Map()
-  return { fresh, tasks }
+  const ids = new Set(deals.map((row) => row.deal.id))
+  const keys = new Map(tasks.map((row) => [row.taskKey, row.deal.id]))
+  return {
+    fresh: ids.size > 0 ? await connector.read([...ids], signal) : new Map(),
+    tasks: keys.size > 0 ? await connector.find(keys, signal) : new Map(),
+  }
 }

@@ -31,8 +31,8 @@ export interface JobContext {
   readonly patienceMs: number
   /** How long writes without an answer are left alone before the next look. */
   readonly retryMs: number
-  /** Only for the tests that kill this process. */
-  readonly crash?: (at: CrashPoint, step: string) => void
+  /** Only for the tests that kill this process. `what`: the step, or the kind of the rows being written. */
+  readonly crash?: (at: CrashPoint, what: string) => void
 }
 
 /** The CRM's time: a run's `now` is frozen at its opening, and against a sandbox its clock is not ours. */

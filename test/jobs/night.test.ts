@@ -12,7 +12,6 @@ import {
   DAY,
   firstNight,
   MONDAY,
-  type Program,
   REP_WHO_LEFT,
   REPS,
   type Seen,
@@ -20,8 +19,8 @@ import {
   seedOf,
   setUp,
   startCrm,
-  startProgram,
 } from './harness.ts'
+import { type Program, startProgram } from './program.ts'
 
 const NOON = 9 * 3_600_000
 const TUESDAY = MONDAY + DAY

@@ -7,21 +7,8 @@ import { OWNERS } from '../../src/sandbox/generate.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { getPlan } from '../../src/store/runs.ts'
 import { homes } from '../homes.ts'
-import {
-  type Crm,
-  connectTo,
-  DAY,
-  firstNight,
-  instead,
-  MONDAY,
-  type Program,
-  type Seen,
-  seedDeal,
-  seedOf,
-  setUp,
-  startCrm,
-  startProgram,
-} from './harness.ts'
+import { type Crm, DAY, firstNight, MONDAY, type Seen, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
+import { connectTo, instead, type Program, startProgram } from './program.ts'
 
 const SYSTEMS = ['hubspot', 'salesforce'] as const
 const ACTIVE = OWNERS.filter((one) => one.active).map((one) => one.email)
@@ -38,7 +25,7 @@ async function world(
   const crm = await startCrm(system, seedOf(deals))
   onTestFinished(() => crm.stop())
   await setUp(crm)
-  const connector = connectTo(system, crm.url, { settleMs: 0 })
+  const connector = await connectTo(crm, { settleMs: 0 })
   const connectors = { [crm.name]: instead(connector, () => change(connector, crm)) }
   const program: Program = await startProgram({ ...home, crms: [crm], connectors })
   onTestFinished(() => program.close())
