@@ -304,6 +304,21 @@ const forecast: readonly Row[] = [
     },
   },
   {
+    name: 'put back by a person, stage changed afterwards',
+    sentence: 'theirs for the rest of this stall',
+    policy: patient,
+    deal: late,
+    acts: [set(1, 'category', 'commit'), stage(4, 'demo')],
+    nights: {
+      0: STALLED,
+      3: { ...STALLED, category: 'commit', wrote: [] },
+      6: { flag: true, category: 'commit', wrote: [] },
+      11: { flag: true, category: 'commit', wrote: [] },
+    },
+    // The stage brings its own category in Salesforce.
+    differs: { salesforce: { 6: { category: 'best_case' }, 11: { category: 'best_case' } } },
+  },
+  {
     name: 'omitted by a person before',
     sentence: 'borrowed and given back: what was not taken is not given',
     deal: idle,
