@@ -1,27 +1,16 @@
 // The queue: one job per run, named by its next step. Which step that is stands in the run row; the queue only carries
 // it to a worker, gives it back when that worker dies, parks it on RetryLater, and starts the nights on schedule.
 // The only file that knows BullMQ and Redis. All times here are the machine's own: BullMQ knows no other clock.
-import {
-  createPostgresBackend,
-  DelayedError,
-  isPgPool,
-  type Job,
-  Queue,
-  type QueueOptions,
-  runMigrations,
-  WaitingError,
-  Worker,
-  type WorkerOptions,
-} from 'bullmq'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Processor } from 'bullmq'
+import { createPostgresBackend, DelayedError, isPgPool, Queue, runMigrations, WaitingError, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { RetryLater, UsageError } from './errors.ts'
 import type { Pool } from './store/db.ts'
 import { Superseded } from './store/runs.ts'
 
-export interface QueueLog {
-  info(data: object, message: string): void
-  warn(data: object, message: string): void
-}
+type Say = (data: object, message: string) => void
+type Log = { readonly info: Say; readonly warn: Say }
 
 export interface QueueHandlers {
   /** One step of a run. A step that is not the run's next returns at once. Throwing RetryLater parks the job, Superseded
@@ -42,7 +31,7 @@ export interface QueueSettings {
   readonly pool: Pool
   readonly redisUrl?: string
   readonly handlers: QueueHandlers
-  readonly log: QueueLog
+  readonly log: Log
   /** Runs at a time in this process. 0: no worker here (roles scheduler and web). Default 4. */
   readonly concurrency?: number
   /** How long a dead worker keeps its job (default 8 s), how often that is checked (3 s), how often we sweep (5 s). */
@@ -51,12 +40,8 @@ export interface QueueSettings {
   readonly sweepMs?: number
 }
 
-export interface Night {
-  readonly connection: string
-  /** Five fields, in `timezone`. */
-  readonly cron: string
-  readonly timezone: string
-}
+/** `cron`: five fields, in `timezone`. */
+export type Night = { readonly connection: string; readonly cron: string; readonly timezone: string }
 
 export interface StepQueue {
   /** Adding a step that already waits or runs does nothing. */
@@ -69,15 +54,10 @@ export interface StepQueue {
   close(graceMs?: number): Promise<void>
 }
 
-type StepData = { readonly runId: string; readonly step: string }
-type NightData = { readonly connection: string }
-
 const QUEUE = 'steps'
 const NIGHT = 'night'
-/** A step whose failure could not even be recorded (database away), or a night that could not be opened. */
-const RETRY_MS = 5_000
-/** After an abort: for handlers to notice it. */
-const ABORT_MS = 1_500
+const RETRY_MS = 5_000 // a failure that could not even be recorded (database away), a night that could not be opened
+const ABORT_MS = 1_500 // for handlers to notice an abort
 const REDIS_MS = 10_000
 // A kept job of the same id would make `add` do nothing; the dead letters live in the run row.
 const FORGET = { removeOnComplete: true, removeOnFail: true }
@@ -85,104 +65,84 @@ const FORGET = { removeOnComplete: true, removeOnFail: true }
 /** Creates BullMQ's own tables (schema `bullmq`) where they are missing or older. Not needed with Redis. */
 export async function prepareQueue(pool: Pool): Promise<void> {
   const client = await pool.connect()
-  try {
-    await runMigrations(client)
-  } finally {
-    client.release()
-  }
+  await runMigrations(client).finally(() => client.release())
 }
 
 /** Throws UsageError when Redis may evict jobs. */
 export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
-  const { handlers, log } = settings
+  const { handlers, log, concurrency = 4 } = settings
   const redis = settings.redisUrl === undefined ? null : await openRedis(settings.redisUrl, log)
   // pg's own types do not fit BullMQ's description of them; its guard does.
   const pool: unknown = settings.pool
   if (!isPgPool(pool)) throw new TypeError('the queue needs a database pool')
   if (!redis) await prepareQueue(settings.pool)
 
-  const queueOptions = { streams: { events: { maxLen: 100 } } } satisfies Partial<QueueOptions>
+  const streams = { events: { maxLen: 100 } }
   const queue = redis
-    ? new Queue(QUEUE, { ...queueOptions, connection: redis })
-    : new Queue(QUEUE, { ...queueOptions, connection: pool }, createPostgresBackend)
-  const onError = (error: Error) => log.warn({ error: error.message }, 'queue')
-  queue.on('error', onError)
-
+    ? new Queue(QUEUE, { streams, connection: redis })
+    : new Queue(QUEUE, { streams, connection: pool }, createPostgresBackend)
   const add = async (runId: string, step: string): Promise<void> => {
-    await queue.add('step', { runId, step } satisfies StepData, { ...FORGET, jobId: `${runId}.${step}` })
+    await queue.add('step', { runId, step }, { ...FORGET, jobId: `${runId}.${step}` })
   }
 
-  const process = async (job: Job, token: string | undefined, signal: AbortSignal | undefined): Promise<void> => {
-    const park = async (ms: number): Promise<never> => {
-      await job.moveToDelayed(Date.now() + ms, token)
-      throw new DelayedError()
-    }
-    if (job.name === NIGHT) {
-      const { connection }: NightData = job.data
-      const first = await handlers.night(connection).catch((error: unknown) => {
-        log.warn({ connection, error: words(error) }, 'the night could not be opened and is tried again')
-        return park(RETRY_MS)
-      })
-      if (first) await add(first.runId, first.step)
-      return
-    }
-    const { runId, step }: StepData = job.data
+  // No default value for the signal: BullMQ counts the parameters and hands none to a function of two.
+  const process: Processor = async (job, token, given) => {
+    const signal = given ?? new AbortController().signal
+    const { connection, runId, step }: { connection: string; runId: string; step: string } = job.data
     try {
-      await handlers.step(runId, step, signal ?? new AbortController().signal)
+      if (job.name !== NIGHT) await handlers.step(runId, step, signal)
+      const next = job.name === NIGHT ? await handlers.night(connection) : { runId, step: await handlers.next(runId) }
+      if (next?.step) await add(next.runId, next.step)
     } catch (error) {
-      if (error instanceof Superseded) {
-        log.info({ run: runId, step }, 'another worker has taken over')
-        return
-      }
-      if (signal?.aborted) {
+      const about = job.name === NIGHT ? { connection } : { run: runId, step }
+      if (error instanceof Superseded) return log.info(about, 'another worker has taken over')
+      if (signal.aborted) {
         await job.moveToWait(token)
         throw new WaitingError()
       }
+      let ms: number | null = RETRY_MS
       if (error instanceof RetryLater) {
-        log.info({ run: runId, step, seconds: Math.ceil(error.afterMs / 1000) }, `waiting: ${error.message}`)
-        return park(error.afterMs)
-      }
-      const retryMs = await handlers.failed(runId, step, error).catch((failure: unknown) => {
-        if (failure instanceof Superseded) return null
-        log.warn({ run: runId, step, error: words(failure) }, 'a failed step could not be recorded')
-        return RETRY_MS
-      })
-      if (retryMs !== null) return park(retryMs)
-      return
+        ms = error.afterMs
+        log.info({ ...about, seconds: Math.ceil(ms / 1000) }, `waiting: ${error.message}`)
+      } else if (job.name === NIGHT)
+        log.warn({ ...about, error: words(error) }, 'the night could not be opened and is tried again')
+      else
+        ms = await handlers.failed(runId, step, error).catch((failure: unknown) => {
+          if (failure instanceof Superseded) return null
+          log.warn({ ...about, error: words(failure) }, 'a failed step could not be recorded')
+          return RETRY_MS
+        })
+      if (ms === null) return
+      await job.moveToDelayed(Date.now() + ms, token)
+      throw new DelayedError()
     }
-    const next = await handlers.next(runId)
-    if (next !== null) await add(runId, next)
   }
 
-  const concurrency = settings.concurrency ?? 4
-  const workerOptions = {
+  const options = {
     concurrency: Math.max(1, concurrency),
+    autorun: concurrency > 0,
     lockDuration: settings.lockMs ?? 8_000,
     stalledInterval: settings.stalledCheckMs ?? 3_000,
     // Being killed is not the job's fault: BullMQ would fail it for good at the second time.
     maxStalledCount: 1_000_000,
     // After an error of the store itself; BullMQ's 15 s would come on top of every restart of a server.
     runRetryDelay: 2_000,
-  } satisfies Partial<WorkerOptions>
-  const worker =
-    concurrency === 0
-      ? null
-      : redis
-        ? new Worker(QUEUE, process, { ...workerOptions, connection: redis })
-        : new Worker(QUEUE, process, { ...workerOptions, connection: pool }, createPostgresBackend)
-  worker?.on('error', onError)
-  worker?.on('lockRenewalFailed', (ids: string[]) => {
+  }
+  const worker = redis
+    ? new Worker(QUEUE, process, { ...options, connection: redis })
+    : new Worker(QUEUE, process, { ...options, connection: pool }, createPostgresBackend)
+  const onError = (error: Error) => log.warn({ error: error.message }, 'queue')
+  queue.on('error', onError)
+  worker.on('error', onError)
+  worker.on('lockRenewalFailed', (ids: string[]) => {
     for (const id of ids) worker.cancelJob(id, 'the lock of this job was lost')
   })
 
   let nights: readonly Night[] = []
-  const putNight = async ({ connection, cron, timezone }: Night): Promise<void> => {
-    const data: NightData = { connection }
-    await queue.upsertJobScheduler(
-      `${NIGHT}.${connection}`,
-      { pattern: cron, tz: timezone },
-      { name: NIGHT, data, opts: FORGET },
-    )
+  const idOf = (night: Night) => `${NIGHT}.${night.connection}`
+  const putNight = (night: Night) => {
+    const job = { name: NIGHT, data: { connection: night.connection }, opts: FORGET }
+    return queue.upsertJobScheduler(idOf(night), { pattern: night.cron, tz: night.timezone }, job)
   }
 
   const sweep = async (): Promise<void> => {
@@ -192,61 +152,49 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       log.info({ run: id, step }, 'the job of this run was gone and is added again')
       await add(id, step)
     }
-    for (const night of nights) {
-      if (!(await queue.getJobScheduler(`${NIGHT}.${night.connection}`))) await putNight(night)
-    }
+    for (const night of nights) if (!(await queue.getJobScheduler(idOf(night)))) await putNight(night)
   }
   let sweeping = false
-  const sweeper = setInterval(() => {
+  const sweeper = setInterval(async () => {
     if (sweeping) return
     sweeping = true
-    sweep()
-      .catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
-      .finally(() => {
-        sweeping = false
-      })
-  }, settings.sweepMs ?? 5_000)
-  sweeper.unref()
+    await sweep().catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
+    sweeping = false
+  }, settings.sweepMs ?? 5_000).unref()
 
-  const close = async (graceMs = 8_000): Promise<void> => {
-    clearInterval(sweeper)
-    if (worker) {
+  return {
+    add,
+    sweep,
+    async schedule(wanted) {
+      nights = wanted
+      const keep = wanted.map(idOf)
+      for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
+      for (const night of wanted) await putNight(night)
+    },
+    async close(graceMs = 8_000) {
+      clearInterval(sweeper)
       const closed = worker.close()
       if (!(await within(closed, graceMs))) {
         worker.cancelAllJobs('shutting down')
         await within(closed, ABORT_MS)
       }
-    }
-    await within(queue.close(), ABORT_MS)
-    redis?.disconnect()
-  }
-
-  return {
-    add,
-    async schedule(wanted) {
-      nights = wanted
-      const keep = new Set(wanted.map((night) => `${NIGHT}.${night.connection}`))
-      for (const { key } of await queue.getJobSchedulers()) if (!keep.has(key)) await queue.removeJobScheduler(key)
-      for (const night of wanted) await putNight(night)
+      await within(queue.close(), ABORT_MS)
+      redis?.disconnect()
     },
-    sweep,
-    close,
   }
 }
 
-async function openRedis(url: string, log: QueueLog): Promise<Redis> {
+async function openRedis(url: string, log: Log): Promise<Redis> {
   const redis = new Redis(url, { maxRetriesPerRequest: null })
   redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis'))
   const info = redis.info('memory')
   info.catch(() => {}) // seen below; after `disconnect` nobody waits for it
   // Refused at start; later it is waited for.
-  const problem = (await within(info, REDIS_MS))
-    ? /^maxmemory_policy:noeviction/m.test(await info)
-      ? null
-      : 'may throw away jobs: set "maxmemory-policy noeviction"'
-    : `did not answer within ${REDIS_MS / 1000} s`
-  if (problem === null) return redis
+  const answered = await within(info, REDIS_MS)
+  if (answered && /^maxmemory_policy:noeviction/m.test(await info)) return redis
   redis.disconnect()
+  const evicts = 'may throw away jobs: set "maxmemory-policy noeviction"'
+  const problem = answered ? evicts : `did not answer within ${REDIS_MS / 1000} s`
   throw new UsageError(`The Redis of REDIS_URL (${new URL(url).host}) ${problem}.`)
 }
 
@@ -254,9 +202,7 @@ const words = (error: unknown) => (error instanceof Error ? error.message : Stri
 
 /** False when `work` did not end in time (it goes on). */
 async function within(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, ms, false)
-  })
-  return Promise.race([work.then(() => true), late]).finally(() => clearTimeout(timer))
+  const timer = new AbortController()
+  const late = delay(ms, false, { signal: timer.signal })
+  return Promise.race([work.then(() => true), late]).finally(() => timer.abort())
 }

@@ -94,7 +94,8 @@ export async function startPostgres(): Promise<Server> {
   if (user.uid !== undefined) chownSync(directory, user.uid, user.gid)
   const options = { ...user, cwd: directory, stdio: 'ignore' } as const
   execFileSync(initdb, ['-D', directory, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '-N'], options)
-  const set = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'listen_addresses=127.0.0.1']
+  // Commits stay synchronous: they must survive `kill`, as they would in earnest.
+  const set = ['fsync=off', 'full_page_writes=off', 'listen_addresses=127.0.0.1']
   const flags = [...set, 'unix_socket_directories='].flatMap((each) => ['-c', each])
   return server(`postgres://postgres@127.0.0.1:${port}/postgres`, port, directory, 'SIGQUIT', () =>
     spawn(join(initdb, '..', 'postgres'), ['-D', directory, '-p', String(port), ...flags], options),
