@@ -13,7 +13,7 @@ const SENTENCES: readonly (readonly [string, string])[] = [
   ],
   [
     'HubSpot does not tell which calls were connected or incoming: calls do not count as movement of the buyer.',
-    'Set countActivity: any if logged calls and outgoing e-mails should count weakly.',
+    'Set countActivity: any if logged calls and outgoing e-mails should count weakly; notes are not told apart from our own tasks.',
   ],
 ]
 /** Sentences of `check`; the same everywhere, so that tests and the guides can quote them. */
