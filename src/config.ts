@@ -122,7 +122,7 @@ function fileSchema(variables: Variables) {
   const secret = z.string().transform((text, context) => {
     const [, name] = /^\$\{([A-Za-z_]\w*)\}$/.exec(text) ?? []
     // What the lookalike CRMs accept opens nothing else.
-    const value = name === undefined ? /^sandbox(-[\w-]+)?$/.exec(text)?.[0] : variables[name]
+    const value = name === undefined ? /^sandbox(-[\w.-]+)?$/.exec(text)?.[0] : variables[name]
     if (value) return new Secret(value)
     const inFile = `must not stand in the file: write "\${NAME}" and set NAME in the environment`
     context.addIssue(name === undefined ? inFile : `needs \${${name}}, which is not set in the environment`)
