@@ -432,6 +432,7 @@ describe('opportunities', () => {
     const [made] = created
     expect(await conn.destroy('Task', [made?.id ?? ''])).toMatchObject([{ success: true }])
     expect(await conn.destroy('Task', [made?.id ?? ''])).toMatchObject([{ success: false }])
+    expect(await outcomes(conn.destroy('User', [userOf(token)]))).toEqual(['INVALID_CROSS_REFERENCE_KEY'])
     expect(await client.state('task')).toEqual([])
   })
 

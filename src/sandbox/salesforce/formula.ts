@@ -1,10 +1,7 @@
 // Formula fields: the small part of the language that a "0 while stalled, else the amount" formula needs: four functions,
 // fields, texts and numbers. Anything else is refused on creation, as the org refuses a wrong formula.
 import { type Field, isNumber, type Row, type Value } from './schema.ts'
-
-export class FormulaError extends Error {
-  override readonly name = 'FormulaError'
-}
+import { SaveError } from './validate.ts'
 
 type Compiled = (row: Row) => Value
 
@@ -15,11 +12,11 @@ const FUNCTIONS: Record<string, (args: readonly Value[]) => Value> = {
   ISBLANK: ([value]) => value === null || value === '',
 }
 
-/** Throws FormulaError with the org's words. `zero`: formulaTreatBlanksAs is BlankAsZero. */
+/** Throws SaveError with the org's words. `zero`: formulaTreatBlanksAs is BlankAsZero. */
 export function compile(text: string, fields: ReadonlyMap<string, Field>, zero: boolean): Compiled {
   const tokens = text.match(/"[^"]*"|'[^']*'|\d+(?:\.\d+)?|\w+|\S/g) ?? []
   let at = 0
-  const wrong = (message: string) => new FormulaError(`Error: ${message}`)
+  const wrong = (message: string) => new SaveError('FIELD_INTEGRITY_EXCEPTION', `Error: ${message}`)
 
   /** `within`: the function it is an argument of. */
   function expression(within = ''): Compiled {

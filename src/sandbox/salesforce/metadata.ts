@@ -1,10 +1,10 @@
 // The Metadata API over SOAP, as far as setup needs it: upsert and read of custom fields and permission sets, ten
 // components per call, each with its own success or errors.
 import type { Answer, Call } from '../kernel.ts'
-import { compile, FormulaError } from './formula.ts'
+import { compile } from './formula.ts'
 import type { Org, Saver } from './org.ts'
 import { choices, makeField, type Row } from './schema.ts'
-import { lost, type SaveError, saveError } from './validate.ts'
+import { SaveError } from './validate.ts'
 
 interface Element {
   readonly name: string
@@ -20,7 +20,10 @@ const TYPES: Record<string, string> = {
   ...{ Checkbox: 'boolean', Currency: 'currency', Date: 'date', DateTime: 'datetime' },
   ...{ Number: 'double', Picklist: 'picklist', Text: 'string' },
 }
-const wrong = (message: string, code = 'FIELD_INTEGRITY_EXCEPTION') => saveError(code, message)
+function must(good: boolean, message: string, code = 'FIELD_INTEGRITY_EXCEPTION'): asserts good {
+  if (!good) throw new SaveError(code, message)
+}
+const LOST = 'INVALID_CROSS_REFERENCE_KEY'
 /** Custom fields of Activity appear on both of its kinds. */
 const objectsOf = (object: string) => (object === 'Activity' ? ['Task', 'Event'] : [object])
 
@@ -48,33 +51,36 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
   function upsert(element: Element): string {
     const name = textIn(element, 'fullName')
     const old = components.get(`${element.type} ${name}`)
-    const make = { CustomField: customField, PermissionSet: permissionSet }[element.type]
-    const problem = make ? make(element, name) : wrong(`type ${element.type} is not played`, 'INVALID_TYPE')
-    const ends = [tag('fullName', name), tag('success', String(!problem))]
-    if (problem) {
-      const error = tag('errors', [tag('message', problem.message), tag('statusCode', problem.statusCode)])
-      return tag('result', [tag('created', 'false'), error, ...ends])
+    const result = (...inside: string[]) => tag('result', [...inside, tag('fullName', name)])
+    try {
+      const make = { CustomField: customField, PermissionSet: permissionSet }[element.type]
+      must(make !== undefined, `type ${element.type} is not played by this sandbox`, 'INVALID_TYPE')
+      make(element, name)
+    } catch (error) {
+      if (!(error instanceof SaveError)) throw error
+      const { message, statusCode } = error.told
+      const errors = tag('errors', [tag('message', message), tag('statusCode', statusCode)])
+      return result(tag('created', 'false'), errors, tag('success', 'false'))
     }
     components.set(`${element.type} ${name}`, element)
     org.kernel.record({ object: element.type, id: name, before: old ? values(old) : null, after: values(element) })
-    return tag('result', [tag('created', String(!old)), ...ends])
+    return result(tag('created', String(!old)), tag('success', 'true'))
   }
 
-  function customField(element: Element, fullName: string): SaveError | null {
+  function customField(element: Element, fullName: string): void {
     const [object = '', name = ''] = fullName.split('.')
     const targets = objectsOf(object).flatMap((target) => org.type(target) ?? [])
     const [target] = targets
     const of = (key: string) => textIn(element, key)
     const [kind, label, formula] = [of('type'), of('label'), of('formula')]
     const type = TYPES[kind]
-    if (!target || ['Task', 'Event'].includes(object))
-      return { ...lost(), message: `no CustomObject named ${object} found` }
-    if (!/^[A-Za-z](?:_?[A-Za-z0-9])*__c$/.test(name) || name.length > 43)
-      return wrong(`The field name '${name}' must begin with a letter, end with __c and use single underscores`)
-    if (!type || !label) return wrong(`Required field is missing: ${type ? 'label' : 'type'}`)
+    must(target !== undefined && !/^(Task|Event)$/.test(object), `no CustomObject named ${object} found`, LOST)
+    const named = /^[A-Za-z](?:_?[A-Za-z0-9])*__c$/.test(name) && name.length <= 43
+    must(named, `The field name '${name}' must begin with a letter, end with __c and use single underscores`)
+    must(type !== undefined && label !== '', `Required field is missing: ${type ? 'label' : 'type'}`)
     const old = target.fields.get(name.toLowerCase())
-    if (old && (old.type !== type || old.calculated !== (formula !== '')))
-      return wrong(`Cannot change the field type of ${fullName}`)
+    const fits = !old || (old.type === type && old.calculated === (formula !== ''))
+    must(fits, `Cannot change the field type of ${fullName}`)
     const set = child(element, 'valueSet')
     const listed = child(set, 'valueSetDefinition')?.children.filter((each) => each.name === 'value') ?? []
     const picklist = listed.map((each) => textIn(each, 'fullName'))
@@ -86,32 +92,26 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
       Number: [Number(of('precision')) <= 18 && of('scale') !== '', "'precision' (at most 18) and 'scale'"],
     }
     const [met, what] = needs[kind === 'Currency' ? 'Number' : kind] ?? [true, '']
-    if (!met) return wrong(`Must specify ${what}`)
-    if (of('unique') === 'true') return wrong('unique fields are not played by this sandbox')
-    try {
-      const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
-      const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
-      const flags = `${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
-      const more = { label, length, custom: true, picklistValues: choices(picklist), calculated: !!compute, compute }
-      for (const each of targets) each.fields.set(name.toLowerCase(), makeField(name, type, flags, more))
-      return null
-    } catch (error) {
-      if (error instanceof FormulaError) return wrong(error.message)
-      throw error
-    }
+    must(met, `Must specify ${what}`)
+    must(of('unique') !== 'true', 'unique fields are not played by this sandbox')
+    const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
+    const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
+    const flags = `${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
+    const more = { label, length, custom: true, picklistValues: choices(picklist), calculated: !!compute, compute }
+    for (const each of targets) each.fields.set(name.toLowerCase(), makeField(name, type, flags, more))
   }
 
   /** What is sent replaces the set: a permission left out is taken away. A field of Activity is named Task.X or Event.X. */
-  function permissionSet(element: Element, name: string): SaveError | null {
+  function permissionSet(element: Element, name: string): void {
     const label = textIn(element, 'label')
-    if (!label) return wrong('Required field is missing: label')
+    must(label !== '', 'Required field is missing: label')
     const rows: Row[] = []
     for (const each of element.children.filter((one) => one.name === 'fieldPermissions')) {
       const [object = '', own = ''] = textIn(each, 'field').split('.')
       const field = org.type(object)?.fields.get(own.toLowerCase())
       const [read, edit] = ['readable', 'editable'].map((right) => textIn(each, right) === 'true')
-      if (!field?.custom) return { ...lost(), message: `In field: field - no CustomField named ${object}.${own} found` }
-      if (field.calculated && edit) return wrong(`Formula field ${object}.${own} cannot be editable`)
+      must(field?.custom === true, `In field: field - no CustomField named ${object}.${own} found`, LOST)
+      must(!field.calculated || !edit, `Formula field ${object}.${own} cannot be editable`)
       const rights = { PermissionsRead: read ?? false, PermissionsEdit: edit ?? false }
       for (const SobjectType of ['Task', 'Event'].includes(object) ? ['Task', 'Event'] : [object])
         rows.push({ SobjectType, Field: `${SobjectType}.${field.name}`, ...rights })
@@ -120,7 +120,6 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     const ParentId = found ?? org.put('PermissionSet', { Name: name, Label: label }, saver())
     org.erase('FieldPermissions', (row) => row.ParentId === ParentId)
     for (const row of rows) org.put('FieldPermissions', { ParentId, ...row }, saver())
-    return null
   }
 
   /** Somebody deletes a custom field in the set-up pages; false where there is none of that name. */

@@ -15,15 +15,9 @@ interface Grant {
   refresh?: string
   live: boolean
 }
-interface Code {
-  readonly challenge: string
-  readonly redirect: string
-  readonly scope: string
-  readonly ends: number
-}
 
 export function oauth(org: Org, kernel: Kernel) {
-  const codes = new Map<string, Code>()
+  const codes = new Map<string, Readonly<Record<'challenge' | 'redirect' | 'scope', string>> & { ends: number }>()
   /** Grants by access token, and by every refresh token there was, so that a replay is noticed. */
   const access = new Map<string, Grant>()
   const refresh = new Map<string, Grant>()

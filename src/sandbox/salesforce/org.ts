@@ -195,16 +195,15 @@ export class Org {
   }
 
   /** To the recycle bin; a deal takes its activities and history along. Returns its id. */
-  remove(type: ObjectType, row: Row, saver: Saver): string {
+  remove(row: Row, saver: Saver): string {
     const before = { ...row }
     const id = text(row.Id)
-    const history = type.name === 'Opportunity' ? this.rows('OpportunityHistory') : []
-    const along = history.filter(({ OpportunityId }) => OpportunityId === id)
+    const along = this.rows('OpportunityHistory').filter(({ OpportunityId }) => OpportunityId === id)
     for (const each of [row, ...along, ...this.activitiesOf(id)])
       Object.assign(each, { IsDeleted: true, ...stamps(saver) })
     this.#rollUp(text(row.WhatId), row, saver)
     this.#granted = null
-    if (this.recording) this.kernel.record({ object: type.name, id, before, after: null })
+    if (this.recording) this.kernel.record({ object: this.find(id)?.type.name ?? '', id, before, after: null })
     return id
   }
   /** For good, and nobody is told. */

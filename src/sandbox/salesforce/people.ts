@@ -136,14 +136,10 @@ export function people(org: Org, seed: Seed, dropField: (name: string) => boolea
         const times = { StartDateTime: at, ActivityDateTime: at, EndDateTime: stamp(event.at + HALF_HOUR) }
         const row = { ...common, Subject: 'Meeting', WhoId: event.outside ? buyer() : null, ...times }
         const id = text(booked?.Id) || save('Event', null, { ...row, DurationInMinutes: 30 }, saver)
-        if (!event.held && (booked || event.at <= now)) remove(id, saver)
+        if (!event.held && (booked || event.at <= now)) org.remove(record(id, 'Event').row, saver)
         return id
       }
     }
-  }
-  function remove(id: string, saver: Saver): string {
-    const found = org.find(id)
-    return found ? org.remove(found.type, found.row, saver) : id
   }
   function record(id: string, ...objects: string[]) {
     const found = org.find(id)
@@ -186,12 +182,12 @@ export function people(org: Org, seed: Seed, dropField: (name: string) => boolea
         const into = text(record(act.into, 'Opportunity').row.Id)
         for (const { Id = '' } of org.activitiesOf(id))
           save(org.find(Id)?.type.name ?? '', text(Id), { WhatId: into }, saver)
-        remove(id, saver)
+        org.remove(row, saver)
         return into
       }
       case 'delete-task':
       case 'delete':
-        return remove(id, saver)
+        return org.remove(row, saver)
     }
   }
 }

@@ -2,9 +2,9 @@
 import { z } from 'zod'
 import type { Answer, Call, Route } from '../kernel.ts'
 import type { Org, Saver } from './org.ts'
-import { type Field, longId, type ObjectType } from './schema.ts'
+import { type Field, longId, type ObjectType, type Row } from './schema.ts'
 import { query, type Result } from './soql.ts'
-import { check, deleted, fieldOf, lost, parseRecord, refused, type SaveError, saveError } from './validate.ts'
+import { check, fieldOf, live, parseRecord, refused, SaveError } from './validate.ts'
 
 const PAGE = { least: 200, most: 2000 }
 const COLLECTION = 200
@@ -17,10 +17,9 @@ const Record = z.looseObject({ attributes: z.object({ type: z.string() }), id: z
 const Collection = z.object({ allOrNone: z.literal(false).default(false), records: z.array(Record) })
 const Retrieve = z.object({ ids: z.array(z.string()), fields: z.array(z.string()) })
 
-/** One record of a write. `key`: by which a fault recognises it. `apply` returns its id. */
+/** One record of a write. `key`: by which a fault recognises it. `apply` returns its id or throws SaveError. */
 interface Job {
   readonly key: string
-  check(): SaveError | null
   apply(): string
 }
 
@@ -58,14 +57,11 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
     const id = updating ? given.id : null
     if (id === undefined) throw refused(400, 'MISSING_ARGUMENT', 'Id not specified in an update call')
     const row = parseRecord(org, type, given)
-    const key = id ?? String(row.Unstall_Key__c ?? row.WhatId ?? index)
-    return { key, check: () => check(org, type, id, row), apply: () => org.save(type, id, row, saver()) }
-  }
-  function removing(id: string): Job {
-    const found = org.find(id)
-    if (!found?.type.writable) return { key: id, check: () => lost(), apply: () => id }
-    const { type, row } = found
-    return { key: id, check: () => (row.IsDeleted ? deleted() : null), apply: () => org.remove(type, row, saver()) }
+    const apply = () => {
+      check(org, type, id, row)
+      return org.save(type, id, row, saver())
+    }
+    return { key: id ?? String(row.Unstall_Key__c ?? row.WhatId ?? index), apply }
   }
   function collection(call: Call): Answer {
     const { records } = parsed(Collection, call)
@@ -73,15 +69,15 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
     const chunks = records.filter(({ attributes }, i) => attributes.type !== records[i - 1]?.attributes.type)
     if (chunks.length > MAX_TYPE_CHUNKS)
       throw refused(400, 'LIMIT_EXCEEDED', `Cannot have more than ${MAX_TYPE_CHUNKS} chunks in a single operation.`)
-    return settle(
-      call,
-      records.map((given, i) => saving(given, call.method === 'PATCH', i)),
-    )
+    const jobs = records.map((given, i) => saving(given, call.method === 'PATCH', i))
+    return settle(call, jobs)
   }
   function removal(call: Call): Answer {
     const ids = (call.query.get('ids') ?? '').split(',')
     if (ids.length > COLLECTION) throw tooMany(COLLECTION)
-    return settle(call, ids.map(removing))
+    const writable = (found: ReturnType<Org['find']>) => (found?.type.writable ? found : null)
+    const jobs = ids.map((id): Job => ({ key: id, apply: () => org.remove(live(writable(org.find(id))), saver()) }))
+    return settle(call, jobs)
   }
 
   function typeOf(call: Call): ObjectType {
@@ -96,9 +92,8 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
     if (ids.length > RETRIEVE) throw tooMany(RETRIEVE)
     const wanted = fields.map((name) => fieldOf(org, type, name))
     const rows = ids.map((id) => type.rows.get(longId(id)))
-    const values = (row: Parameters<Org['read']>[0]) => wanted.map((field) => [field.name, org.read(row, field)])
-    const attributes = { type: type.name }
-    return ok(rows.map((row) => (row && !row.IsDeleted ? { attributes, ...Object.fromEntries(values(row)) } : null)))
+    const show = (row: Row) => Object.fromEntries(wanted.map((field) => [field.name, org.read(row, field)]))
+    return ok(rows.map((row) => (row && !row.IsDeleted ? { attributes: { type: type.name }, ...show(row) } : null)))
   }
   function describe(call: Call): Answer {
     const type = typeOf(call)
@@ -149,10 +144,15 @@ export function describeField(org: Org, type: ObjectType, field: Field) {
 function settle(call: Call, jobs: readonly Job[]): Answer {
   const { each, whole } = call.bad(jobs.map(({ key }) => key))
   if (whole.size > 0) throw refused(400, 'JSON_PARSER_ERROR', 'Unexpected character in one of the records')
-  const told = saveError('FIELD_CUSTOM_VALIDATION_EXCEPTION', 'Ask Sales Operations before changing this record.')
-  const result = (job: Job) => {
-    const error = each.has(job.key) ? told : job.check()
-    return error ? { success: false, errors: [error] } : { id: job.apply(), success: true, errors: [] }
+  const rule = 'Ask Sales Operations before changing this record.'
+  const result = ({ key, apply }: Job) => {
+    try {
+      if (each.has(key)) throw new SaveError('FIELD_CUSTOM_VALIDATION_EXCEPTION', rule)
+      return { id: apply(), success: true, errors: [] }
+    } catch (error) {
+      if (error instanceof SaveError) return { success: false, errors: [error.told] }
+      throw error
+    }
   }
   return ok(jobs.map(result))
 }

@@ -25,17 +25,9 @@ const HELP =
 
 /** Empty values first. */
 const order = (a: Value, b: Value) => (a === b ? 0 : a === null || (b !== null && a < b) ? -1 : 1)
-const ordered = (fits: (order: number) => boolean) => (a: Value, b: Value) =>
-  a !== null && b !== null && fits(order(a, b))
-const OPERATORS: Record<string, (a: Value, b: Value) => boolean> = {
-  '=': (a, b) => a === b,
-  '!=': (a, b) => a !== b,
-  '<>': (a, b) => a !== b,
-  '<': ordered((order) => order < 0),
-  '<=': ordered((order) => order <= 0),
-  '>': ordered((order) => order > 0),
-  '>=': ordered((order) => order >= 0),
-}
+/** The orders each operator accepts; those of INEQUALITY only between values. */
+const EQUALITY: Record<string, readonly number[]> = { '=': [0], '!=': [-1, 1], '<>': [-1, 1] }
+const INEQUALITY: Record<string, readonly number[]> = { '<': [-1], '<=': [-1, 0], '>': [1], '>=': [0, 1] }
 const unquoted = (token: string) =>
   token.slice(1, -1).replace(/\\(.)/g, (_, c: string) => ({ n: '\n', r: '\r', t: '\t' })[c] ?? c)
 const LITERALS: Record<string, readonly [RegExp, (token: string) => Value]> = {
@@ -120,10 +112,11 @@ export function query(org: Org, soql: string, all: boolean, version: string): Re
       return (row) => values.has(value(row))
     }
     const operator = next()
-    const compare = OPERATORS[operator]
-    if (!compare) throw unexpected(operator)
+    const orders = EQUALITY[operator] ?? INEQUALITY[operator]
+    if (!orders) throw unexpected(operator)
     const other = literal(column, field)
-    return (row) => compare(value(row), other)
+    const between = (own: Value) => operator in EQUALITY || (own !== null && other !== null)
+    return (row) => between(value(row)) && orders.includes(order(value(row), other))
   }
   /** All AND or all OR: mixing them needs parentheses. */
   function conditions(type: ObjectType): (row: Row) => boolean {
