@@ -78,12 +78,11 @@ function byRank(currency: string | null): (a: DealIntent, b: DealIntent) => numb
   const worth = ({ deal }: DealIntent) =>
     currency === null || deal.currency === currency ? (deal.amount ?? -Infinity) : -Infinity
   const decides = ({ stall }: DealIntent) => stall !== null && DECISION_RULES.includes(stall.rule)
-  const first = (a: boolean, b: boolean) => Number(b) - Number(a)
-  const down = (a: number, b: number) => (a === b ? 0 : a > b ? -1 : 1)
+  const down = <T extends number | boolean>(a: T, b: T) => (a === b ? 0 : a > b ? -1 : 1)
   return (a, b) =>
-    first(a.cleanUp, b.cleanUp) ||
-    first(a.waiting, b.waiting) ||
-    first(decides(a), decides(b)) ||
+    down(a.cleanUp, b.cleanUp) ||
+    down(a.waiting, b.waiting) ||
+    down(decides(a), decides(b)) ||
     down(a.stall?.startedAt ?? 0, b.stall?.startedAt ?? 0) ||
     down(worth(a), worth(b)) ||
     down(a.deal.amount ?? 0, b.deal.amount ?? 0) ||

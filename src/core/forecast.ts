@@ -1,25 +1,14 @@
 // Pipeline value and forecast with and without stalled deals: a plain accumulator, filled deal by deal. Amounts of
 // different currencies are never added: each sum has one currency.
-import type { Deal, OwnerId, State } from './deal.ts'
+import type { Deal, State } from './deal.ts'
 import { recall } from './reaffirm.ts'
 
-/** Sums of open deals and what they have in common: null where they have none, or where it was not asked for. */
-export interface ForecastSum {
-  readonly currency: string | null
-  /** `2026-11`: month of the close date. */
-  readonly month: string | null
-  /** The category as it was before unstall borrowed it; null is blank. */
-  readonly category: string | null
-  readonly owner: OwnerId | null
-  /** Deals and their amounts, as the CRM adds them up. */
-  deals: number
-  value: number
-  /** Those among them that move: the amount that counts. */
-  movingDeals: number
-  movingValue: number
-}
-
 type Part = 'month' | 'category' | 'owner'
+/** Open deals and their amounts, as the CRM adds them up. `moving…`: those among them that move, the amount that counts. */
+type Counts = Record<'deals' | 'value' | 'movingDeals' | 'movingValue', number>
+/** What the deals of a sum have in common: null where they have none, or where it was not asked for. `month` of the close
+ *  date, `2026-11`; `category` as it was before unstall borrowed it, null if blank. */
+export type ForecastSum = Counts & Readonly<Record<Part | 'currency', string | null>>
 
 /** `omitted`: the category that means "not in the forecast"; null: the CRM has none. */
 export function makeForecast(omitted: string | null) {

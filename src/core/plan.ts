@@ -1,7 +1,6 @@
 // (snapshot, settings, now) -> Plan: desired state, then diff. Printing the plan is the preview, executing it is the run.
 // Here one deal at a time, so that a caller can stream a million and keep the few that need something; what needs the
 // whole (brakes, weekly budget, order) is brakes.ts.
-import { loan } from './borrow.ts'
 import type { DealRef, FieldValues, Instant, Known, LocalDate, Owner, OwnerId, RemoteId, TaskKey } from './deal.ts'
 import type { Texts } from './explain.ts'
 import type { JudgeContext, Verdict } from './judge.ts'
@@ -189,10 +188,8 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const tonight = { ...item, ...context, observed: observedAfter(deal, ledger), moved }
   // What was undone stays as it is.
   const undone = moved.standing.undoneStall !== null
-  const lent = undone ? moved : loan(tonight)
-  const planned = undone ? [] : rowsOf({ ...tonight, loan: lent })
+  const { standing, rows: planned } = undone ? { standing: moved.standing, rows: [] } : rowsOf(tonight)
   const rows = unreadable ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : planned
-  const { standing } = lent
   const { stall, state } = standing
   count(totals, state, moved)
 
@@ -224,13 +221,11 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
 }
 
 /** Idle since before the first night for longer than `firstNight.deadAfter`, judged as of that night. */
-function isDead(
-  { state, idleDays, lastMovement }: Verdict,
-  { calendar, firstNightAt, settings }: PlanContext,
-): boolean {
+function isDead({ state, idleDays, lastMovement }: Verdict, context: PlanContext): boolean {
+  const { calendar, firstNightAt: night, settings } = context
   if (state !== 'stalled') return false
   const day = calendar.localDate
-  const idle = firstNightAt === null ? idleDays : calendar.workingDays(day(lastMovement), day(firstNightAt))
+  const idle = night === null ? idleDays : calendar.workingDays(day(lastMovement), day(night))
   return idle > settings.firstNight.deadAfter
 }
 

@@ -61,15 +61,11 @@ function doneFields(ledger: readonly LedgerRow[]): readonly FieldsRow[] {
 export const lastWritten = (ledger: readonly LedgerRow[], key: FieldKey): FieldsRow | null =>
   doneFields(ledger).findLast((row) => key in row.after) ?? null
 
-/**
- * The deal with the writes it does not show yet: those that arrived after this observation was made. A search index
- * that lags must not make us see a cleared flag. Compared with the frozen `now` of the writing run, which is earlier
- * than the write itself and later than the observation it was planned from.
- */
-export function observedAfter(deal: Deal, ledger: readonly LedgerRow[]): Deal {
-  const unseen = doneFields(ledger).filter((row) => row.plannedAt > deal.modifiedAt)
-  return unseen.reduce((seen, row) => withValues(seen, row.after), deal)
-}
+/** The deal with the writes it does not show yet: those that arrived after this observation was made. A search index
+ *  that lags must not make us see a cleared flag. Compared with the frozen `now` of the writing run, which is earlier
+ *  than the write itself and later than the observation it was planned from. */
+export const observedAfter = (deal: Deal, ledger: readonly LedgerRow[]): Deal =>
+  doneFields(ledger).reduce((seen, row) => (row.plannedAt > deal.modifiedAt ? withValues(seen, row.after) : seen), deal)
 
 /** The newest change of a field after an instant that the CRM itself reported (not inferred between two nights). */
 export const latestChange = (changes: readonly Change[], field: Change['field'], after: Instant): Change | null =>
@@ -83,23 +79,15 @@ const JUDGED = ['stageId', 'pipelineId', 'outcome', 'ownerId', 'type', 'amount',
 const JUDGED_REP = ['parkedUntil', 'parkedReason', 'decisionDue', 'decision'] as const
 const JUDGED_OWN = ['stalled', 'state', 'since', 'reason', 'categoryBefore', 'category'] as const
 
-export type Reaffirmed =
-  | 'go'
-  | { readonly drop: 'gone' | 'unreadable' }
-  /** `fields`: what differs from what was judged. */
-  | { readonly drop: 'changed'; readonly fields: readonly string[] }
-
-/**
- * May this row still be written? A deal of which any judged field differs from what was judged waits for the next
- * night. `echo`: rows of this deal written since the judged observation (earlier in this run, or by an earlier run
- * the observation does not show yet): their values are no difference.
- */
+/** May this row still be written? A deal of which any judged field differs from what was judged waits for the next
+ *  night; `fields` tells which. `echo`: rows of this deal written since the judged observation (earlier in this run, or
+ *  by an earlier run the observation does not show yet): their values are no difference. */
 export function reaffirm(
   row: PlannedWrite,
   judged: Deal,
   fresh: Deal | 'gone' | 'unreadable',
   echo: readonly PlannedWrite[] = [],
-): Reaffirmed {
+): 'go' | { readonly drop: 'gone' | 'unreadable' } | { readonly drop: 'changed'; readonly fields: readonly string[] } {
   if (fresh === 'gone' || fresh === 'unreadable') return { drop: fresh }
   let expected = judged
   for (const other of echo)

@@ -1,10 +1,11 @@
-// The rows of one deal: what should be true of its flag, forecast, answer and task, minus what is true already.
-import type { Loan } from './borrow.ts'
+// The rows of one deal: what should be true of its flag, forecast, answer and task, minus what is true already; and the
+// forecast category that is borrowed or given back with them.
 import type { Deal, FieldValues, OwnFields, Rule } from './deal.ts'
 import { type Reason, reasonOf } from './explain.ts'
 import type { DealItem, Group, Hold, Lift, PlanContext, PlannedWrite, WriteCause } from './plan.ts'
-import { arrived, LIVE, lastWritten, pick, sameValue, valuesOf } from './reaffirm.ts'
-import { type Advance, writtenState } from './stall.ts'
+import { stageTable } from './policy.ts'
+import { arrived, LIVE, lastWritten, latestChange, pick, recall, remember, sameValue, valuesOf } from './reaffirm.ts'
+import { type Advance, type Standing, writtenState } from './stall.ts'
 
 export const DECISION_RULES: readonly Rule[] = ['decision_overdue', 'answered_maybe', 'yes_not_closed']
 
@@ -14,12 +15,15 @@ export interface Tonight extends DealItem, PlanContext {
   readonly observed: Deal
   readonly moved: Advance
 }
-type Lent = Tonight & { readonly loan: Loan }
+type Lent = Tonight & { readonly loan: ReturnType<typeof loan> }
 type Rows = readonly PlannedWrite[]
 
 const GROUPS = [flag, forecast, answer, task, completions]
-/** Everything the deal needs; of each group at most one row, but of completions. */
-export const rowsOf = (deal: Lent): Rows => GROUPS.flatMap((rows) => rows(deal))
+/** Everything the deal needs, at most one row of each group but the last; and the standing that goes with it. */
+export function rowsOf(deal: Tonight): { readonly standing: Standing; readonly rows: Rows } {
+  const lent = { ...deal, loan: loan(deal) }
+  return { standing: lent.loan.standing, rows: GROUPS.flatMap((rows) => rows(lent)) }
+}
 
 /** Nothing of ours is on the deal but perhaps the word that it moves. */
 export const untouched = ({ stalled, state, since, reason, categoryBefore }: OwnFields): boolean =>
@@ -78,6 +82,63 @@ function flag(deal: Lent): Rows {
   const another = 'reason' in changed && own.stalled && own.reason !== null
   const cause = moved.opened || !flagged ? 'flagged' : another ? 'reason_changed' : 'reasserted'
   return fields(deal, 'flag', cause, after)
+}
+
+/** The forecast category, borrowed while a deal does not count and given back as the CRM itself would set it. The saved
+ *  value lives on the deal (`categoryBefore`) and in the ledger: a write that never arrived was never a loan.
+ *  @returns `category`, `saved`: to write, the latter as `categoryBefore`; undefined: as it is. `again`: we had taken it
+ *  before, and something other than a person put it back. */
+function loan(deal: Tonight) {
+  const { known, observed, ledger, settings, reference, policy, now } = deal
+  const { standing } = deal.moved
+  const { borrowed } = standing
+  const { omitted } = reference
+  const { stageId: stage, category } = observed
+  const wrote = lastWritten(ledger, 'category')
+  const kept = lastWritten(ledger, 'categoryBefore')
+  // The ledger is surer than a text field anyone can edit.
+  const saved = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
+  if (omitted !== null && settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
+    if (standing.categoryTheirs) return { standing }
+    if (category === omitted) {
+      // By us, or by a person before, and then there is nothing to borrow.
+      if (saved === null || borrowed !== null) return { standing }
+      // Borrowed, says the CRM, and this database does not know since when (lost).
+      return { standing: { ...standing, borrowed: { category: recall(saved), stage, at: standing.since } } }
+    }
+    const again = saved !== null && wrote?.after.category === omitted
+    if (putBackByPerson(deal, again, omitted)) return { standing: { ...standing, categoryTheirs: true } }
+    const taken = { ...standing, borrowed: { category, stage, at: now } }
+    return { standing: taken, category: omitted, saved: remember(category), again }
+  }
+  // A loan is forgotten once it shows that the category was given back.
+  if (saved === null) return { standing: borrowed === null ? standing : { ...standing, borrowed: null } }
+  // Without a ledger (lost database) the saved value alone tells that the category is ours. If it has been something
+  // else since we wrote it, who omitted it again was not us.
+  const since = wrote?.plannedAt ?? 0
+  const away = known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
+  const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
+  if (omitted === null || category !== omitted || !ours) return { standing, saved: null }
+  // Won: the CRM's closed category. Another stage: what that stage maps to. Else what it was.
+  const moved = borrowed !== null && stage !== borrowed.stage
+  const mapped = moved ? stageTable(reference, policy)(observed.pipelineId, stage)?.category : null
+  const back = (observed.outcome === 'won' ? reference.closedCategory : mapped) ?? recall(saved)
+  return { standing, saved: null, category: back === omitted ? undefined : back }
+}
+
+/** CRMs reset the category in the same save that changes the stage, in the name of whoever saved. */
+const SAME_SAVE_MS = 2000
+
+/** Who made the category leave "omitted": a person (then it is theirs), or the CRM with a stage change or a workflow.
+ *  Where the CRM keeps no history of it, a category that changed while the stage did not was a person's. */
+function putBackByPerson({ known, observed, moved: { standing } }: Tonight, taken: boolean, omitted: string): boolean {
+  const { borrowed, since } = standing
+  const edit = latestChange(known.changes, 'category', borrowed?.at ?? since)
+  const staged = latestChange(known.changes, 'stage', borrowed?.at ?? since)
+  if (edit === null || edit.to === omitted || !(taken || edit.from === omitted))
+    return taken && borrowed !== null && staged === null && observed.stageId === borrowed.stage
+  const bySystem = edit.by === 'automation' || edit.by === 'self'
+  return !bySystem && (staged === null || Math.abs(edit.at - staged.at) > SAME_SAVE_MS)
 }
 
 function forecast(deal: Lent): Rows {

@@ -61,17 +61,15 @@ export function memoryOf(standing: Standing | null): Memory {
   return { stalledSince: standing?.stall?.startedAt ?? undone ?? null, dismissedAt: standing?.dismissedAt ?? null }
 }
 
-function fnv(text: string, seed: number): string {
-  let hash = seed
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0
-  return hash.toString(36)
-}
+const fnv = (text: string, seed: number): string =>
+  text
+    .split('')
+    .reduce((hash, char) => Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0, seed)
+    .toString(36)
 
-/**
- * The key one stall's task carries in the CRM: at most 64 of `[A-Za-z0-9-]`, the same on every machine. Id and start
- * stand in it readably; the hash tells connections apart, and ids that do not fit. Seconds, because Salesforce keeps
- * no milliseconds: a start adopted from the CRM must give the same key.
- */
+/** The key one stall's task carries in the CRM: at most 64 of `[A-Za-z0-9-]`, the same on every machine. Id and start
+ *  stand in it readably; the hash tells connections apart, and ids that do not fit. Seconds, because Salesforce keeps
+ *  no milliseconds: a start adopted from the CRM must give the same key. */
 export function taskKey(ref: DealRef, startedAt: Instant): TaskKey {
   const start = Math.floor(startedAt / 1000).toString(36)
   const whole = JSON.stringify([ref.connection, ref.id, start])
@@ -149,10 +147,8 @@ function stallOf(was: Stall | null, startedAt: Instant, { known, verdict: { rule
   return was.rule === rule && (was.dead || !dead) ? was : { ...was, rule, dead: was.dead || dead }
 }
 
-/**
- * The start of a stall the CRM shows and this database does not know (lost, or restored from a backup). Not that of an
- * older episode whose lifting was refused, of a copied deal, or of a date in the future.
- */
+/** The start of a stall the CRM shows and this database does not know (lost, or restored from a backup). Not that of an
+ *  older episode whose lifting was refused, of a copied deal, or of a date in the future. */
 function adoptable(own: OwnFields, known: Known, standing: Standing | null, now: Instant): Instant | null {
   if (!own.stalled || own.since === null || own.since > now || own.since < known.deal.createdAt) return null
   return standing === null || own.since > standing.since ? own.since : null
