@@ -42,9 +42,9 @@ const PARSERS: Record<number, (text: string) => unknown> = {
 /** `databaseUrl` wins. Embedded: `snapshot` is a dumped data directory to start from; without `dataDir` all is in memory
  *  (tests). Throws DatabaseInUse when another process holds `dataDir`. */
 export async function openDatabase(where: {
-  readonly dataDir?: string
-  readonly databaseUrl?: string
-  readonly snapshot?: Blob
+  dataDir?: string
+  databaseUrl?: string
+  snapshot?: Blob
 }): Promise<Database> {
   if (where.databaseUrl !== undefined) return onPostgres(where.databaseUrl)
   const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(where.dataDir)

@@ -24,22 +24,15 @@ const pageOf = (db: Executor, connection: string, { after, limit }: Page) =>
     .orderBy('id')
     .limit(limit)
 
-export async function getDeals(
-  db: Executor,
-  connection: string,
-  ids: readonly DealId[],
-): Promise<Map<DealId, StoredDeal>> {
+/** By id; a deal never seen is absent. */
+export async function getDeals(db: Executor, connection: string, ids: readonly DealId[]) {
   const rows = await deals(db, connection).where('id', '=', among(ids)).select(STORED).execute()
-  return new Map(rows.map((row) => [row.known.ref.id, row]))
+  return new Map<DealId, StoredDeal>(rows.map((row) => [row.known.ref.id, row]))
 }
 
-export async function knownDeals(
-  db: Executor,
-  connection: string,
-  ids: readonly DealId[],
-): Promise<Map<DealId, Known>> {
+export async function knownDeals(db: Executor, connection: string, ids: readonly DealId[]) {
   const rows = await deals(db, connection).where('id', '=', among(ids)).select(['id', 'known']).execute()
-  return new Map(rows.map((row) => [row.id, row.known]))
+  return new Map<DealId, Known>(rows.map((row) => [row.id, row.known]))
 }
 
 /** All of one connection or several; a deal at most once per call. Also ends `gone` and `unreadable`. */

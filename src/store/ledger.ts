@@ -49,14 +49,15 @@ export async function insertPlan(
     .executeTakeFirstOrThrow()
   const values = rows.map((row, index) => {
     const { key, deal, group, kind, hold } = row
-    const task = kind === 'create-task' ? row : null
-    const doubled = hold === null && task !== null && taken.has(task.taskKey)
-    return {
-      ...{ run: run.id, key, connection: deal.connection, deal: deal.id, group, kind, row, week },
-      ...{ person: task?.person, task_key: kind === 'fields' ? null : row.taskKey },
-      ...{ seq: last + index + 1, planned_at: now, status: hold ? 'held' : doubled ? 'dropped' : 'planned' },
-      ...(doubled ? { message: 'this stall already has a task' } : {}),
-    }
+    const written = { run: run.id, key, connection: deal.connection, deal: deal.id, group, kind, row }
+    const time = { seq: last + index + 1, planned_at: now, week }
+    const status = hold ? 'held' : 'planned'
+    if (kind === 'fields') return { ...written, ...time, status }
+    const task = { ...written, ...time, task_key: row.taskKey }
+    if (kind !== 'create-task') return { ...task, status }
+    const { person } = row
+    if (hold || !taken.has(row.taskKey)) return { ...task, person, status }
+    return { ...task, person, status: 'dropped', message: 'this stall already has a task' }
   })
   for (let from = 0; from < values.length; from += 1000) {
     const some = rowsOf('ledger', values.slice(from, from + 1000))
@@ -69,15 +70,15 @@ type Columns = Pick<Selectable<Schema['ledger']>, (typeof COLUMNS)[number] | 'we
 const select = (db: Executor) => db.selectFrom('ledger').select([...COLUMNS, 'week'])
 const fromRow = ({ row, ...rest }: Columns): StoredRow => ({ ...row, ...rest })
 
+const ofRun = (db: Executor, run: string) => select(db).where('run', '=', run).orderBy('seq')
+
 /** In planned order, as all that follow. */
 export async function plannedRows(db: Executor, run: string, limit: number): Promise<readonly StoredRow[]> {
-  const rows = select(db).where('run', '=', run).where('status', '=', 'planned')
-  return (await rows.orderBy('seq').limit(limit).execute()).map(fromRow)
+  return (await ofRun(db, run).where('status', '=', 'planned').limit(limit).execute()).map(fromRow)
 }
 
 export async function sentRows(db: Executor, run: string): Promise<readonly StoredRow[]> {
-  const rows = select(db).where('run', '=', run).where('status', '=', 'sent')
-  return (await rows.orderBy('seq').execute()).map(fromRow)
+  return (await ofRun(db, run).where('status', '=', 'sent').execute()).map(fromRow)
 }
 
 /** Of all runs of a connection: what an earlier run or attempt left unknown. */
@@ -87,7 +88,7 @@ export async function sentRowsOfConnection(db: Executor, connection: string): Pr
 }
 
 export async function rowsOfRun(db: Executor, run: string): Promise<readonly StoredRow[]> {
-  return (await select(db).where('run', '=', run).orderBy('seq').execute()).map(fromRow)
+  return (await ofRun(db, run).execute()).map(fromRow)
 }
 
 /** Intent before the call: commit this, then call. Throws IllegalMove when one of the rows is not `planned`. */
@@ -124,18 +125,14 @@ function requireAll(run: string, keys: readonly string[], moved: readonly { read
 
 /** Rows of all runs that a new plan must know: everything but `dropped` and, of held rows, only the oldest per task
  *  (since when it waits). In order of planning. */
-export async function ledgerForDeals(
-  db: Executor,
-  connection: string,
-  ids: readonly DealId[],
-): Promise<Map<DealId, StoredRow[]>> {
+export async function ledgerForDeals(db: Executor, connection: string, ids: readonly DealId[]) {
   const counts = sql<boolean>`(status NOT IN ('dropped', 'held')
     OR (status = 'held' AND kind = 'create-task' AND NOT EXISTS (SELECT FROM ledger AS older
       WHERE older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
         AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))))`
   const found = select(db).where('connection', '=', connection).where('deal', '=', among(ids)).where(counts)
   const rows = await found.orderBy('plannedAt').orderBy('run').orderBy('seq').execute()
-  return Map.groupBy(rows.map(fromRow), (row) => row.deal.id)
+  return Map.groupBy<DealId, StoredRow>(rows.map(fromRow), (row) => row.deal.id)
 }
 
 /** New tasks per person in an ISO week over all connections. */

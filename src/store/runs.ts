@@ -96,31 +96,25 @@ async function change(db: Executor, { id, epoch }: Fence, set: UpdateObject<Sche
 }
 
 /** The step before `step` is finished: call it in the transaction of that step's last write. Attempts start anew. */
-export async function nextStep(trx: Executor, run: Fence, step: Step): Promise<void> {
-  await change(trx, run, { step, attempts: 0, problem: null })
-}
+export const nextStep = (trx: Executor, run: Fence, step: Step) =>
+  change(trx, run, { step, attempts: 0, problem: null })
 
-export async function finishRun(db: Executor, run: Fence, at: Instant, summary: Data): Promise<void> {
-  await change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
-}
+export const finishRun = (db: Executor, run: Fence, at: Instant, summary: Data) =>
+  change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
 
 /** Gives the run up; its step stays where it failed. */
-export async function failRun(db: Executor, run: Fence, at: Instant, problem: string): Promise<void> {
-  await change(db, run, { status: 'failed', problem: plain(problem), finishedAt: at })
-}
+export const failRun = (db: Executor, run: Fence, at: Instant, problem: string) =>
+  change(db, run, { status: 'failed', problem: plain(problem), finishedAt: at })
 
 /** What is known so far, for the report and for `runs`. */
-export async function saveSummary(trx: Executor, run: Fence, summary: Data): Promise<void> {
-  await change(trx, run, { summary: json(summary) })
-}
+export const saveSummary = (trx: Executor, run: Fence, summary: Data) => change(trx, run, { summary: json(summary) })
 
 /** A preview keeps its writes in the run row: nothing enters the ledger. */
-export async function savePlan(trx: Executor, run: Fence, plan: readonly PlannedWrite[]): Promise<void> {
-  await change(trx, run, { plan: json(plan) })
-}
+export const savePlan = (trx: Executor, run: Fence, plan: readonly PlannedWrite[]) =>
+  change(trx, run, { plan: json(plan) })
 
 /** Counts a failed attempt of the current step and returns how many there were. Throws Superseded. */
-export const recordAttempt = (db: Executor, run: Fence, problem: string): Promise<number> =>
+export const recordAttempt = (db: Executor, run: Fence, problem: string) =>
   change(db, run, { attempts: sql`attempts + 1`, problem: plain(problem) })
 
 export async function getRun(db: Executor, id: string): Promise<Run | null> {
@@ -128,20 +122,16 @@ export async function getRun(db: Executor, id: string): Promise<Run | null> {
 }
 
 /** Newest first; 50 unless told. */
-export async function listRuns(
-  db: Executor,
-  { connection, limit = 50 }: { readonly connection?: string; readonly limit?: number } = {},
-): Promise<readonly Run[]> {
-  const runs =
-    connection === undefined ? db.selectFrom('run') : db.selectFrom('run').where('connection', '=', connection)
-  const newest = runs.orderBy('createdAt', 'desc').orderBy('localDate', 'desc').orderBy('seq', 'desc')
-  return newest.select(COLUMNS).limit(limit).execute()
+export async function listRuns(db: Executor, filter: { connection?: string; limit?: number } = {}): Promise<Run[]> {
+  const all = db.selectFrom('run').select(COLUMNS)
+  const some = filter.connection === undefined ? all : all.where('connection', '=', filter.connection)
+  const newest = some.orderBy('createdAt', 'desc').orderBy('localDate', 'desc').orderBy('seq', 'desc')
+  return newest.limit(filter.limit ?? 50).execute()
 }
 
 /** For the sweeper. */
-export async function openRuns(db: Executor): Promise<readonly Pick<Run, 'id' | 'connection' | 'step'>[]> {
-  return db.selectFrom('run').select(['id', 'connection', 'step']).where('status', '=', 'open').orderBy('id').execute()
-}
+export const openRuns = (db: Executor): Promise<readonly Pick<Run, 'id' | 'connection' | 'step'>[]> =>
+  db.selectFrom('run').select(['id', 'connection', 'step']).where('status', '=', 'open').orderBy('id').execute()
 
 export async function getPlan(db: Executor, id: string): Promise<readonly PlannedWrite[] | null> {
   return (await db.selectFrom('run').select('plan').where('id', '=', id).executeTakeFirst())?.plan ?? null

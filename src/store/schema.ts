@@ -11,7 +11,6 @@ import type { Standing, Transition } from '../core/stall.ts'
 type Json<T> = ColumnType<T, string | Extract<T, null>, string | Extract<T, null>>
 
 export type Step = 'pull' | 'decide' | 'apply' | 'report'
-
 /** Any JSON object: the run's summary and the night's figures, shaped by the jobs that write them. */
 export type Data = { readonly [key: string]: unknown }
 
@@ -26,14 +25,6 @@ export interface RunOptions {
   readonly reserved?: Readonly<Record<string, number>>
 }
 
-/** What the share brake compares with. */
-export interface LastGood {
-  readonly run: string
-  readonly at: Instant
-  readonly open: number
-  readonly stalled: number
-}
-
 export interface Schema {
   connection: {
     name: string
@@ -43,7 +34,8 @@ export interface Schema {
     cursorRun: string | null
     /** When its first night was confirmed; null: nothing may be written yet. */
     confirmedAt: Instant | null
-    lastGood: Json<LastGood | null>
+    /** What the share brake compares with. */
+    lastGood: Json<{ run: string; at: Instant; open: number; stalled: number } | null>
     censusAt: Instant | null
     problem: string | null
     reference: Json<Reference | null>
