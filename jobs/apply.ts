@@ -25,6 +25,8 @@ const SETTLE_EVERY = 50
 const ROUNDS = 3
 
 type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
+/** Flag, category, answer, task, completion: so many rows at the most, so that one read call serves a full batch of deals. */
+const ROWS_A_DEAL = 5
 const isFields = (row: StoredRow) => row.kind === 'fields'
 const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
 
@@ -41,8 +43,11 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     const waiting = new Set<string>()
     for (;;) {
       signal.throwIfAborted()
-      const planned = await plannedRows(ctx.db, run.id, connector.can.readBatch + waiting.size)
-      const rows = planned.filter((row) => !waiting.has(row.key))
+      const planned = await plannedRows(ctx.db, run.id, ROWS_A_DEAL * connector.can.readBatch + waiting.size)
+      const rows = ofDeals(
+        planned.filter((row) => !waiting.has(row.key)),
+        connector.can.readBatch,
+      )
       if (rows.length === 0) break
       const unknown = new Set((await sentRows(ctx.db, run.id)).map((row) => row.deal.id))
       // A write of this deal is without an answer: whether it arrived would look like somebody's change.
@@ -66,6 +71,13 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     }
   }
   throw new RetryLater(`some writes of ${run.id} have no answer from the CRM yet`, ctx.retryMs)
+}
+
+/** The rows of the first `most` deals. */
+function ofDeals(rows: readonly StoredRow[], most: number): readonly StoredRow[] {
+  const deals = new Set<DealId>()
+  const end = rows.findIndex((row) => deals.add(row.deal.id).size > most)
+  return end < 0 ? rows : rows.slice(0, end)
 }
 
 /** Finds out what became of writes without an answer: fields by a fresh read, tasks by their key. */
