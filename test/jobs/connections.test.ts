@@ -6,7 +6,7 @@ import { openNight } from '../../jobs/nightly.ts'
 import type { Connector } from '../../src/connector.ts'
 import { getConnection } from '../../src/store/connections.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
-import { startStep } from '../../src/store/runs.ts'
+import { type Run, startStep } from '../../src/store/runs.ts'
 import { eachHome, homes, until } from '../homes.ts'
 import { type Crm, DAY, firstNight, MONDAY, REPS, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
 import { connectTo, instead, type Program, settings, startProgram } from './program.ts'
@@ -44,16 +44,36 @@ async function twoNights(system: Crm['system'], down: Down) {
   const bad = await connectTo(other, { token: 'not-a-token' })
   const connectors = { [other.name]: instead(good, () => (broken.now && down === 'revoked' ? bad : {})) }
   const program = await startProgram({ ...opened, crms, connectors })
-  onTestFinished(() => program.close())
-  for (const crm of crms) await firstNight(program, crm, MONDAY)
-  for (const crm of crms) {
-    await crm.clock(NIGHT)
-    await crm.act('old one', 'buyer-reply')
-    await crm.set('old two', 'decision', 'no')
+  try {
+    for (const crm of crms) await firstNight(program, crm, MONDAY)
+    for (const crm of crms) {
+      await crm.clock(NIGHT)
+      await crm.act('old one', 'buyer-reply')
+      await crm.set('old two', 'decision', 'no')
+    }
+    broken.now = true
+    if (down === 'no answer') await other.stop()
+    const [night, otherNight] = await Promise.all([program.night(up, NIGHT), program.night(other, NIGHT)])
+    const connection = await getConnection(program.ctx.db, other.name)
+    const whole = down === 'nothing' ? await result(program, other, otherNight) : null
+    return { up: await result(program, up, night), other: whole, failed: otherNight, connection }
+  } finally {
+    await program.close()
+    await opened.close()
   }
-  broken.now = true
-  if (down === 'no answer') await other.stop()
-  const [night, failed] = await Promise.all([program.night(up, NIGHT), program.night(other, NIGHT)])
+}
+/** Nothing is down: both results, worked out once. */
+let calmResults: ReturnType<typeof twoNights> | undefined
+async function calmNight(system: Crm['system']) {
+  calmResults ??= twoNights('hubspot', 'nothing')
+  const { up, other } = await calmResults
+  const calm = system === 'hubspot' ? up : other
+  if (!calm) throw new Error('no calm night')
+  return calm
+}
+
+/** All of a night but when and by whom it was written. */
+async function result(program: Program, up: Crm, night: Run) {
   const rows = (await rowsOfRun(program.ctx.db, night.id)).map(
     ({ sentAt, settledAt, sentEpoch, remote, ...row }) => row,
   )
@@ -62,14 +82,12 @@ async function twoNights(system: Crm['system'], down: Down) {
     ...{ name, stalled, state, reason, explanation, category },
     tasks: tasks.filter((task) => task.deal === deals.find((deal) => deal.name === name)?.id).map(({ open }) => open),
   }))
-  const connection = await getConnection(program.ctx.db, other.name)
-  return { night, failed, rows, held, connection }
+  return { night, rows, held }
 }
 
 it.each(SYSTEMS)('%s: verdicts and writes are the same while the other CRM is down', async (system) => {
-  const calm = await twoNights(system, 'nothing')
-  expect(calm.night.status).toBe('done')
-  expect(calm.failed.status).toBe('done')
+  const calm = await calmNight(system)
+  expect(calm.night).toMatchObject({ status: 'done', problem: null })
   expect(calm.rows.length).toBeGreaterThan(3)
   for (const down of ['no answer', 'revoked'] as const) {
     const one = await twoNights(system, down)
@@ -80,9 +98,9 @@ it.each(SYSTEMS)('%s: verdicts and writes are the same while the other CRM is do
         ? /Nothing was written; the next night tries again\.$/
         : /token|secret|credential|sign|client/i,
     )
-    expect(one.night).toMatchObject({ status: 'done', problem: null, summary: calm.night.summary })
-    expect(one.rows).toEqual(calm.rows)
-    expect(one.held).toEqual(calm.held)
+    expect(one.up.night).toMatchObject({ status: 'done', problem: null, summary: calm.night.summary })
+    expect(one.up.rows).toEqual(calm.rows)
+    expect(one.up.held).toEqual(calm.held)
   }
 })
 
