@@ -103,13 +103,13 @@ const FAULTS = {
 } as const
 const WRITES = { hubspot: ['/batch/update', '/batch/create'], salesforce: ['/composite/sobjects'] }
 
-/** Small batches, so that a share of the calls can go wrong. A deal has three rows: five cut deals in two. */
+/** Small batches of deals, so that a share of the calls can go wrong. */
 const batches = (readBatch: number) => (connector: Connector) => ({ can: { ...connector.can, readBatch } })
 
 it.each(SYSTEMS.flatMap((system) => Object.entries(FAULTS).map(([what, faults]) => [system, what, faults] as const)))(
   '%s: %s in a quarter of the writes, yet every flag and every task once, in the same run',
   async (system, _what, faults) => {
-    const { crm, program } = await world(system, SOME, batches(5))
+    const { crm, program } = await world(system, SOME, batches(2))
     const preview = await program.night(crm, MONDAY, { kind: 'preview' })
     await crm.faults(WRITES[system].flatMap((path) => faults.map((fault) => ({ ...fault, path }))))
     const run = await program.night(crm, MONDAY, { confirm: preview.id })
@@ -124,7 +124,7 @@ it.each(SYSTEMS.flatMap((system) => Object.entries(FAULTS).map(([what, faults]) 
 )
 
 it.each(SYSTEMS)('%s: records refused out of a batch are listed, and written the next night', async (system) => {
-  const { crm, program } = await world(system, SOME, batches(5))
+  const { crm, program } = await world(system, SOME, batches(2))
   const preview = await program.night(crm, MONDAY, { kind: 'preview' })
   await crm.faults([{ fault: 'partial', rate: 0.5 }])
   const run = await program.night(crm, MONDAY, { confirm: preview.id })
@@ -144,7 +144,7 @@ it.each(SYSTEMS)('%s: records refused out of a batch are listed, and written the
 it.each(SYSTEMS)('%s: what a failed run left without an answer is settled by the next run', async (system) => {
   let calls = Number.NaN
   const { crm, program } = await world(system, SOME, (connector) => ({
-    ...batches(9)(connector),
+    ...batches(3)(connector),
     async *write(writes, signal) {
       calls++
       // Three deals a batch: fields, then tasks. The first fields are answered; of the first tasks two arrive, of the
@@ -188,7 +188,7 @@ it.each(SYSTEMS)('%s: what a failed run left without an answer is settled by the
 })
 
 it.each(SYSTEMS)('%s: undo survives lost answers too', async (system) => {
-  const { crm, program } = await world(system, SOME, batches(5))
+  const { crm, program } = await world(system, SOME, batches(2))
   const before = (await crm.look()).dump
   const { run } = await firstNight(program, crm, MONDAY)
   await crm.faults([
