@@ -33,7 +33,7 @@ const crash: ProgramOptions['crash'] = (at, what) => {
 const database = await openDatabase(where)
 const connector = await connectTo(crm, { settleMs: 0 })
 // Two deals a batch: a run has enough calls to die in.
-const connectors = { [crm.name]: instead(connector, () => ({ can: { ...connector.can, settleMs: 0, readBatch: 6 } })) }
+const connectors = { [crm.name]: instead(connector, () => ({ can: { ...connector.can, settleMs: 0, readBatch: 2 } })) }
 const { redisUrl } = where
 const timing = { lockMs: 400, stalledCheckMs: 100 }
 const program = await startProgram({ database, redisUrl, crms: [crm], connectors, timing, crash, patienceMs: 60_000 })
