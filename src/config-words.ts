@@ -23,7 +23,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   closeDate: 'Working days a close date may lie in the past.',
   pushes: 'How often the close date may move later before the deal is stalled.',
   countActivity: 'buyer: only what the buyer took part in. any: notes, e-mails and calls of the rep count weakly too.',
-  trustedSources: 'Sources (e-signature, quoting) whose stage and amount changes count as made by a person.',
+  trustedSources:
+    'Apps (e-signature, quoting; as `unstall explain` names them) whose stage and amount changes count as made by a person.',
   automationUsers: 'Users behind which an integration works, where the CRM cannot tell them from people.',
   decision: 'Asking for a yes or a no after a proposal. Without stages the decision rules are off.',
   pipelines: 'Other limits for a pipeline or one of its stages, by id.',

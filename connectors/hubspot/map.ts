@@ -205,13 +205,14 @@ function toChanges(versions: readonly Version[], field: Change['field'], timezon
     .toReversed()
     .map((version) => ({ ...version, at: parseInstant(version.timestamp) ?? fail('timestamp', version.timestamp) }))
     .sort((a, b) => a.at - b.at)
-    .flatMap(({ at, value, sourceType }) => {
+    .flatMap(({ at, value, sourceType, sourceLabel }) => {
       const before = from
       // A value that made no sense and was put right since must not make the deal unreadable for good: it is none.
       from = toValue(String(value ?? ''), field, timezone) ?? null
       if (from === before) return []
-      const source = sourceType ?? 'UNKNOWN'
-      return { field, at, ...(before !== undefined && { from: before }), to: from, by: actor(source), source }
+      // An app is known by its name, so that `trustedSources` can tell an e-signature from other integrations.
+      const source = (sourceType === 'INTEGRATION' && sourceLabel) || sourceType || 'UNKNOWN'
+      return { field, at, ...(before !== undefined && { from: before }), to: from, by: actor(sourceType), source }
     })
 }
 

@@ -13,6 +13,7 @@ export const Version = z.object({
   value: z.unknown(),
   timestamp: z.union([z.string(), z.number()]),
   sourceType: Text,
+  sourceLabel: Text,
 })
 export type Version = z.infer<typeof Version>
 

@@ -54,6 +54,8 @@ export type Warning =
 export interface Memory {
   /** Start of the open stall; null while not stalled. Weak movement after it does not lift the flag. */
   readonly stalledSince: Instant | null
+  /** The rule of the open stall. */
+  readonly rule?: Rule | null
   /** A person cleared the flag at this moment: silent for 10 working days. */
   readonly dismissedAt: Instant | null
 }
@@ -345,7 +347,7 @@ class Bench {
     const isOverdue = open && (byRep || only === null) && overdue
     const isMaybe = open && (byRep || !isNew) && maybe
     const isYes = open && !isNew && yesDays !== null && yesDays > YES_PROTECTS && !movedOn
-    const isPast = open && !isNew && past !== null && past > grace
+    const isPast = open && !isNew && past !== null && (past > grace || this.#setInThePast(close))
     const isPushed = open && only === null && pushes.length >= policy.pushes
     const isIdle = open && only === null && this.#idle > this.#limit
     const late = presented && due !== null ? this.#since(due) : null
@@ -359,6 +361,13 @@ class Bench {
       check('pushed_repeatedly', isPushed, pushes.length, policy.pushes, 'pushes', pushes.at(-1)?.on ?? null),
       check('no_movement', isIdle, this.#idle, this.#limit, 'working_days', toDate(this.#day(clock.at))),
     ]
+  }
+
+  /** The grace is for reaching the rule: once flagged for it, a date that had passed when it was set does not end it. */
+  #setInThePast(close: Day | null): boolean {
+    if (close === null || this.#memory.rule !== 'close_date_passed') return false
+    const set = Math.max(...this.#known.changes.filter(({ field }) => field === 'closeDate').map(({ at }) => at))
+    return Number.isFinite(set) && close < this.#day(set)
   }
 
   #noStillOpen(): readonly Warning[] {

@@ -58,7 +58,8 @@ export const writtenState = (state: State): WrittenState =>
 /** What the judge must know. An undone stall still counts as open, so that weak movement does not end it. */
 export function memoryOf(standing: Standing | null): Memory {
   const undone = standing?.undoneState === undefined ? standing?.undoneStall : null
-  return { stalledSince: standing?.stall?.startedAt ?? undone ?? null, dismissedAt: standing?.dismissedAt ?? null }
+  const stalledSince = standing?.stall?.startedAt ?? undone ?? null
+  return { stalledSince, rule: standing?.stall?.rule ?? null, dismissedAt: standing?.dismissedAt ?? null }
 }
 
 const fnv = (text: string, seed: number): string =>

@@ -121,7 +121,7 @@ describe('what people did', () => {
     const { standing: next, dismissed } = advance(standing('stalled'), cleared('done'))
     expect(dismissed).toBe(true)
     expect(next).toMatchObject({ state: 'moving', stall: null, dismissedAt: T1 })
-    expect(memoryOf(next)).toEqual({ stalledSince: null, dismissedAt: T1 })
+    expect(memoryOf(next)).toEqual({ stalledSince: null, rule: null, dismissedAt: T1 })
   })
   test('the next stall forgets that the last one was cleared', () => {
     const was: Standing = { ...NEW_STANDING('moving', T0), dismissedAt: T0 }

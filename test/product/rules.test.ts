@@ -247,6 +247,7 @@ const dates: readonly Row[] = [
   ...ends('close_date_passed', { policy: patient, deal: { closeDate: day(-6) } }, [
     ['a close date later', [set(1, 'closeDate', '2027-01-15')], FREE],
     ['a close date today', [set(1, 'closeDate', day(1))], FREE],
+    ['not a close date that had passed already', [set(1, 'closeDate', day(0))], { ...FLAG, rule: 'close_date_passed' }],
     ['not a reply', [reply(1)], { ...FLAG, rule: 'close_date_passed' }],
     ['not a stage forward', [stage(1, 'demo')], { ...FLAG, rule: 'close_date_passed' }],
   ]),
