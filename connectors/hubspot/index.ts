@@ -125,7 +125,13 @@ export function connectHubspot(options: HubspotOptions): Connector {
 
   return {
     get can() {
-      return { system: 'hubspot', taskKey, settleMs: options.settleMs ?? SETTLE_MS, readBatch: BATCH, writeBatch: BATCH } as const
+      return {
+        system: 'hubspot',
+        taskKey,
+        settleMs: options.settleMs ?? SETTLE_MS,
+        readBatch: BATCH,
+        writeBatch: BATCH,
+      } as const
     },
     check: (signal) => check(api(signal), options),
     async *setup(signal) {
