@@ -556,11 +556,16 @@ describe('tasks', () => {
 
   it('shows in the rollups of the deal and in its last modification', async () => {
     await start(some(1))
+    const rollups = () => Promise.all(['notes_last_updated', 'num_notes', 'notes_next_activity_date'].map(value))
+    const before = await rollups()
     await create({ associations: link(id(1)), properties: { hs_timestamp: '2026-11-04T08:00:00Z' } })
     expect(await value('notes_last_updated')).toBe('2026-11-02T06:00:00.000Z')
+    expect(await rollups()).not.toEqual(before)
     expect(await value('notes_next_activity_date')).toBe('2026-11-04T08:00:00.000Z')
     expect(await value('hs_lastmodifieddate')).toBe('2026-11-02T06:00:00.000Z')
     expect(await value('notes_last_contacted')).toBeNull()
+    await client.post(`${TASKS}/batch/archive`, { inputs: [{ id: '61000000001' }] })
+    expect(await rollups()).toEqual(before)
   })
 })
 

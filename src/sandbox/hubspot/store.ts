@@ -6,7 +6,7 @@ import { type ObjectType, type Property, shipped } from './properties.ts'
 
 type Source = Readonly<{ sourceType: string; sourceId: string; sourceLabel?: string; updatedByUserId?: number }>
 type Version = Source & Readonly<{ value: string; timestamp: Instant }>
-type Kind = 'reply' | 'meeting' | 'call' | 'note' | 'task'
+type Kind = 'reply' | 'meeting' | 'call' | 'note'
 type Activity = Readonly<{ kind: Kind; at: Instant; id: number; held: boolean; inbound: boolean }>
 export interface Item {
   readonly object: ObjectType
@@ -147,7 +147,7 @@ export class Store {
   /** Whatever happens to a task shows in the activity rollups of its deals. */
   #touchDeals(task: Item): void {
     const deals = task.object === 'tasks' ? [...task.linked].flatMap((id) => this.live('deals', id) ?? []) : []
-    for (const deal of deals) this.log(deal, 'task', this.kernel.now())
+    for (const deal of deals) this.#touch(deal)
   }
 
   /** A record made over the API, journalled; a task hangs on these deals. */
@@ -244,6 +244,7 @@ const latest =
   (...kinds: Kind[]): Computed =>
   (item, store) =>
     date(newest(item, store, kinds))
+const tasksOf = (item: Item, store: Store) => [...item.linked].flatMap((id) => store.live('tasks', id) ?? [])
 const nextMeeting = (item: Item, store: Store) =>
   item.activities
     .filter(({ kind, at }) => kind === 'meeting' && at > store.kernel.now())
@@ -271,15 +272,20 @@ const COMPUTED: Readonly<Record<string, Computed>> = {
   hs_sales_email_last_replied: latest('reply'),
   hs_latest_meeting_activity: latest('meeting'),
   notes_last_contacted: latest('reply', 'meeting', 'call'),
-  notes_last_updated: latest('reply', 'meeting', 'call', 'note', 'task'),
-  num_notes: ({ activities }) => String(activities.length),
+  notes_last_updated: (item, store) =>
+    date(
+      Math.max(
+        newest(item, store, ['reply', 'meeting', 'call', 'note']),
+        ...tasksOf(item, store).map((task) => task.modified),
+      ),
+    ),
+  num_notes: (item, store) => String(item.activities.length + tasksOf(item, store).length),
   hs_number_of_inbound_calls: ({ activities }) => String(activities.filter(({ inbound }) => inbound).length),
   hs_next_meeting_start_time: (item, store) => date(nextMeeting(item, store)?.at ?? Number.NaN),
   hs_next_meeting_id: (item, store) => nextMeeting(item, store)?.id.toString(),
   /** Open tasks count as planned activities, our own too. */
   notes_next_activity_date: (item, store) => {
-    const tasks = [...item.linked].flatMap((id) => store.live('tasks', id) ?? [])
-    const open = tasks.map(({ values }) => values).filter((task) => task.hs_task_status !== 'COMPLETED')
+    const open = tasksOf(item, store).flatMap(({ values }) => (values.hs_task_status === 'COMPLETED' ? [] : [values]))
     const planned = [...open.map((task) => Date.parse(task.hs_timestamp ?? '')), nextMeeting(item, store)?.at ?? 0]
     return date(Math.min(...planned.filter((at) => at > store.kernel.now())))
   },
