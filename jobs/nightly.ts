@@ -21,6 +21,8 @@ export interface Night {
   /** Id of the preview whose writes are confirmed by this run. */
   readonly confirm?: string
   readonly again?: readonly DealId[]
+  /** When the CRM is read, where that is not `now`. */
+  readonly readAt?: Instant
   /** New tasks per person that previews of other connections already count on. */
   readonly reserved?: Readonly<Record<string, number>>
 }
@@ -40,6 +42,7 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
     options: {
       ...(night.confirm === undefined ? {} : { confirm: night.confirm }),
       ...(night.again === undefined ? {} : { again: night.again }),
+      ...(night.readAt === undefined ? {} : { readAt: night.readAt }),
       ...(night.reserved === undefined ? {} : { reserved: night.reserved }),
     },
     createdAt: ctx.clock(),
@@ -54,7 +57,7 @@ async function checkPreview(ctx: JobContext, night: Night, id: string): Promise<
     throw new UsageError(`Preview ${id} is of ${preview.connection}, not of ${night.connection}. ${again}`)
   }
   if (preview.status !== 'done') throw new UsageError(`Preview ${id} did not finish (${preview.status}). ${again}`)
-  if (night.now - preview.now > DAY_MS) throw new UsageError(`Preview ${id} is older than a day. ${again}`)
+  if (Math.abs(night.now - preview.now) > DAY_MS) throw new UsageError(`Preview ${id} is older than a day. ${again}`)
 }
 
 /** Takes a run back: a run of its own, so that it is planned, stored and executed like any other. */

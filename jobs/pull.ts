@@ -13,9 +13,10 @@ const WEEK_MS = 7 * 86_400_000
 export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
   const stored = await getConnection(ctx.db, run.connection)
+  const now = run.options.readAt ?? run.now
   const reference = await connector.reference(signal)
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, problem: null }))
-  for await (const page of connector.pull(stored?.cursor ?? null, run.now, signal)) {
+  for await (const page of connector.pull(stored?.cursor ?? null, now, signal)) {
     await fenced(ctx.db, run, async (trx) => {
       const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
       const deals = new Map(page.deals.map((d) => [d.id, d]))
@@ -27,7 +28,7 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
         // Evidence of a deal never seen (closed long ago): nothing to judge.
         if (deal === undefined) continue
         const ref = { connection: run.connection, id }
-        known.push(observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, run.now))
+        known.push(observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, now))
       }
       await saveKnown(trx, run.id, known)
       await markGone(trx, run.connection, page.gone)
@@ -36,10 +37,10 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     })
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }
-  const due = stored !== null && stored.cursor !== null && run.now - (stored.censusAt ?? 0) >= WEEK_MS
+  const due = stored !== null && stored.cursor !== null && now - (stored.censusAt ?? 0) >= WEEK_MS
   if (due) await census(ctx, run, connector, signal)
   await fenced(ctx.db, run, async (trx) => {
-    if (due || stored?.cursor == null) await updateConnection(trx, run.connection, { censusAt: run.now })
+    if (due || stored?.cursor == null) await updateConnection(trx, run.connection, { censusAt: now })
     await nextStep(trx, run, 'decide')
   })
 }

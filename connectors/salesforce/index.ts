@@ -63,7 +63,7 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     },
     reference: async (signal) => (await reference(signal)).reference,
     async *pull(since, now, signal) {
-      yield* (await reading(now, signal)).pull(since)
+      yield* (await reading(now, signal)).pull(since, Math.min(now, api.now() ?? now))
     },
     async *census(signal) {
       for await (const page of org.select('Opportunity', 'ORDER BY Id', signal, { only: 'Id' }))

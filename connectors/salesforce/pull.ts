@@ -154,12 +154,13 @@ export function createReading({ select, retrieve }: Org, lens: Lens, now: Instan
     }
   }
 
-  async function* pull(cursor: Cursor | null): AsyncGenerator<Page> {
+  /** `mark`: where the next pull starts; never beyond Salesforce's own clock, or what comes until then is missed. */
+  async function* pull(cursor: Cursor | null, mark: Instant): AsyncGenerator<Page> {
     const place = cursor === null ? { since: null } : parse(cursor)
     const { until } = place
     // What was interrupted is finished first; what changed meanwhile follows.
     if (until !== undefined) yield* walk({ ...place, until })
-    yield* walk({ since: until ?? place.since, until: now })
+    yield* walk({ since: until ?? place.since, until: mark })
   }
 
   async function read(ids: readonly DealId[]) {

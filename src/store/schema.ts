@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly again?: readonly DealId[]
   /** The run this run takes back. */
   readonly undoes?: string
+  /** `plan --now`: when the CRM was really read; it is only judged as of `now`. */
+  readonly readAt?: Instant
   /** New tasks per person that previews of other connections, made by the same command, already count on. */
   readonly reserved?: Readonly<Record<string, number>>
 }

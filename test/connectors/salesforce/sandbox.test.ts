@@ -167,7 +167,11 @@ describe('pull', () => {
     expect(rest.deals.get(two.id)?.amount).toBe(4711)
     const to = rest.pages.flatMap(({ evidence }) => evidence.filter(({ deal }) => deal === two.id))
     expect(to.flatMap(({ changes }) => changes).at(-1)).toMatchObject({ field: 'amount', to: '4711' })
-    expect(JSON.parse(rest.cursor ?? '')).toEqual({ since: NOW + 2000 })
+    // Where the next one starts is by the org's clock, which did not go on, not by ours.
+    const { since, ...unfinished } = JSON.parse(rest.cursor ?? '')
+    expect(unfinished).toEqual({})
+    expect(since).toBeGreaterThanOrEqual(NOW)
+    expect(since).toBeLessThan(NOW + 2000)
   })
 
   test('a cursor nobody can read is Fatal', async () => {
