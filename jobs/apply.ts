@@ -7,6 +7,7 @@ import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
 import { RetryLater } from '../src/errors.ts'
 import { getDeals } from '../src/store/deals.ts'
 import {
+  dropPlanned,
   ledgerForDeals,
   markSent,
   plannedRows,
@@ -17,10 +18,12 @@ import {
   sentRowsOfConnection,
   settle,
 } from '../src/store/ledger.ts'
-import { fenced, nextStep, type Run } from '../src/store/runs.ts'
+import { fenced, getRun, nextStep, type Run } from '../src/store/runs.ts'
 import { crmTime, type JobContext } from './context.ts'
 
 const SETTLE_EVERY = 50
+/** How long a plan is good for: what happened since (a reply) need not show in the fields that are compared. */
+const PLAN_MS = 86_400_000
 /** How often one attempt goes round for writes that came back without an answer, before it waits. */
 const ROUNDS = 3
 
@@ -39,6 +42,9 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
     await settleUnknown(ctx, run, connector, signal)
+    // An undo compares with what is there, at any age.
+    if (run.kind !== 'undo' && ctx.clock() - run.createdAt > PLAN_MS)
+      await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, 'planned more than a day ago', ctx.clock()))
     /** Planned rows this round leaves to the next: the CRM said "later", or their deal has a call without an answer. */
     const waiting = new Set<string>()
     for (;;) {
@@ -97,6 +103,7 @@ export async function settleUnknown(
       const verdict = settleRow(row, fresh, tasks, connector, crmTime(ctx, run))
       if (verdict !== null) settled.push(verdict)
     }
+    const owner = of === run.id ? run : ((await getRun(ctx.db, of)) ?? run)
     await fenced(ctx.db, run, async (trx) => {
       await settle(trx, of, settled, crmTime(ctx, run))
       // A run that was given up writes nothing more: what proved absent is left to the next plan.
@@ -110,7 +117,7 @@ export async function settleUnknown(
           crmTime(ctx, run),
         )
       }
-      await settleUndone(trx, run, rows, settled, crmTime(ctx, run))
+      await settleUndone(trx, owner, rows, settled, crmTime(ctx, run))
     })
   }
 }
@@ -120,7 +127,9 @@ function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connec
   const { key } = row
   if (row.kind === 'fields') {
     const deal = fresh.get(row.deal.id)
-    if (deal === undefined || deal === 'unreadable') return null
+    if (deal === undefined || deal === 'unreadable')
+      // One record must not keep the run open for ever.
+      return now - (row.sentAt ?? now) < PLAN_MS ? null : { key, status: 'left', message: 'it can no longer be read' }
     if (deal === 'gone') return { key, status: 'left', message: 'the deal was deleted' }
     const status = settleFields(row, deal)
     return status === 'left' ? { key, status, message: 'changed by someone else' } : { key, status }
@@ -147,24 +156,31 @@ async function affirm(
   rows: readonly StoredRow[],
   signal: AbortSignal,
 ): Promise<readonly StoredRow[]> {
-  const existing = rows.filter(isTask).filter((row) => row.kind !== 'create-task')
+  // A lost database plans tasks that are there; where the CRM does not refuse the second one, we look.
+  const unique = connector.can.taskKey === 'unique'
+  const existing = rows.filter(isTask).filter((row) => row.kind !== 'create-task' || !unique)
   const { fresh, tasks } = await look(connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal)
   const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
   const settled: Settlement[] = []
+  const there: Settlement[] = []
   for (const row of rows) {
     const known: Known | undefined = judged.get(row.deal.id)?.known
     const own = (ledger.get(row.deal.id) ?? []).filter(
       (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.deal.modifiedAt ?? 0)),
     )
     const verdict = affirmRow(row, known, fresh, tasks, own, run)
-    if (verdict === null) ready.push(row)
-    else settled.push(verdict)
+    const task = row.kind === 'create-task' ? tasks.get(row.taskKey) : undefined
+    if (verdict !== null) settled.push(verdict)
+    else if (task) there.push({ key: row.key, status: 'done', remote: task.id })
+    else ready.push(row)
   }
-  if (settled.length > 0) {
+  if (settled.length + there.length > 0) {
+    const adopted = there.map(({ key }) => key)
     await fenced(ctx.db, run, async (trx) => {
-      await settle(trx, run.id, settled, crmTime(ctx, run))
+      await markSent(trx, run, adopted, crmTime(ctx, run))
+      await settle(trx, run.id, [...settled, ...there], crmTime(ctx, run))
       await settleUndone(trx, run, rows, settled, crmTime(ctx, run))
     })
   }

@@ -31,6 +31,8 @@ export interface JobContext {
   readonly patienceMs: number
   /** How long writes without an answer are left alone before the next look. */
   readonly retryMs: number
+  /** `unstall plan` writes nothing, not even what another run left to do. */
+  readonly previewsOnly?: boolean
   /** Only for the tests that kill this process. `what`: the step, or the kind of the rows being written. */
   readonly crash?: (at: CrashPoint, what: string) => void
 }

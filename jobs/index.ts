@@ -2,7 +2,7 @@
 import { Fatal, RetryLater } from '../src/errors.ts'
 import type { QueueHandlers } from '../src/queue.ts'
 import { updateConnection } from '../src/store/connections.ts'
-import { plannedRows, settle } from '../src/store/ledger.ts'
+import { dropPlanned } from '../src/store/ledger.ts'
 import { failRun, fenced, getRun, openRuns, type Run, recordAttempt, startStep } from '../src/store/runs.ts'
 import type { Step } from '../src/store/schema.ts'
 import { apply } from './apply.ts'
@@ -16,6 +16,8 @@ export type { JobContext, RunProgress } from './context.ts'
 
 const MOST_ATTEMPTS = 5
 const BACKOFF_MS = 2_000
+/** How long a run that writes is put off by a process that must not. */
+const PREVIEWS_ONLY_MS = 1_000
 
 type Job = (ctx: JobContext, run: Run, signal: AbortSignal) => Promise<void>
 /** A missing step does not compile. */
@@ -32,6 +34,8 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
     night,
     step: async (runId, step, signal) => {
       if (!isStep(step)) throw new Error(`unknown step ${step}`)
+      if (ctx.previewsOnly && (await getRun(ctx.db, runId))?.kind !== 'preview')
+        throw new RetryLater('this process only previews', PREVIEWS_ONLY_MS)
       const run = await startStep(ctx.db, runId, step)
       if (run === null) return
       ctx.crash?.('step started', step)
@@ -47,9 +51,9 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
           // Once something may have been sent the run stays open: only the CRM's answer can close it.
           const patient = step === 'apply' || ctx.clock() - run.createdAt + error.afterMs <= ctx.patienceMs
           if (patient) throw error
-          return giveUp(ctx, run.id, `${error.message} Nothing was written; the next night tries again.`)
+          return giveUp(ctx, run, `${error.message} Nothing was written; the next night tries again.`)
         }
-        if (error instanceof Fatal) return giveUp(ctx, run.id, error.message)
+        if (error instanceof Fatal) return giveUp(ctx, run, error.message)
         throw error
       }
     },
@@ -64,7 +68,7 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
       ctx.log.error({ run: runId, step, err: error }, 'step failed')
       const attempts = await recordAttempt(ctx.db, run, message)
       if (attempts < MOST_ATTEMPTS) return BACKOFF_MS * attempts
-      await giveUp(ctx, runId, `gave up after ${attempts} attempts at ${step}: ${message}`)
+      await giveUp(ctx, run, `gave up after ${attempts} attempts at ${step}: ${message}`)
       return null
     },
     open: () => openRuns(ctx.db),
@@ -72,16 +76,11 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
 }
 
 /** Ends a run with its reason. What was planned is dropped; what was sent stays to be settled by the next run. */
-async function giveUp(ctx: JobContext, runId: string, problem: string): Promise<void> {
-  const run = await getRun(ctx.db, runId)
-  if (run === null || run.status !== 'open') return
-  for (;;) {
-    const rows = await plannedRows(ctx.db, runId, 500)
-    if (rows.length === 0) break
-    const dropped = rows.map(({ key }) => ({ key, status: 'dropped' as const, message: 'the run was given up' }))
-    await fenced(ctx.db, run, (trx) => settle(trx, runId, dropped, ctx.clock()))
-  }
-  await updateConnection(ctx.db, run.connection, { problem })
-  await failRun(ctx.db, run, ctx.clock(), problem)
-  ctx.log.error({ run: runId, connection: run.connection }, problem)
+async function giveUp(ctx: JobContext, run: Run, problem: string): Promise<void> {
+  await fenced(ctx.db, run, async (trx) => {
+    await dropPlanned(trx, run, 'the run was given up', ctx.clock())
+    await updateConnection(trx, run.connection, { problem })
+    await failRun(trx, run, ctx.clock(), problem)
+  })
+  ctx.log.error({ run: run.id, connection: run.connection }, problem)
 }

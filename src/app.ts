@@ -28,6 +28,8 @@ export interface AppOptions {
   readonly concurrency?: number
   /** How long a CRM that does not answer is waited for. A person waits a minute, the night four hours. */
   readonly patienceMs?: number
+  /** Runs that write are left to others. */
+  readonly previewsOnly?: boolean
   /** Lookalikes without limits: calls are not spaced. */
   readonly unpaced?: boolean
   /** Sets the schedules of every connection. */
@@ -89,6 +91,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     progress: options.progress ?? (() => {}),
     patienceMs: options.patienceMs ?? 4 * HOUR_MS,
     retryMs: options.timing?.retryMs ?? 15_000,
+    previewsOnly: options.previewsOnly === true,
   }
   let queue: StepQueue
   try {

@@ -73,7 +73,7 @@ export async function nowOf(connection: ConnectionConfig, asked: number | undefi
   return asked ?? currentTime(connection)
 }
 
-type Asked = Pick<Night, 'kind' | 'now'> & Partial<Pick<Night, 'confirm' | 'again' | 'reserved'>>
+type Asked = Pick<Night, 'kind' | 'now'> & Partial<Pick<Night, 'confirm' | 'again' | 'readAt' | 'reserved'>>
 
 /** Opens a run and waits until it is over. An unfinished run of the connection is finished first. */
 export async function runNight(app: App, connection: ConnectionConfig, asked: Asked, stop: AbortSignal): Promise<Run> {
@@ -82,6 +82,8 @@ export async function runNight(app: App, connection: ConnectionConfig, asked: As
     const opened = await openNight(app.ctx, { connection: name, system, settings, ...asked })
     if ('run' in opened) return finished(app, opened.run, stop)
     if (opened.busy.status !== 'open') return opened.busy
+    if (asked.kind === 'preview' && opened.busy.kind !== 'preview')
+      throw new UsageError(`${opened.busy.id} is under way and writes. Finish it first with: unstall run ${name}`)
     say(`${name}: finishing ${opened.busy.id} first, which was not over.`)
     await finished(app, opened.busy, stop)
   }
@@ -103,7 +105,8 @@ export async function* previews(
   const reserved: Record<string, number> = {}
   for (const connection of connections) {
     const now = await nowOf(connection, asked, false)
-    const run = await runNight(app, connection, { kind: 'preview', now, reserved: { ...reserved } }, stop)
+    const readAt = await currentTime(connection)
+    const run = await runNight(app, connection, { kind: 'preview', now, readAt, reserved: { ...reserved } }, stop)
     const rows = (await getPlan(app.ctx.db, run.id)) ?? []
     for (const row of rows)
       if (row.kind === 'create-task' && row.hold === null) reserved[row.person] = (reserved[row.person] ?? 0) + 1

@@ -5,7 +5,7 @@ import { bold, EXIT, type ExitCode, print, printJson } from './output.ts'
 import { printPlan } from './print.ts'
 
 export async function plan(options: GlobalOptions & { now?: number }, name: string): Promise<ExitCode> {
-  return withApp(options.config, { only: name }, async (app, progress, stop) => {
+  return withApp(options.config, { only: name, previewsOnly: true }, async (app, progress, stop) => {
     const results = []
     for await (const { connection, run, rows } of previews(app, chosen(app, name), options.now, stop)) {
       const now = new Date(run.now).toISOString()

@@ -104,6 +104,15 @@ export async function markSent(trx: Executor, run: Fence, keys: readonly string[
   requireAll(run.id, keys, rows)
 }
 
+/** What is still only planned will not be written by this run. */
+export const dropPlanned = (trx: Executor, { id }: Fence, message: string, settledAt: Instant) =>
+  trx
+    .updateTable('ledger')
+    .set({ status: 'dropped', message, settledAt })
+    .where('run', '=', id)
+    .where('status', '=', 'planned')
+    .execute()
+
 /** Moves rows of run `of` (the run itself, or the run being undone). Throws IllegalMove when one move is not allowed. */
 export async function settle(trx: Executor, of: string, outcomes: readonly Settlement[], now: Instant): Promise<void> {
   const { rows } = await sql<{ key: string }>`

@@ -1,0 +1,175 @@
+// What a hard reader found: ways in which a run could write what it should not, or lose what was due.
+import { expect, it, onTestFinished } from 'vitest'
+import { handlers } from '../../jobs/index.ts'
+import type { Connector } from '../../src/connector.ts'
+import { Fatal, RetryLater } from '../../src/errors.ts'
+import { rowsOfRun } from '../../src/store/ledger.ts'
+import { getRun, Superseded, startStep } from '../../src/store/runs.ts'
+import { homes } from '../homes.ts'
+import { type Crm, DAY, firstNight, MONDAY, REPS, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
+import { connectTo, instead, type Program, startProgram } from './program.ts'
+
+const SYSTEMS = ['hubspot', 'salesforce'] as const
+const SOME = ['one', 'two', 'three'].map((name, at) => seedDeal(name, { ownerEmail: REPS[at] ?? '' }))
+
+async function crmOf(system: Crm['system'], taskKey: 'unique' | 'plain' = 'unique') {
+  const crm = await startCrm(system, seedOf(SOME), taskKey)
+  onTestFinished(() => crm.stop())
+  await setUp(crm)
+  return crm
+}
+
+async function programFor(crm: Crm, change: (connector: Connector) => Partial<Connector> = () => ({})) {
+  const home = await homes[0]?.open()
+  if (!home) throw new Error('no home')
+  const connector = await connectTo(crm, { settleMs: 0 })
+  const connectors = { [crm.name]: instead(connector, () => change(connector)) }
+  const program: Program = await startProgram({ ...home, crms: [crm], connectors })
+  onTestFinished(() => program.close())
+  return program
+}
+
+it.each([
+  ['hubspot', 'unique'],
+  ['hubspot', 'plain'],
+  ['salesforce', 'plain'],
+] as const)('%s, %s keys: a lost database adopts flags and tasks, and makes none twice', async (system, taskKey) => {
+  const crm = await crmOf(system, taskKey)
+  await firstNight(await programFor(crm), crm, MONDAY)
+  await crm.clock(MONDAY + DAY)
+  const program = await programFor(crm)
+  const { run } = await firstNight(program, crm, MONDAY + DAY)
+  expect(run).toMatchObject({ status: 'done', problem: null })
+  expect((await crm.look()).tasks).toHaveLength(3)
+  // They are ours again: completed when the deal moves.
+  await crm.act('one', 'buyer-reply')
+  await crm.clock(MONDAY + 2 * DAY)
+  await program.night(crm, MONDAY + 2 * DAY)
+  const seen = await crm.look()
+  expect(seen.tasksOf('one')).toMatchObject([{ open: false }])
+  expect(seen.tasksOf('two')).toMatchObject([{ open: true }])
+})
+
+it.each(SYSTEMS)('%s: a preview as of another day leaves no trace: what happens until then is seen', async (system) => {
+  const crm = await crmOf(system)
+  const program = await programFor(crm)
+  await firstNight(program, crm, MONDAY)
+  await program.night(crm, MONDAY + 200 * DAY, { kind: 'preview', readAt: MONDAY })
+  await crm.clock(MONDAY + DAY)
+  await crm.act('one', 'buyer-reply')
+  await crm.set('two', 'decision', 'no')
+  await crm.clock(MONDAY + 2 * DAY)
+  await program.night(crm, MONDAY + 2 * DAY)
+  const seen = await crm.look()
+  expect(seen.deal('one').stalled).toBe(false)
+  expect(seen.deal('two').state).toBe('answered_no')
+})
+
+it('salesforce: a machine whose clock is fast misses nothing', async () => {
+  const crm = await crmOf('salesforce')
+  const program = await programFor(crm)
+  await firstNight(program, crm, MONDAY + 3 * 3_600_000)
+  await crm.clock(MONDAY + 3_600_000)
+  await crm.set('one', 'decision', 'no')
+  await crm.clock(MONDAY + DAY)
+  await program.night(crm, MONDAY + DAY)
+  expect((await crm.look()).deal('one').state).toBe('answered_no')
+})
+
+it.each(SYSTEMS)(
+  '%s: what a failed undo left without an answer is settled by the undo of another run',
+  async (system) => {
+    const lost = { on: false }
+    const crm = await crmOf(system)
+    const program = await programFor(crm, (connector) => ({
+      async *write(writes, signal) {
+        for await (const outcome of connector.write(writes, signal)) if (!lost.on) yield outcome
+        if (lost.on) throw new Fatal('permission', 'somebody took our rights away')
+      },
+    }))
+    const { run: first } = await firstNight(program, crm, MONDAY)
+    await crm.clock(MONDAY + DAY)
+    await crm.set('one', 'decision', 'no')
+    const second = await program.night(crm, MONDAY + DAY)
+    lost.on = true
+    expect(await program.undo(second, MONDAY + DAY)).toMatchObject({ status: 'failed' })
+    lost.on = false
+    expect(await program.undo(first, MONDAY + DAY)).toMatchObject({ status: 'done' })
+    const rows = await rowsOfRun(program.ctx.db, second.id)
+    expect(rows.map(({ status }) => status)).toContain('undone')
+  },
+)
+
+it.each(SYSTEMS)('%s: a plan that waited longer than a day is not written, but planned anew', async (system) => {
+  const crm = await crmOf(system)
+  const down = { on: true, late: 0 }
+  const program = await programFor(crm, (connector) => ({
+    read: async (ids, signal) => {
+      if (down.on) throw new RetryLater('down', 1)
+      return connector.read(ids, signal)
+    },
+  }))
+  const preview = await program.night(crm, MONDAY, { kind: 'preview' })
+  const run = await program.open(crm, MONDAY, { confirm: preview.id })
+  const { step } = handlers({ ...program.ctx, clock: () => Date.now() + down.late }, async () => null)
+  const signal = new AbortController().signal
+  for (const name of ['pull', 'decide'] as const) await step(run.id, name, signal)
+  await expect(step(run.id, 'apply', signal)).rejects.toThrow('down')
+  await crm.act('one', 'buyer-reply')
+  down.late = DAY + 1
+  down.on = false
+  await step(run.id, 'apply', signal)
+  await step(run.id, 'report', signal)
+  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
+  expect((await crm.look()).tasks).toEqual([])
+  expect(await crm.journal()).toEqual([])
+  await crm.clock(MONDAY + 2 * DAY)
+  await program.night(crm, MONDAY + 2 * DAY)
+  const seen = await crm.look()
+  expect(
+    seen.deals
+      .filter(({ stalled }) => stalled)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(['three', 'two'])
+  expect(seen.tasks).toHaveLength(2)
+})
+
+it('a record that cannot be read any more does not keep its run open for ever', async () => {
+  const crm = await crmOf('hubspot')
+  const odd = { on: false, late: 0 }
+  const program = await programFor(crm, (connector) => ({
+    read: async (ids, signal) => {
+      const found = await connector.read(ids, signal)
+      return odd.on ? new Map([...found.keys()].map((id) => [id, 'unreadable' as const])) : found
+    },
+    async *write(writes, signal) {
+      odd.on = true
+      for await (const outcome of connector.write(writes, signal)) if (!odd.on) yield outcome
+    },
+  }))
+  const preview = await program.night(crm, MONDAY, { kind: 'preview' })
+  const run = await program.open(crm, MONDAY, { confirm: preview.id })
+  const { step } = handlers({ ...program.ctx, clock: () => Date.now() + odd.late }, async () => null)
+  const signal = new AbortController().signal
+  for (const name of ['pull', 'decide'] as const) await step(run.id, name, signal)
+  await expect(step(run.id, 'apply', signal)).rejects.toThrow('no answer')
+  odd.late = DAY + 1000
+  await step(run.id, 'apply', signal)
+  await step(run.id, 'report', signal)
+  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
+})
+
+it('an overtaken worker does not end the run of the one that took over', async () => {
+  const crm = await crmOf('hubspot')
+  const program = await programFor(crm)
+  const run = await program.open(crm, MONDAY)
+  const reference = async () => {
+    await startStep(program.ctx.db, run.id, 'pull')
+    throw new Fatal('permission', 'late')
+  }
+  const connector = instead(await connectTo(crm), () => ({ reference }))
+  const { step } = handlers({ ...program.ctx, connector: async () => connector }, async () => null)
+  await expect(step(run.id, 'pull', new AbortController().signal)).rejects.toThrow(Superseded)
+  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'open', problem: null })
+})
