@@ -20,7 +20,7 @@ import { ownWrites } from '../src/core/reaffirm.ts'
 import { goneStanding, memoryOf, type Standing } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { type StoredDeal, saveStandings, saveTransitions, streamDeals } from '../src/store/deals.ts'
+import { type StoredDeal, saveStandings, saveTransitions, streamDeals, watch } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, lockBudget, tasksInWeek } from '../src/store/ledger.ts'
 import {
   fenced,
@@ -59,8 +59,10 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
       return
     }
     await insertPlan(trx, run, plan.rows, { now: run.now, week: context.week })
-    const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing, dueOn: null }))
+    const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing }))
     await saveStandings(trx, run.connection, [...standings, ...found.gone])
+    const completed = plan.rows.flatMap(({ kind, deal }) => (kind === 'complete-task' ? [deal.id] : []))
+    await watch(trx, run.connection, completed)
     await saveTransitions(trx, run.id, [...plan.transitions, ...found.goneTransitions])
     await saveFigures(trx, run, { ...figures, forecast })
     if (context.firstNightAt === null) await updateConnection(trx, run.connection, { confirmedAt: run.now })
@@ -119,7 +121,7 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
   const intents: DealIntent[] = []
   const totals = noTotals()
   const forecast = makeForecast(context.reference.omitted)
-  const gone: { id: DealId; standing: Standing; dueOn: null }[] = []
+  const gone: { id: DealId; standing: Standing }[] = []
   const goneTransitions: DealIntent['transitions'][number][] = []
   let unreadable = 0
   let judged = 0
@@ -137,7 +139,7 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
       const { id } = known.ref
       if (deal.gone) {
         const over = goneStanding(known.ref, standing, run.now)
-        if (over.transitions.length > 0) gone.push({ id, standing: over.standing, dueOn: null })
+        if (over.transitions.length > 0) gone.push({ id, standing: over.standing })
         goneTransitions.push(...over.transitions)
         continue
       }

@@ -16,8 +16,6 @@ export type { JobContext, RunProgress } from './context.ts'
 
 const MOST_ATTEMPTS = 5
 const BACKOFF_MS = 2_000
-/** How long a run that writes is put off by a process that must not. */
-const PREVIEWS_ONLY_MS = 1_000
 
 type Job = (ctx: JobContext, run: Run, signal: AbortSignal) => Promise<void>
 /** A missing step does not compile. */
@@ -35,7 +33,7 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
     step: async (runId, step, signal) => {
       if (!isStep(step)) throw new Error(`unknown step ${step}`)
       if (ctx.previewsOnly && (await getRun(ctx.db, runId))?.kind !== 'preview')
-        throw new RetryLater('this process only previews', PREVIEWS_ONLY_MS)
+        throw new RetryLater('this process only previews', 1_000)
       const run = await startStep(ctx.db, runId, step)
       if (run === null) return
       ctx.crash?.('step started', step)

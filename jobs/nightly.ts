@@ -4,12 +4,14 @@ import { createHash } from 'node:crypto'
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, Instant, System } from '../src/core/deal.ts'
 import type { Settings } from '../src/core/policy.ts'
-import { UsageError } from '../src/errors.ts'
+import { RetryLater, UsageError } from '../src/errors.ts'
 import { ensureConnection } from '../src/store/connections.ts'
 import { getRun, openRun, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
 
 const DAY_MS = 86_400_000
+/** How often a night looks whether the run in its way is over. */
+const NIGHT_WAITS_MS = 60_000
 
 export interface Night {
   readonly connection: string
@@ -30,7 +32,8 @@ export interface Night {
 /** @throws UsageError when the preview to confirm is unknown, of another connection or older than a day */
 export async function openNight(ctx: JobContext, night: Night): Promise<{ run: Run } | { busy: Run }> {
   const stored = await ensureConnection(ctx.db, night.connection, night.system)
-  if (night.confirm !== undefined) await checkPreview(ctx, night, night.confirm)
+  const settingsHash = createHash('sha256').update(JSON.stringify(night.settings)).digest('hex')
+  if (night.confirm !== undefined) await checkPreview(ctx, night, night.confirm, settingsHash)
   const unconfirmed = stored.confirmedAt === null && night.confirm === undefined
   return openRun(ctx.db, {
     connection: night.connection,
@@ -38,7 +41,7 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
     localDate: makeCalendar(night.settings).localDate(night.now),
     now: night.now,
     settings: night.settings,
-    settingsHash: createHash('sha256').update(JSON.stringify(night.settings)).digest('hex'),
+    settingsHash,
     options: {
       ...(night.confirm === undefined ? {} : { confirm: night.confirm }),
       ...(night.again === undefined ? {} : { again: night.again }),
@@ -49,7 +52,18 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
   })
 }
 
-async function checkPreview(ctx: JobContext, night: Night, id: string): Promise<void> {
+/** The scheduled night. Null: tonight's run is open or was done. @throws RetryLater while another one is in the way */
+export async function openScheduled(ctx: JobContext, night: Omit<Night, 'kind'>) {
+  const opened = await openNight(ctx, { ...night, kind: 'night' })
+  if ('run' in opened) return { runId: opened.run.id, step: opened.run.step }
+  const { id, kind, status, localDate } = opened.busy
+  const tonights = localDate === makeCalendar(night.settings).localDate(night.now) && /night|manual/.test(kind)
+  if (status === 'open' && !tonights) throw new RetryLater(`${id} is not over`, NIGHT_WAITS_MS)
+  ctx.log.info({ connection: night.connection, run: id }, 'no new night: this run is open or was tonight’s')
+  return null
+}
+
+async function checkPreview(ctx: JobContext, night: Night, id: string, settingsHash: string): Promise<void> {
   const preview = await getRun(ctx.db, id)
   const again = 'Run "unstall plan" and confirm the preview it names.'
   if (preview === null || preview.kind !== 'preview') throw new UsageError(`There is no preview named ${id}. ${again}`)
@@ -58,6 +72,8 @@ async function checkPreview(ctx: JobContext, night: Night, id: string): Promise<
   }
   if (preview.status !== 'done') throw new UsageError(`Preview ${id} did not finish (${preview.status}). ${again}`)
   if (Math.abs(night.now - preview.now) > DAY_MS) throw new UsageError(`Preview ${id} is older than a day. ${again}`)
+  if (preview.settingsHash !== settingsHash)
+    throw new UsageError(`The settings have changed since preview ${id}. ${again}`)
 }
 
 /** Takes a run back: a run of its own, so that it is planned, stored and executed like any other. */

@@ -3,11 +3,14 @@
 import type { Connector } from '../src/connector.ts'
 import type { DealId } from '../src/core/deal.ts'
 import { observe } from '../src/core/movement.ts'
+import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
 import { knownDeals, liveIds, markGone, markUnreadable, saveKnown } from '../src/store/deals.ts'
 import { fenced, nextStep, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
 
+/** The first night in an account is a preview: what was confirmed for another one must not stand for it. */
+const RENAME = 'Give the new one a name of its own in the configuration.'
 const WEEK_MS = 7 * 86_400_000
 
 export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
@@ -15,6 +18,12 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
   const stored = await getConnection(ctx.db, run.connection)
   const now = run.options.readAt ?? run.now
   const reference = await connector.reference(signal)
+  const { account } = stored?.reference ?? {}
+  if (account && reference.account && account !== reference.account)
+    throw new Fatal(
+      'data',
+      `${run.connection} is another account than before: ${reference.account}, not ${account}. ${RENAME}`,
+    )
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, problem: null }))
   for await (const page of connector.pull(stored?.cursor ?? null, now, signal)) {
     await fenced(ctx.db, run, async (trx) => {
@@ -33,7 +42,7 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       await saveKnown(trx, run.id, known)
       await markGone(trx, run.connection, page.gone)
       await markUnreadable(trx, run.connection, page.unreadable)
-      await updateConnection(trx, run.connection, { cursor: page.cursor, cursorRun: run.id })
+      await updateConnection(trx, run.connection, { cursor: page.cursor })
     })
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }

@@ -47,7 +47,7 @@ export async function undo(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       plan.left.map((key) => ({ key, status: 'left' as const })),
       crmTime(ctx, run),
     )
-    const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing, dueOn: null }))
+    const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing }))
     await saveStandings(trx, run.connection, standings)
     await saveTransitions(trx, run.id, plan.transitions)
     await saveSummary(trx, run, { ...NO_SUMMARY, conflicts })

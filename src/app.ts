@@ -5,7 +5,7 @@ import { connectHubspot, staticToken } from '../connectors/hubspot/index.ts'
 import { clientCredentials, connectSalesforce } from '../connectors/salesforce/index.ts'
 import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
-import { openNight } from '../jobs/nightly.ts'
+import { openScheduled } from '../jobs/nightly.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
 import type { Connector, ConnectorOptions } from './connector.ts'
 import type { Instant } from './core/deal.ts'
@@ -62,12 +62,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
   const config = loadConfig(file, Date.now())
   const log = options.log ?? createLog(config.environment.logLevel ?? (options.scheduled ? 'info' : 'warn'))
   const connectors = new Map<string, Connector>()
-  const connection = (name: string): ConnectionConfig => {
-    const found = config.connections.find((one) => one.name === name)
-    if (found) return found
-    const names = config.connections.map((one) => one.name).join(', ')
-    throw new UsageError(`There is no connection "${name}" in ${config.file}. It names: ${names}.`)
-  }
+  const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
   const database = await open(config)
   const ctx: JobContext = {
@@ -126,6 +121,14 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
   }
 }
 
+/** @throws UsageError naming the connections there are */
+export function connectionNamed({ connections, file }: Config, name: string): ConnectionConfig {
+  const found = connections.find((one) => one.name === name)
+  if (found) return found
+  const names = connections.map((one) => one.name).join(', ')
+  throw new UsageError(`There is no connection "${name}" in ${file}. It names: ${names}.`)
+}
+
 async function open(config: Config): Promise<Database> {
   const { databaseUrl } = config.environment
   try {
@@ -136,15 +139,9 @@ async function open(config: Config): Promise<Database> {
   }
 }
 
-/** The scheduled night of a connection. Null: another run is open, or tonight was done. */
-async function night(ctx: JobContext, { name, system, settings, ...rest }: ConnectionConfig) {
-  const now = await currentTime({ name, system, settings, ...rest })
-  const opened = await openNight(ctx, { connection: name, system, settings, kind: 'night', now })
-  if ('busy' in opened) {
-    ctx.log.info({ connection: name, run: opened.busy.id }, 'no new night: this run is open or was tonight’s')
-    return null
-  }
-  return opened.run.step === 'done' ? null : { runId: opened.run.id, step: opened.run.step }
+async function night(ctx: JobContext, connection: ConnectionConfig) {
+  const { name, system, settings } = connection
+  return openScheduled(ctx, { connection: name, system, settings, now: await currentTime(connection) })
 }
 
 /**

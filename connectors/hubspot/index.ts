@@ -62,6 +62,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
         currency: account.companyCurrency ?? null,
         // A token does not say which user or app it belongs to.
         self: null,
+        ...(account.portalId && { account: account.portalId }),
         tells: { participants: false, personFromAutomation: true, history: true, replies: true, calls: false },
       },
     }

@@ -13,6 +13,8 @@ export interface Session {
   readonly instanceUrl: string
   /** The user the token belongs to; null: Salesforce did not say. */
   readonly user: OwnerId | null
+  /** Id of the org. */
+  readonly org?: string
 }
 
 export interface SalesforceCredential extends Credential {
@@ -76,7 +78,9 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
       const answer = Answer.parse(await oauth.requestToken({ grant_type: 'client_credentials' }))
       known = answer.access_token
       const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
-      return { token: answer.access_token, instanceUrl: trustedOrigin(answer.instance_url, local), user }
+      const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
+      const instanceUrl = trustedOrigin(answer.instance_url, local)
+      return { token: answer.access_token, instanceUrl, user, ...(org && { org }) }
     } catch (error) {
       signal.throwIfAborted()
       if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error

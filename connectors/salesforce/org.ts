@@ -26,7 +26,7 @@ export type Org = ReturnType<typeof createOrg>
 
 export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOptions) {
   async function learn(signal: AbortSignal): Promise<Known> {
-    const { instanceUrl, user: self } = await credential.session(signal)
+    const { instanceUrl, user: self, org } = await credential.session(signal)
     const optional = (error: unknown) => {
       if (error instanceof Drift) return null
       throw error
@@ -66,6 +66,7 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
         closedCategory: categoryNamed('Closed', stages.good, opportunity),
         currency,
         self,
+        ...(org && { account: org }),
         tells: {
           participants: true,
           personFromAutomation: false,

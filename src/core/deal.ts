@@ -210,6 +210,8 @@ export interface Reference {
   readonly currency: string | null
   /** The user unstall signs in as. */
   readonly self: OwnerId | null
+  /** Which portal or org this is: the memory of one says nothing of another. Absent: the CRM does not say. */
+  readonly account?: string
   readonly tells: Tells
 }
 

@@ -1,12 +1,12 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, Known, LocalDate } from '../core/deal.ts'
+import type { DealId, Known } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 import { among, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
-const STORED = ['known', 'standing', 'gone', 'unreadable', 'seenRun', 'dueOn'] as const
+const STORED = ['known', 'standing', 'gone', 'unreadable', 'seenRun'] as const
 /** Columns as schema.ts describes them. */
 export type StoredDeal = Readonly<Pick<Selectable<Schema['deal']>, (typeof STORED)[number]>>
 
@@ -85,12 +85,18 @@ export async function liveIds(db: Executor, connection: string, page: Page): Pro
 export async function saveStandings(
   trx: Executor,
   connection: string,
-  rows: readonly { readonly id: DealId; readonly standing: Standing; readonly dueOn: LocalDate | null }[],
+  rows: readonly { readonly id: DealId; readonly standing: Standing }[],
 ): Promise<void> {
-  const values = rows.map(({ id, standing, dueOn }) => ({ id, standing, due_on: dueOn, unsettled: !settled(standing) }))
+  const values = rows.map(({ id, standing }) => ({ id, standing, unsettled: !settled(standing) }))
   await sql`
-    UPDATE deal SET standing = row.standing, due_on = row.due_on, unsettled = row.unsettled
+    UPDATE deal SET standing = row.standing, unsettled = row.unsettled
     FROM ${rowsOf('deal', values)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
+}
+
+/** To be looked at next night whatever their standing: what was planned for them may be refused or dropped. */
+export async function watch(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  const deals = trx.updateTable('deal').set({ unsettled: true })
+  await deals.where('connection', '=', connection).where('id', '=', among(ids)).execute()
 }
 
 /** Nothing left to end: a closed deal without a borrowed category, or a deal that is gone. */

@@ -1,13 +1,14 @@
 // What a hard reader found: ways in which a run could write what it should not, or lose what was due.
 import { expect, it, onTestFinished } from 'vitest'
 import { handlers } from '../../jobs/index.ts'
+import { openScheduled } from '../../jobs/nightly.ts'
 import type { Connector } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { getRun, Superseded, startStep } from '../../src/store/runs.ts'
 import { homes } from '../homes.ts'
 import { type Crm, DAY, firstNight, MONDAY, REPS, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
-import { connectTo, instead, type Program, startProgram } from './program.ts'
+import { connectTo, instead, type Program, settings, startProgram } from './program.ts'
 
 const SYSTEMS = ['hubspot', 'salesforce'] as const
 const SOME = ['one', 'two', 'three'].map((name, at) => seedDeal(name, { ownerEmail: REPS[at] ?? '' }))
@@ -173,3 +174,73 @@ it('an overtaken worker does not end the run of the one that took over', async (
   await expect(step(run.id, 'pull', new AbortController().signal)).rejects.toThrow(Superseded)
   expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'open', problem: null })
 })
+
+it('a scheduled night waits for a preview or an undo, and lets another run of tonight be it', async () => {
+  const crm = await crmOf('hubspot')
+  const program = await programFor(crm)
+  await firstNight(program, crm, MONDAY)
+  const night = { connection: crm.name, system: crm.system, settings, now: MONDAY + DAY }
+  const preview = await program.open(crm, MONDAY + DAY, { kind: 'preview' })
+  await expect(openScheduled(program.ctx, night)).rejects.toThrow(RetryLater)
+  await program.finish(preview)
+  const manual = await program.open(crm, MONDAY + DAY)
+  expect(await openScheduled(program.ctx, night)).toBeNull()
+  await expect(openScheduled(program.ctx, { ...night, now: MONDAY + 2 * DAY })).rejects.toThrow(RetryLater)
+  await program.finish(manual)
+  const opened = await openScheduled(program.ctx, night)
+  expect(opened).toMatchObject({ step: 'pull' })
+  expect(await openScheduled(program.ctx, night)).toBeNull()
+})
+
+it.each(SYSTEMS)('%s: another account under the same name is not written on the old confirmation', async (system) => {
+  const crm = await crmOf(system)
+  const other = { on: false }
+  const program = await programFor(crm, (connector) => ({
+    reference: async (signal) => {
+      const reference = await connector.reference(signal)
+      expect(reference.account).toMatch(/^\w{5,}$/)
+      return other.on ? { ...reference, account: 'another' } : reference
+    },
+  }))
+  await firstNight(program, crm, MONDAY)
+  other.on = true
+  await crm.set('one', 'decision', 'no')
+  const written = (await crm.journal()).length
+  const night = await program.night(crm, MONDAY + DAY)
+  expect(night).toMatchObject({ status: 'failed', problem: expect.stringContaining('another account') })
+  expect(await crm.journal()).toHaveLength(written)
+})
+
+it('a preview of other settings, or as of another day, confirms nothing', async () => {
+  const crm = await crmOf('hubspot')
+  const program = await programFor(crm)
+  const preview = await program.night(crm, MONDAY, { kind: 'preview' })
+  const changed = { ...settings, forecast: 'none' as const }
+  await expect(program.open(crm, MONDAY, { confirm: preview.id, settings: changed })).rejects.toThrow('settings')
+  const ahead = await program.night(crm, MONDAY + 90 * DAY, { kind: 'preview', readAt: MONDAY })
+  await expect(program.open(crm, MONDAY, { confirm: ahead.id })).rejects.toThrow('a day')
+})
+
+it.each(SYSTEMS)(
+  '%s: the task of a deal that closed is completed the next night when it was refused',
+  async (system) => {
+    const refuses = { on: false }
+    const crm = await crmOf(system)
+    const program = await programFor(crm, (connector) => ({
+      async *write(writes, signal) {
+        if (!refuses.on || writes[0]?.kind !== 'complete-task') return yield* connector.write(writes, signal)
+        for (const { key } of writes) yield { key, result: 'refused', message: 'a validation rule' }
+      },
+    }))
+    const how = { settings: { ...settings, forecast: 'none' as const } }
+    const preview = await program.night(crm, MONDAY, { ...how, kind: 'preview' })
+    await program.night(crm, MONDAY, { ...how, confirm: preview.id })
+    await crm.act('one', 'move-stage', { to: crm.stage('closedwon') })
+    for (const day of [1, 2, 3]) {
+      refuses.on = day < 3
+      await crm.clock(MONDAY + day * DAY)
+      await program.night(crm, MONDAY + day * DAY, how)
+      expect((await crm.look()).tasksOf('one')).toMatchObject([{ open: day < 3 }])
+    }
+  },
+)

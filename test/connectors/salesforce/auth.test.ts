@@ -28,7 +28,7 @@ test('one grant serves every caller until the token is refused; a late refusal o
   const credential = build()
   grant(200, answer('one'))
   const both = await Promise.all([credential.session(never), credential.session(never)])
-  expect(both).toEqual(Array(2).fill({ token: 'one', instanceUrl: HOST, user: SELF }))
+  expect(both).toEqual(Array(2).fill({ token: 'one', instanceUrl: HOST, org: '00D000000000001', user: SELF }))
   credential.expired('one')
   grant(200, answer('two'))
   expect(await credential.token(never)).toBe('two')
