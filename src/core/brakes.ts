@@ -1,5 +1,5 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
-// preview, a stale snapshot. A brake never drops a write: it holds it, with its numbers, as data.
+// preview. A brake never drops a write: it holds it, with its numbers, as data.
 import type { DealRef } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
 import { DECISION_RULES } from './rows.ts'
@@ -56,7 +56,7 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
     }
     rows.push(...own)
     // A standing tells what the CRM shows: while a deal's fields wait, its stall does not open, nor end.
-    if (context.stale || own.some((row) => row.kind === 'fields' && row.hold !== null)) continue
+    if (own.some((row) => row.kind === 'fields' && row.hold !== null)) continue
     if (intent.standing !== null) standings.push({ deal: intent.ref, standing: intent.standing })
     transitions.push(...intent.transitions)
   }
@@ -90,8 +90,7 @@ function byRank(currency: string | null): (a: DealIntent, b: DealIntent) => numb
 }
 
 /** Brakes that stop the whole run. */
-function holdAll({ newlyStalled, open }: Totals, { stale, settings, firstNightAt }: PlanContext): Hold | null {
-  if (stale) return { brake: 'stale_snapshot' }
+function holdAll({ newlyStalled, open }: Totals, { settings, firstNightAt }: PlanContext): Hold | null {
   const limit = settings.brakes.maxNewlyStalledShare
   const many = firstNightAt !== null && newlyStalled > FEW && newlyStalled > limit * open
   return many ? { brake: 'share', newlyStalled, open, limit } : null

@@ -9,7 +9,6 @@ import type { Settings } from './policy.ts'
 import { observedAfter } from './reaffirm.ts'
 import { rowsOf, untouched } from './rows.ts'
 import { type Advance, advance, NEW_STANDING, type Standing, sameStanding } from './stall.ts'
-import type { TaskSeen } from './undo.ts'
 
 export type Group = 'flag' | 'forecast' | 'answer' | 'task' | 'task-done'
 
@@ -91,8 +90,6 @@ export interface PlanContext extends JudgeContext {
   readonly texts: Pick<Texts, 'explanation' | 'task' | 'completionNote'>
   /** `now` of the connection's first night that wrote; null: this is it (or its preview). */
   readonly firstNightAt: Instant | null
-  /** The pull did not finish tonight: everything is held. */
-  readonly stale: boolean
   /** `unstall run --confirm`: only rows of the named preview (their `previewKey`) may be written. */
   readonly confirm: { readonly preview: string; readonly keys: ReadonlySet<string> } | null
   /** New tasks of this ISO week per person, over all connections, from the ledger. */
@@ -101,7 +98,7 @@ export interface PlanContext extends JudgeContext {
 }
 
 export type PlanInput = Pick<PlanContext, 'run' | 'now' | 'settings' | 'texts' | 'calendar' | 'reference'> &
-  Partial<Pick<PlanContext, 'firstNightAt' | 'stale' | 'confirm' | 'tasksThisWeek'>>
+  Partial<Pick<PlanContext, 'firstNightAt' | 'confirm' | 'tasksThisWeek'>>
 
 /** Indexes what the plan looks up. The result serves as context of `movementLog`, `judge` and `reasonOf` too. */
 export function planContext(input: PlanInput): PlanContext {
@@ -109,7 +106,6 @@ export function planContext(input: PlanInput): PlanContext {
   const owners = new Map(reference.owners.map((owner) => [owner.id, owner]))
   return {
     firstNightAt: null,
-    stale: false,
     confirm: null,
     tasksThisWeek: new Map(),
     ...input,
@@ -130,8 +126,6 @@ export interface DealItem {
   readonly standing: Standing | null
   /** This deal's rows of earlier runs. */
   readonly ledger: readonly LedgerRow[]
-  /** Our open task on this deal as the CRM holds it, where the caller knows it. */
-  readonly openTask?: (Pick<TaskSeen, 'id' | 'open' | 'body'> & { readonly key: TaskKey }) | null
   /** Its data could not be read tonight: whatever it needs is held. */
   readonly unreadable?: boolean
   /** `unstall run --again`. */
@@ -179,8 +173,7 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     ledger.length === 0 &&
     !verdict.decision.answerIsOfEarlierDate &&
     untouched(deal.own) &&
-    (was === null || (was.state === verdict.state && was.borrowed === null && was.undoneStall === null)) &&
-    !item.openTask
+    (was === null || (was.state === verdict.state && was.borrowed === null && was.undoneStall === null))
   )
     return null
 

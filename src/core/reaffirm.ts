@@ -16,7 +16,6 @@ export const MOVES: Readonly<Record<LedgerStatus, readonly LedgerStatus[]>> = {
   done: ['undone', 'left'],
   ...{ held: [], dropped: [], refused: [], left: [], undone: [] },
 }
-export const canMove = (from: LedgerStatus, to: LedgerStatus): boolean => MOVES[from].includes(to)
 
 /** The row reached the CRM, taken back since or not. */
 export const arrived = ({ status }: LedgerRow): boolean => status === 'done' || status === 'undone'

@@ -182,13 +182,11 @@ function task(deal: Lent): Rows {
 
 /** Completes every task of ours that belongs to no open stall. */
 function completions(deal: Lent): Rows {
-  const { ledger, openTask } = deal
+  const { ledger } = deal
   const open = new Map<string, { readonly id: string; readonly body: string }>()
   for (const row of ledger)
     if (row.kind === 'create-task' && row.status === 'done' && row.remote !== null)
       open.set(row.taskKey, { id: row.remote, body: row.body })
-  if (openTask?.open === true) open.set(openTask.key, openTask)
-  else if (openTask) open.delete(openTask.key)
   for (const row of ledger)
     if (row.kind === 'complete-task' && (row.status === 'done' || row.status === 'left')) open.delete(row.taskKey)
   open.delete(deal.loan.standing.stall?.taskKey ?? '')

@@ -1,5 +1,5 @@
 // What is remembered of a connection between two nights: where the next pull goes on, whether its first night was
-// confirmed, the last good night for the share brake, and what a person must repair.
+// confirmed, and what a person must repair.
 import type { Selectable } from 'kysely'
 import type { System } from '../core/deal.ts'
 import { json, plain } from './db.ts'
@@ -25,10 +25,9 @@ export async function getConnection(db: Executor, name: string): Promise<StoredC
 export async function updateConnection(
   db: Executor,
   name: string,
-  { lastGood, reference, problem, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
+  { reference, problem, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
 ): Promise<void> {
   const texts = {
-    lastGood: lastGood && json(lastGood),
     reference: reference && json(reference),
     problem: problem && plain(problem),
   }

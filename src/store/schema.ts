@@ -32,12 +32,8 @@ export interface Schema {
     name: string
     system: System
     cursor: string | null
-    /** The run that stored the cursor. */
-    cursorRun: string | null
     /** When its first night was confirmed; null: nothing may be written yet. */
     confirmedAt: Instant | null
-    /** What the share brake compares with. */
-    lastGood: Json<{ run: string; at: Instant; open: number; stalled: number } | null>
     censusAt: Instant | null
     problem: string | null
     reference: Json<Reference | null>
@@ -79,8 +75,6 @@ export interface Schema {
     gone: boolean
     /** Why its record could not be understood in the last pull. */
     unreadable: string | null
-    /** First day on which its verdict could change without an event. */
-    dueOn: LocalDate | null
     /** The CRM holds one of our marks on it, so it must be looked at even when closed. */
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */

@@ -84,8 +84,9 @@ export const world = (...deals: Known[]): World => ({
 export interface NightOptions {
   readonly settings?: Settings
   readonly verdicts?: (known: Known) => Verdict
-  readonly more?: Partial<Pick<PlanContext, 'stale' | 'confirm' | 'tasksThisWeek' | 'reference'>>
+  readonly more?: Partial<Pick<PlanContext, 'confirm' | 'tasksThisWeek' | 'reference'>>
   readonly again?: string
+  readonly unreadable?: boolean
   readonly run?: string
   /** What becomes of a row; default `done`. */
   readonly fate?: (row: PlannedWrite) => LedgerStatus
@@ -118,7 +119,7 @@ export function itemOf(of: World, known: Known, context: PlanContext, options: N
   const memory = memoryOf(standing)
   const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
   const verdict = options.verdicts?.(known) ?? judge(known, log, memory, context, context.now)
-  return { known, log, verdict, standing, ledger, again }
+  return { known, log, verdict, standing, ledger, again, unreadable: options.unreadable === true }
 }
 
 /** Judges and plans, writes nothing. */

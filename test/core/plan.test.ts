@@ -2,23 +2,9 @@
 import { describe, expect, test } from 'vitest'
 import { BLANK_CATEGORY, type Deal } from '../../src/core/deal.ts'
 import type { Verdict } from '../../src/core/judge.ts'
-import { noTotals, planDeal } from '../../src/core/plan.ts'
 import { NEW_STANDING } from '../../src/core/stall.ts'
 import { change, deal, known, on, reference, settings } from './build.ts'
-import {
-  apply,
-  contextOf,
-  edit,
-  fieldsOf,
-  groups,
-  itemOf,
-  type NightOptions,
-  night,
-  plan,
-  says,
-  world,
-  written,
-} from './nights.ts'
+import { apply, edit, fieldsOf, groups, type NightOptions, night, plan, says, world, written } from './nights.ts'
 
 const DAYS = ['02', '03', '04', '05', '06', '09', '10', '11', '12', '13', '16', '17', '18', '19', '20']
 const night_ = (n: number) => on(`2026-11-${DAYS[n]}`, '02:00')
@@ -139,7 +125,7 @@ describe('states to fields', () => {
   })
   test('a deal that could not be read tonight is held and does not advance', () => {
     const of = world(known())
-    const held = night(of, N0, { ...as('stalled'), more: { stale: true } })
+    const held = night(of, N0, { ...as('stalled'), unreadable: true })
     expect(held.rows.map((row) => row.hold)).toEqual(Array(3).fill({ brake: 'stale_snapshot' }))
     expect(held).toMatchObject({ standings: [], transitions: [] })
   })
@@ -394,41 +380,11 @@ test('lists for the manager: no, still open; stalled long without an answer', ()
   expect(plan(old, on('2026-12-01', '02:00'), as('stalled')).lists.archive).toMatchObject([{ since: N0 }])
 })
 
-test('a stored standing follows the deal even where there is nothing to write; not on a stale snapshot', () => {
+test('a stored standing follows the deal even where there is nothing to write', () => {
   const of = world(known({ stageId: 'won', outcome: 'won' }))
   of.standings.set('d1', NEW_STANDING('moving', N0 - 1))
-  expect(plan(of, N0, { ...as('closed'), more: { stale: true } })).toMatchObject({ standings: [], transitions: [] })
   expect(night(of, N0, as('closed')).transitions).toMatchObject([{ from: 'moving', to: 'closed' }])
   expect(night(of, N1, as('moving')).transitions).toMatchObject([{ from: 'closed', to: 'moving' }])
-})
-
-test('an open task of ours that the ledger does not know is completed, one that is done already is not', () => {
-  const of = world(known())
-  const context = contextOf(N0)
-  const { verdicts } = as('moving')
-  const openTask = { id: 't1', key: 'u-1', open: true, body: 'text' }
-  const one = of.deals.get('d1')
-  if (!one) throw new Error('d1 is not there')
-  const item = itemOf(of, one, context, verdicts ? { verdicts } : {})
-  expect(planDeal({ ...item, openTask }, context, noTotals())?.rows).toMatchObject([
-    {
-      kind: 'complete-task',
-      task: 't1',
-      taskKey: 'u-1',
-      bodyBefore: 'text',
-      body: expect.stringContaining('text\n\n'),
-    },
-  ])
-  const { of: other } = stalled()
-  const [row] = other.ledger.filter((entry) => entry.kind === 'create-task')
-  const seen = other.deals.get('d1')
-  if (row?.kind !== 'create-task' || !seen) throw new Error('no task')
-  const lifted = itemOf(other, seen, context, as('moving'))
-  const done = { ...openTask, key: row.taskKey, open: false }
-  expect(planDeal({ ...lifted, openTask: done }, context, noTotals())?.rows.map(({ group }) => group)).toEqual([
-    'flag',
-    'forecast',
-  ])
 })
 
 test('a row that reached the CRM but not the observation is not written again', () => {

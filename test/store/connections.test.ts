@@ -7,23 +7,20 @@ eachHome((home) => {
   it('remembers of a connection what it was told, and no more', async () => {
     const { db } = (await home.open()).database
     await ensureConnection(db, 'hub', 'hubspot')
-    const lastGood = { run: 'hub-2026-11-23-1', at: 5, open: 400, stalled: 31 }
-    await updateConnection(db, 'hub', { cursor: '{"a":1}', cursorRun: 'hub-2026-11-23-1', confirmedAt: 4, lastGood })
+    await updateConnection(db, 'hub', { cursor: '{"a":1}', confirmedAt: 4 })
     await updateConnection(db, 'hub', { problem: 'token\0 refused', censusAt: 1_795_000_000_000 })
     await updateConnection(db, 'hub', {})
     expect(await ensureConnection(db, 'hub', 'hubspot')).toEqual({
       name: 'hub',
       system: 'hubspot',
       cursor: '{"a":1}',
-      cursorRun: 'hub-2026-11-23-1',
       confirmedAt: 4,
-      lastGood,
       reference: null,
       problem: 'token refused',
       censusAt: 1_795_000_000_000,
     })
-    await updateConnection(db, 'hub', { problem: null, lastGood: null })
-    expect(await getConnection(db, 'hub')).toMatchObject({ problem: null, lastGood: null, confirmedAt: 4 })
+    await updateConnection(db, 'hub', { problem: null })
+    expect(await getConnection(db, 'hub')).toMatchObject({ problem: null, confirmedAt: 4 })
     expect(await getConnection(db, 'sf')).toBeNull()
   })
 }, 'databases')

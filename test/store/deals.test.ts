@@ -89,11 +89,11 @@ eachHome((home) => {
       known('other', {}, 'sf'),
     ])
     await saveStandings(db, 'hub', [
-      { id: 'won-stalled', standing: standing({ state: 'stalled', stall }), dueOn: null },
-      { id: 'won-borrowed', standing: standing({ state: 'closed', borrowed }), dueOn: null },
-      { id: 'won-settled', standing: standing({ state: 'closed' }), dueOn: null },
-      { id: 'gone-stalled', standing: standing({ state: 'stalled', stall }), dueOn: '2026-12-01' },
-      { id: 'gone-settled', standing: standing({ state: 'gone', borrowed }), dueOn: null },
+      { id: 'won-stalled', standing: standing({ state: 'stalled', stall }) },
+      { id: 'won-borrowed', standing: standing({ state: 'closed', borrowed }) },
+      { id: 'won-settled', standing: standing({ state: 'closed' }) },
+      { id: 'gone-stalled', standing: standing({ state: 'stalled', stall }) },
+      { id: 'gone-settled', standing: standing({ state: 'gone', borrowed }) },
     ])
     await markGone(db, 'hub', ['gone', 'gone-stalled', 'gone-settled'])
     const expected = ['gone-stalled', 'lost-flagged', 'lost-parked', 'open', 'won-borrowed', 'won-stalled']
@@ -101,7 +101,7 @@ eachHome((home) => {
     expect(await watched(db, 2)).toEqual(expected)
     expect(await liveIds(db, 'hub', { after: 'open', limit: 2 })).toEqual(['won', 'won-borrowed'])
     const gone = (await getDeals(db, 'hub', ['gone-stalled'])).get('gone-stalled')
-    expect(gone).toMatchObject({ gone: true, dueOn: '2026-12-01', standing: { state: 'stalled', stall } })
+    expect(gone).toMatchObject({ gone: true, standing: { state: 'stalled', stall } })
   })
 
   it('ends gone and unreadable when the deal is read again', async () => {

@@ -8,7 +8,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
 const TABLES = `
 CREATE TABLE unstall.connection (
-  name text PRIMARY KEY, system text NOT NULL, cursor text, cursor_run text, confirmed_at bigint, last_good jsonb,
+  name text PRIMARY KEY, system text NOT NULL, cursor text, confirmed_at bigint,
   census_at bigint, problem text, reference jsonb
 );
 
@@ -30,13 +30,12 @@ CREATE INDEX run_newest ON unstall.run (created_at DESC);
 CREATE TABLE unstall.deal (
   connection text NOT NULL, id text NOT NULL COLLATE "C", known jsonb NOT NULL, standing jsonb,
   modified_at bigint NOT NULL, outcome text NOT NULL, name text NOT NULL, url text NOT NULL, seen_run text NOT NULL,
-  gone boolean NOT NULL, unreadable text, due_on text, marked boolean NOT NULL, unsettled boolean NOT NULL,
+  gone boolean NOT NULL, unreadable text, marked boolean NOT NULL, unsettled boolean NOT NULL,
   PRIMARY KEY (connection, id)
 );
 -- What a night must look at; the condition is repeated word for word in deals.ts.
 CREATE INDEX deal_watched ON unstall.deal (connection, id)
   WHERE unsettled OR (NOT gone AND (outcome = 'open' OR marked));
-CREATE INDEX deal_due ON unstall.deal (connection, due_on) WHERE due_on IS NOT NULL;
 CREATE INDEX deal_name ON unstall.deal (lower(left(name, 200)));
 
 CREATE TABLE unstall.transition (
