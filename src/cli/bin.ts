@@ -7,5 +7,9 @@ if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
   process.stderr.write(`unstall needs Node ${needed.join('.')} or newer; this is Node ${process.versions.node}.\n`)
   process.exit(2)
 }
+// The reader of a pipe has seen enough (`| head`): the result is thrown away, the work is finished properly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+})
 const { main } = await import('./main.ts')
 process.exitCode = await main(process.argv.slice(2))

@@ -1,14 +1,14 @@
 // `unstall check`: reads only; every line is green or says what to do.
-import { connect, currentTime } from '../app.ts'
-import { loadConfig } from '../config.ts'
+import { connect, connectionNamed, currentTime } from '../app.ts'
+import { type ConnectionConfig, loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
 import type { Pipeline } from '../core/deal.ts'
 import type { Policy } from '../core/policy.ts'
-import { Fatal, RetryLater, UsageError } from '../errors.ts'
+import { Fatal, RetryLater } from '../errors.ts'
 import { createLog } from '../log.ts'
 import type { GlobalOptions } from './main.ts'
-import { bold, EXIT, type ExitCode, green, plain, print, printJson, red, yellow } from './output.ts'
-import { SYSTEMS } from './print.ts'
+import { bold, EXIT, type ExitCode, green, hang, print, printJson, red, yellow } from './output.ts'
+import { count, SYSTEMS } from './print.ts'
 
 const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as const
 
@@ -16,8 +16,7 @@ const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as co
 export async function check(options: GlobalOptions, name: string): Promise<ExitCode> {
   const config = loadConfig(options.config, Date.now())
   const log = createLog(config.environment.logLevel ?? 'warn')
-  const connections = name ? config.connections.filter((one) => one.name === name) : config.connections
-  if (connections.length === 0) throw new UsageError(`There is no connection "${name}" in ${config.file}.`)
+  const connections = name ? [connectionNamed(config, name)] : config.connections
   const results = []
   for (const connection of connections) {
     const connector = connect(connection, log)
@@ -37,20 +36,18 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
       await connector.close()
     }
     results.push({ connection: connection.name, system: connection.system, findings, steps })
-    if (!options.json) printHealth(`${connection.name} (${SYSTEMS[connection.system]})`, findings, steps)
+    if (!options.json) printHealth(connection, findings, steps)
   }
   if (options.json) printJson(results)
-  const bad = results.some(({ findings, steps }) => findings.some(isProblem) || steps.some(isMissing))
-  return bad ? EXIT.problem : EXIT.ok
+  return results.some(({ findings }) => findings.some(({ level }) => level === 'problem')) ? EXIT.problem : EXIT.ok
 }
-
-const isProblem = (finding: Finding) => finding.level === 'problem'
-const isMissing = (step: SetupStep) => step.action !== 'present'
 
 /** A name in the policy that this CRM does not know. Several CRMs may share a policy: one name of each is enough. */
 function policyFindings({ decision, exclude, pipelines }: Policy, known: readonly Pipeline[]): readonly Finding[] {
   const stages = new Map(known.flatMap((pipeline) => pipeline.stages).map((stage) => [stage.id, stage.label]))
-  const list = [...stages].map(([id, label]) => (id === label ? id : `${id} (${label})`)).join(', ')
+  const listed = (all: Iterable<readonly [id: string, label: string]>) =>
+    [...all].map(([id, label]) => (id === label ? id : `${id} (${label})`)).join(', ')
+  const list = listed(stages)
   const findings: Finding[] = []
   const there = decision.stages.filter((id) => stages.has(id))
   if (decision.stages.length === 0)
@@ -66,33 +63,34 @@ function policyFindings({ decision, exclude, pipelines }: Policy, known: readonl
       todo: `choose from ${list}`,
     })
   else findings.push({ level: 'ok', what: `Decision stages: ${there.map((id) => stages.get(id)).join(', ')}` })
-  const unknown = [
-    ...exclude.stages.filter((id) => !stages.has(id)).map((id) => `policy.exclude.stages: ${id}`),
-    ...exclude.pipelines
-      .filter((id) => !known.some((one) => one.id === id))
-      .map((id) => `policy.exclude.pipelines: ${id}`),
-    ...Object.entries(pipelines).flatMap(([id, { stages: limits }]) => {
-      const pipeline = known.find((one) => one.id === id)
-      if (!pipeline) return [`policy.pipelines: ${id}`]
-      const own = Object.keys(limits).filter((stage) => !pipeline.stages.some((one) => one.id === stage))
-      return own.map((stage) => `policy.pipelines.${id}.stages: ${stage}`)
-    }),
-  ]
-  for (const what of unknown)
-    findings.push({ level: 'warn', what: `${what} does not exist here.`, todo: `known here: ${list}` })
+  const pipelineList = listed(known.map(({ id, label }) => [id, label]))
+  const unknown = (what: string, id: string, there: string) =>
+    findings.push({ level: 'warn', what: `policy.${what}: ${id} does not exist here.`, todo: `known here: ${there}` })
+  for (const id of exclude.stages) if (!stages.has(id)) unknown('exclude.stages', id, list)
+  for (const id of exclude.pipelines)
+    if (!known.some((one) => one.id === id)) unknown('exclude.pipelines', id, pipelineList)
+  for (const [id, { stages: limits }] of Object.entries(pipelines)) {
+    const pipeline = known.find((one) => one.id === id)
+    if (!pipeline) unknown('pipelines', id, pipelineList)
+    for (const stage of pipeline ? Object.keys(limits) : [])
+      if (!pipeline?.stages.some((one) => one.id === stage)) unknown(`pipelines.${id}.stages`, stage, list)
+  }
   return findings
 }
 
-function printHealth(title: string, findings: readonly Finding[], steps: readonly SetupStep[]): void {
-  print(bold(`\n${title}`))
-  for (const { level, what, todo } of findings)
-    print(`${MARKS[level]} ${plain(what)}${todo ? `\n    → ${plain(todo)}` : ''}`)
-  const missing = steps.filter((step) => step.action === 'create')
-  if (missing.length > 0)
-    print(
-      `${MARKS.problem} ${missing.length} of our fields are missing\n    → unstall setup ${title.split(' ')[0]} --apply`,
-    )
-  else if (steps.length > 0 && !steps.some(isMissing)) print(`${MARKS.ok} all our fields are there`)
-  for (const step of steps.filter((one) => one.action === 'conflict'))
-    print(`${MARKS.problem} ${plain(step.what)}: ${plain(step.detail ?? '')}`)
+function printHealth({ name, system }: ConnectionConfig, all: readonly Finding[], steps: readonly SetupStep[]): void {
+  const line = ({ level, what, todo }: Finding) =>
+    print(`${MARKS[level]} ${hang(what, '  ')}${todo ? `\n    → ${hang(todo, '      ')}` : ''}`)
+  const absent = steps.filter((step) => step.action !== 'present')
+  // Findings that list what setup lists too, field by field, give way to a count.
+  const findings = all.filter(({ what }) => !absent.some((step) => what.includes(step.what)))
+  print(bold(`\n${name} (${SYSTEMS[system]})`))
+  findings.forEach(line)
+  if (findings.length === all.length) return
+  const conflicts = absent.filter((step) => step.action === 'conflict')
+  const missing = count(absent.length - conflicts.length, 'field or helper', 'fields and helpers')
+  const todo = `unstall setup ${name} lists them, with --apply it creates them`
+  if (absent.length > conflicts.length) line({ level: 'problem', what: `Missing: ${missing} of unstall`, todo })
+  for (const { what, detail = '' } of conflicts)
+    line({ level: 'problem', what: `${what} cannot be used`, todo: detail })
 }

@@ -123,10 +123,8 @@ language: en
 holidays: FR
 dataDir: .
 connections:
-  hub: { system: hubspot, baseUrl: "${url('hub')}", auth: { kind: token, token: sandbox-demo } }
-  sf: { system: salesforce, loginUrl: "${url('sf')}", auth: { kind: client-credentials, clientId: sandbox, clientSecret: sandbox } }
-policy:
-  decision: { stages: [contractsent, Contract sent], days: 10 }
+  hub: { system: hubspot, baseUrl: "${url('hub')}", auth: { kind: token, token: sandbox-demo }, policy: { decision: { stages: [contractsent] } } }
+  sf: { system: salesforce, loginUrl: "${url('sf')}", auth: { kind: client-credentials, clientId: sandbox, clientSecret: sandbox }, policy: { decision: { stages: [Contract sent] } } }
 `,
   )
   return file

@@ -2,26 +2,15 @@
 // it answers while the CRM is out of reach.
 import { judgement } from '../../jobs/decide.ts'
 import { explainSteps } from '../core/explain.ts'
-import { UsageError } from '../errors.ts'
-import { findDeal } from '../store/deals.ts'
 import { ledgerForDeals } from '../store/ledger.ts'
 import { listRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
-import { withApp } from './night.ts'
-import { bold, dim, EXIT, type ExitCode, plain, print, printJson, table } from './output.ts'
+import { oneDeal, withApp } from './night.ts'
+import { bold, dim, EXIT, type ExitCode, hang, plain, print, printJson } from './output.ts'
 
 export async function explain(options: GlobalOptions & { now?: number }, words: string): Promise<ExitCode> {
   return withApp(options.config, { concurrency: 0 }, async (app) => {
-    const found = await findDeal(app.ctx.db, words)
-    const [stored, ...others] = found
-    if (stored === undefined)
-      throw new UsageError(
-        `No deal is known as "${words}". Give its id, its link or its name; "unstall plan" reads new deals.`,
-      )
-    if (others.length > 0) {
-      const names = found.map(({ known }) => `  ${known.ref.connection} ${known.ref.id}  ${plain(known.deal.name)}`)
-      throw new UsageError(`"${words}" could be any of these; give the id:\n${names.join('\n')}`)
-    }
+    const stored = await oneDeal(app, words)
     const { known } = stored
     const { connection, id } = known.ref
     const { settings } = app.connection(connection)
@@ -32,7 +21,16 @@ export async function explain(options: GlobalOptions & { now?: number }, words: 
     const rows = (await ledgerForDeals(app.ctx.db, connection, [id])).get(id) ?? []
     const texts = app.ctx.texts(settings.language)
     if (options.json) {
-      printJson({ deal: known.deal, standing: stored.standing, verdict, log: log.entries, steps, writes: rows })
+      printJson({
+        connection,
+        id,
+        deal: known.deal,
+        standing: stored.standing,
+        verdict,
+        log: log.entries,
+        steps,
+        writes: rows,
+      })
       return EXIT.ok
     }
     const { name, url, amount, currency } = known.deal
@@ -47,25 +45,10 @@ export async function explain(options: GlobalOptions & { now?: number }, words: 
     for (const step of steps) print(step.step === 'heading' ? `\n${bold(texts.step(step))}` : plain(texts.step(step)))
     if (rows.length === 0) return EXIT.ok
     print(`\n${bold('What unstall wrote')}`)
-    const lines = rows.map((row) => [
-      row.run,
-      row.group,
-      row.cause.replaceAll('_', ' '),
-      row.status,
-      plain(row.message ?? (row.hold ? texts.hold(row.hold) : '')),
-    ])
-    print(
-      table(
-        [
-          { title: 'Run' },
-          { title: 'What' },
-          { title: 'Why' },
-          { title: 'Became' },
-          { title: 'Remark', flexible: true },
-        ],
-        lines,
-      ),
-    )
+    for (const { run, group, cause, status, message, hold } of rows) {
+      const remark = message ?? (hold ? texts.hold(hold) : '')
+      print(hang(`${run}  ${group}, ${cause.replaceAll('_', ' ')}: ${status}${remark && `: ${remark}`}`, '    '))
+    }
     return EXIT.ok
   })
 }

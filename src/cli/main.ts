@@ -1,7 +1,7 @@
 // The command line: one file per command, one way in. Results go to stdout, progress and errors to stderr,
 // and the exit code is 0 (done), 1 (a problem of the run) or 2 (a usage or configuration error).
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError, InvalidArgumentError } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
 import { scrub } from '../log.ts'
 import { EXIT, type ExitCode, printJson, red, say } from './output.ts'
@@ -128,10 +128,10 @@ export async function main(argv: readonly string[]): Promise<number> {
       .option('--seed <n>', 'another company', whole, 1)
       .option('--csv <file>', 'load this pipeline instead')
       .option('--latency <ms>', 'every answer takes this long', whole, 0)
-      .option('--limits <kind>', 'none, rolling or bucket', 'none')
+      .addOption(new Option('--limits <kind>', 'rate limits').choices(['none', 'rolling', 'bucket']).default('none'))
       .option('--search-lag <ms>', 'how far the search index lags', whole, 0)
       .option('--token-life <s>', 'seconds until a token expires', whole)
-      .option('--task-key <kind>', 'unique or plain', 'unique')
+      .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
       .description('only the lookalike CRMs, to point any client at'),
     async () => (await import('./sandbox.ts')).sandbox,
   )

@@ -6,8 +6,9 @@ import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
 import type { ConnectionConfig } from '../config.ts'
 import type { PlannedWrite } from '../core/plan.ts'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
+import { findDeal, type StoredDeal } from '../store/deals.ts'
 import { getPlan, getRun, type Run } from '../store/runs.ts'
-import { EXIT, Progress, say } from './output.ts'
+import { EXIT, Progress, plain, say } from './output.ts'
 
 const PATIENCE_MS = 60_000
 const LOOK_EVERY_MS = 100
@@ -34,15 +35,15 @@ export async function withApp<T>(
     patienceMs: PATIENCE_MS,
     ...options,
     progress: (event) => {
-      progress.show(describe(event))
+      if (!stop.signal.aborted) progress.show(describe(event))
       options.progress?.(event)
     },
   })
   try {
     return await work(app, progress, stop.signal)
   } finally {
-    progress.end()
     await app.close()
+    progress.end()
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
   }
@@ -58,6 +59,18 @@ const STEPS: Readonly<Record<string, string>> = {
   decide: 'judging',
   apply: 'writing',
   report: 'summing up',
+}
+
+/** By id, name, or the link as the browser shows it. @throws UsageError when it is none or several */
+export async function oneDeal(app: App, words: string): Promise<StoredDeal> {
+  const link = /^https?:\/\//.test(words) ? URL.parse(words)?.pathname.split('/') : undefined
+  const found = await findDeal(app.ctx.db, link?.findLast((part) => /^\w*\d\w{5,}$/.test(part)) ?? words)
+  const [deal, ...others] = found
+  const help = 'Give its id, its link or its name; "unstall plan" reads new deals.'
+  if (deal === undefined) throw new UsageError(`No deal is known as "${words}". ${help}`)
+  if (others.length === 0) return deal
+  const names = found.map(({ known }) => `  ${known.ref.connection} ${known.ref.id}  ${plain(known.deal.name)}`)
+  throw new UsageError(`"${words}" could be any of these; give the id:\n${names.join('\n')}`)
 }
 
 export function chosen(app: App, name: string | undefined): readonly ConnectionConfig[] {

@@ -12,9 +12,9 @@ export interface Column {
 }
 
 const segments = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
-/** East Asian wide and emoji take two cells. */
+/** East Asian wide and emoji take two cells; ™ and © do not. */
 const wide =
-  /\p{Extended_Pictographic}|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60]/u
+  /\p{Emoji_Presentation}|\uFE0F|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60]/u
 
 export function width(text: string): number {
   let cells = 0
@@ -54,6 +54,10 @@ export function wrap(text: string, cells: number): readonly string[] {
   }
   return [...lines, line]
 }
+
+/** Hostile text as a paragraph: every line but the first begins with `indent`. */
+export const hang = (text: string, indent: string): string =>
+  wrap(plain(text), terminalWidth() - indent.length).join(`\n${indent}`)
 
 /** Lines of at most `total` cells; flexible columns give way, the longest first. */
 export function table(

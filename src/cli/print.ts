@@ -3,11 +3,11 @@
 import type { ConnectionConfig } from '../config.ts'
 import type { Texts } from '../core/explain.ts'
 import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
-import { Summary, written } from '../report/summary.ts'
+import { Summary } from '../report/summary.ts'
 import { getDeals, type StoredDeal } from '../store/deals.ts'
 import type { Run } from '../store/runs.ts'
 import type { Executor } from '../store/schema.ts'
-import { bold, dim, green, plain, print, red, table, yellow } from './output.ts'
+import { bold, dim, green, hang, plain, print, red, table, yellow } from './output.ts'
 
 export const SYSTEMS = { hubspot: 'HubSpot', salesforce: 'Salesforce' } as const
 const MOST = 15
@@ -18,6 +18,10 @@ export function money(texts: Texts, sums: Readonly<Record<string, number>>): str
   const parts = Object.entries(sums).map(([currency, value]) => texts.money(value, currency || null))
   return parts.length > 0 ? parts.join(' + ') : '–'
 }
+
+/** `2026-11-23 02:00` there: short, so that tables fit. */
+export const localTime = (at: number, timezone: string): string =>
+  new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone: timezone }).format(at)
 
 /** `1 deal`, `12 deals`. */
 export const count = (n: number, one: string, many = `${one}s`): string =>
@@ -34,10 +38,9 @@ export async function printPlan(
   const summary = Summary.parse(run.summary)
   const deals = await getDeals(db, connection.name, [...new Set(rows.map((row) => row.deal.id))])
   print()
-  print(bold(`${connection.name} (${SYSTEMS[connection.system]})  ${run.id}`))
+  print(bold(`${connection.name} (${SYSTEMS[connection.system]})  preview ${run.id}`))
   printFigures(texts, summary)
-  const flagged = rows.filter((row) => row.kind === 'fields' && row.group === 'flag')
-  if (flagged.length > 0) print(dealTable(flagged, deals, rows, texts))
+  printDeals(rows, deals, run, texts)
   printHeld(texts, rows)
   printDead(texts, summary)
   printLists(summary)
@@ -53,17 +56,20 @@ export function printFigures(texts: Texts, { figures, forecast, unreadable }: Su
   if (unreadable > 0) print(yellow(`${count(unreadable, 'deal')} could not be read tonight and wait.`))
 }
 
-function dealTable(flags: Rows, deals: ReadonlyMap<string, StoredDeal>, rows: Rows, texts: Texts): string {
+function printDeals(rows: Rows, deals: ReadonlyMap<string, StoredDeal>, run: Run, texts: Texts): void {
+  const flags = rows.filter((row) => row.kind === 'fields' && row.group === 'flag')
+  if (flags.length === 0) return
   const tasks = new Map(rows.filter((row) => row.group === 'task').map((row) => [row.deal.id, row]))
   const lines = flags.slice(0, MOST).map((row) => {
     const deal = deals.get(row.deal.id)?.known.deal
     const task = tasks.get(row.deal.id)
     const amount = deal?.amount == null ? '' : texts.money(deal.amount, deal.currency)
-    const why = row.kind === 'fields' ? (row.after.explanation ?? row.cause) : row.cause
+    const { reason, lastMovement } = row.kind === 'fields' ? row.after : {}
     return [
       plain(deal?.name ?? row.deal.id),
       amount,
-      plain(why),
+      reason == null ? row.cause.replaceAll('_', ' ') : texts.names.rules[reason],
+      lastMovement == null ? '' : localTime(lastMovement, run.settings.timezone).slice(0, 10),
       task === undefined ? '' : task.hold === null ? 'yes' : 'held',
     ]
   })
@@ -71,10 +77,11 @@ function dealTable(flags: Rows, deals: ReadonlyMap<string, StoredDeal>, rows: Ro
     { title: 'Deal', flexible: true },
     { title: 'Amount', align: 'right' },
     { title: 'Why', flexible: true },
+    { title: 'Last moved' },
     { title: 'Task' },
   ] as const
   const more = flags.length > MOST ? dim(`\n… and ${count(flags.length - MOST, 'more deal')} (--json lists all)`) : ''
-  return `\n${table(columns, lines)}${more}\n`
+  print(`\n${table(columns, lines)}${more}\n`)
 }
 
 function printHeld(texts: Texts, rows: Rows): void {
@@ -84,8 +91,9 @@ function printHeld(texts: Texts, rows: Rows): void {
   )
   for (const [, group] of held) {
     const [first] = group
+    const example = group.length > 1 ? ' For example:' : ''
     if (first?.hold)
-      print(yellow(`Held back: ${count(group.length, 'write')}. For example: ${plain(texts.hold(first.hold))}`))
+      print(yellow(`Held back: ${count(group.length, 'write')}.${example} ${plain(texts.hold(first.hold))}`))
   }
 }
 
@@ -123,49 +131,34 @@ export async function printOutcome(db: Executor, run: Run, rows: readonly Ledger
   const done = (group: string) => summary.writes[group]?.done ?? 0
   print()
   print(bold(run.id))
-  if (run.kind !== 'undo') printFigures(texts, summary)
+  const undo = run.kind === 'undo'
+  if (!undo) printFigures(texts, summary)
   const parts = [
-    count(done('flag'), 'deal marked', 'deals marked'),
-    count(done('forecast'), 'forecast category', 'forecast categories'),
-    count(
-      done('task'),
-      run.kind === 'undo' ? 'task withdrawn' : 'task created',
-      run.kind === 'undo' ? 'tasks withdrawn' : 'tasks created',
-    ),
-    count(
-      done('task-done'),
-      run.kind === 'undo' ? 'task reopened' : 'task completed',
-      run.kind === 'undo' ? 'tasks reopened' : 'tasks completed',
-    ),
-  ]
-  print(written(summary, 'done') === 0 ? green('Nothing to write.') : green(`Written: ${parts.join(', ')}.`))
+    ['flag', undo ? ' put back' : ' marked', 'deal', 'deals'],
+    ['forecast', undo ? ' put back' : '', 'forecast category', 'forecast categories'],
+    ['answer', undo ? ' put back' : ' of an earlier date emptied', 'answer', 'answers'],
+    ['task', undo ? ' withdrawn' : ' created', 'task', 'tasks'],
+    ['task-done', undo ? ' reopened' : ' completed', 'task', 'tasks'],
+  ] as const
+  const did = parts.filter(([group]) => done(group) > 0)
+  const list = did.map(([group, verb, one, many]) => `${count(done(group), one, many)}${verb}`).join(', ')
+  print(green(list === '' ? 'Nothing was written.' : `Written: ${list}.`))
   printHeld(texts, rows)
   const odd = rows.filter((row) => row.status === 'refused' || row.status === 'left' || row.status === 'dropped')
   if (odd.length > 0) {
     const deals = await getDeals(db, run.connection, [...new Set(odd.map((row) => row.deal.id))])
-    const colour = { refused: red, left: yellow, dropped: dim } as const
-    const lines = odd.slice(0, MOST).map((row) => {
-      const status = row.status === 'refused' || row.status === 'left' ? row.status : 'dropped'
-      return [
-        plain(deals.get(row.deal.id)?.known.deal.name ?? row.deal.id),
-        row.group,
-        colour[status](status),
-        plain(row.message ?? ''),
-      ]
-    })
     print('\nNot written:')
-    print(
-      table(
-        [{ title: 'Deal', flexible: true }, { title: 'What' }, { title: 'Became' }, { title: 'Why', flexible: true }],
-        lines,
-      ),
-    )
+    for (const { deal, group, status, message } of odd.slice(0, MOST)) {
+      const colour = status === 'refused' ? red : yellow
+      const name = deals.get(deal.id)?.known.deal.name ?? deal.id
+      print(colour(`  ${hang(`${name} (${group}): ${status}${message ? `: ${message}` : ''}`, '    ')}`))
+    }
     if (odd.length > MOST) print(dim(`… and ${odd.length - MOST} more (--json lists all)`))
   }
   if (summary.conflicts.length > 0) {
     print('\nLeft as people made it:')
-    const lines = summary.conflicts.slice(0, MOST).map((c) => [plain(c.deal), c.what, c.why.replaceAll('_', ' ')])
-    print(table([{ title: 'Deal', flexible: true }, { title: 'What' }, { title: 'Why', flexible: true }], lines))
+    for (const { deal, what, why } of summary.conflicts.slice(0, MOST))
+      print(`  ${hang(`${deal} (${what}): ${why.replaceAll('_', ' ')}`, '    ')}`)
     if (summary.conflicts.length > MOST) print(dim(`… and ${summary.conflicts.length - MOST} more (--json lists all)`))
   }
 }

@@ -2,11 +2,10 @@
 
 import type { App } from '../app.ts'
 import { UsageError } from '../errors.ts'
-import { findDeal } from '../store/deals.ts'
 import { rowsOfRun } from '../store/ledger.ts'
 import { getPlan, getRun, type Run } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
-import { chosen, nowOf, runNight, withApp } from './night.ts'
+import { chosen, nowOf, oneDeal, runNight, withApp } from './night.ts'
 import { bold, EXIT, type ExitCode, print, printJson, red, say } from './output.ts'
 import { printOutcome, printPlan } from './print.ts'
 
@@ -18,7 +17,7 @@ interface Options extends GlobalOptions {
 
 export async function run(options: Options, name: string): Promise<ExitCode> {
   return withApp(options.config, { only: name }, async (app, progress, stop) => {
-    const confirmed = await confirmedPreviews(app, options.confirm ?? [])
+    const confirmed = await confirmedPreviews(app, options.confirm ?? [], name)
     const again = await dealsToFlagAgain(app, options.again ?? [])
     const connections = chosen(app, name).filter((one) => name || confirmed.size === 0 || confirmed.has(one.name))
     const results = []
@@ -48,7 +47,8 @@ export async function run(options: Options, name: string): Promise<ExitCode> {
         stop.throwIfAborted()
         // One connection down must not keep the others from their night.
         if (connections.length === 1 || error instanceof UsageError) throw error
-        const message = error instanceof Error ? error.message : String(error)
+        const text = error instanceof Error ? error.message : String(error)
+        const message = text.startsWith(`${connection.name}: `) ? text.slice(connection.name.length + 2) : text
         problem = true
         progress.end()
         results.push({ connection: connection.name, error: message })
@@ -61,12 +61,14 @@ export async function run(options: Options, name: string): Promise<ExitCode> {
 }
 
 /** Connection -> preview. */
-async function confirmedPreviews(app: App, ids: readonly string[]): Promise<ReadonlyMap<string, string>> {
+async function confirmedPreviews(app: App, ids: readonly string[], name: string): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>()
   for (const id of ids) {
     const preview: Run | null = await getRun(app.ctx.db, id)
     if (preview === null || preview.kind !== 'preview')
       throw new UsageError(`There is no preview named ${id}. Run "unstall plan" and confirm the preview it names.`)
+    if (name && preview.connection !== name)
+      throw new UsageError(`${id} is a preview of ${preview.connection}, not of ${name}.`)
     found.set(preview.connection, id)
   }
   return found
@@ -75,10 +77,7 @@ async function confirmedPreviews(app: App, ids: readonly string[]): Promise<Read
 async function dealsToFlagAgain(app: App, words: readonly string[]): Promise<ReadonlyMap<string, string[]>> {
   const found = new Map<string, string[]>()
   for (const word of words) {
-    const [deal, ...others] = await findDeal(app.ctx.db, word)
-    if (deal === undefined) throw new UsageError(`No deal is known as "${word}".`)
-    if (others.length > 0) throw new UsageError(`"${word}" is more than one deal. Give its id or its link.`)
-    const { connection, id } = deal.known.ref
+    const { connection, id } = (await oneDeal(app, word)).known.ref
     found.set(connection, [...(found.get(connection) ?? []), id])
   }
   return found

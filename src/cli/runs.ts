@@ -1,9 +1,10 @@
 // `unstall runs`: what was done, night by night.
 import { Summary, written } from '../report/summary.ts'
-import { listRuns, type Run } from '../store/runs.ts'
+import { listRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
 import { withApp } from './night.ts'
 import { EXIT, type ExitCode, green, print, printJson, red, table, yellow } from './output.ts'
+import { localTime } from './print.ts'
 
 const COLOURS = { open: yellow, done: green, failed: red, stopped: yellow } as const
 
@@ -28,29 +29,27 @@ export async function runs(options: GlobalOptions & { limit?: unknown }): Promis
       { title: 'Written', align: 'right' },
       { title: 'Held', align: 'right' },
       { title: 'Refused', align: 'right' },
-      { title: 'Remark', flexible: true },
     ] as const
-    const texts = (run: Run) => app.ctx.texts(run.settings.language)
     const lines = found.map((run) => {
       const summary = Summary.safeParse(run.summary).data
       const number = (status: 'done' | 'held' | 'refused') => (summary ? String(written(summary, status)) : '')
       const stalled = summary && run.kind !== 'undo' ? String(summary.figures.stalled) : ''
-      const at = texts(run).instant(run.now, run.settings.timezone)
-      const remark = run.problem ?? (run.options.undoes ? `takes back ${run.options.undoes}` : '')
       const state = run.status === 'open' ? `${run.status} (${run.step})` : run.status
       return [
         run.id,
         run.kind,
         COLOURS[run.status](state),
-        at,
+        localTime(run.now, run.settings.timezone),
         stalled,
         number('done'),
         number('held'),
         number('refused'),
-        remark,
       ]
     })
     print(table(columns, lines))
+    // Whole, beneath the table: a column would cut them where it matters.
+    for (const { id, problem, options } of found)
+      if (problem ?? options.undoes) print(`${id}: ${problem ?? `takes back ${options.undoes}`}`)
     return EXIT.ok
   })
 }

@@ -1,18 +1,17 @@
 // `unstall setup <name>`: lists what would be created; with --apply creates what is missing, and nothing else.
-import { connect, currentTime } from '../app.ts'
+import { connect, connectionNamed, currentTime } from '../app.ts'
 import { loadConfig } from '../config.ts'
 import type { SetupStep } from '../connector.ts'
-import { Fatal, UsageError } from '../errors.ts'
+import { Fatal } from '../errors.ts'
 import { createLog } from '../log.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, green, Progress, plain, print, printJson, red, yellow } from './output.ts'
 
-const WORDS = { create: yellow('would create'), present: green('is there'), conflict: red('in the way') } as const
+const WORDS = { create: yellow('would create'), present: green('is there    '), conflict: red('in the way  ') } as const
 
 export async function setup(options: GlobalOptions & { apply?: unknown }, name: string): Promise<ExitCode> {
   const config = loadConfig(options.config, Date.now())
-  const connection = config.connections.find((one) => one.name === name)
-  if (!connection) throw new UsageError(`There is no connection "${name}" in ${config.file}.`)
+  const connection = connectionNamed(config, name)
   await currentTime(connection)
   const connector = connect(connection, createLog(config.environment.logLevel ?? 'warn'))
   const signal = AbortSignal.timeout(300_000)

@@ -219,7 +219,7 @@ function step(one: ExplainStep): string {
       const against = t`${unit === 'working_days' ? days(value) : value}, limite ${limit}`
       const notes = [on && date(on), derived && 'calculée', capped && 'ramenée à la date la plus tardive admise']
       const noted = notes.filter(Boolean).join(', ')
-      return t`${names.rules[rule]} : ${holds ? 'EN CAUSE' : 'respectée'}  ${against}${noted && ` (${noted})`}`
+      return t`${names.rules[rule]} : ${holds ? 'EN CAUSE' : 'pas en cause'}  ${against}${noted && ` (${noted})`}`
     }
     case 'protection':
       return protection(one.protection)
