@@ -21,6 +21,14 @@ test('the next run goes on where Ctrl-C stopped this one', async () => {
   expect(err).toContain('Stopping')
   expect(code).toBe(130)
 
+  // A look at what would be written must not write what was stopped: neither here nor for another connection.
+  const written = await at.writes()
+  const look = await at.run('plan', 'hub')
+  expect(look.code).toBe(2)
+  expect(look.err).toContain('unstall run hub')
+  expect((await at.run('plan', 'sf')).code).toBe(0)
+  expect(await at.writes()).toBe(written)
+
   const next = await at.run('run', 'hub', '--json')
   expect(next.code, next.err).toBe(0)
   const lines = (await (await fetch(`${at.hub.url}/__sandbox/state`)).text()).trim().split('\n')
