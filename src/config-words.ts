@@ -36,7 +36,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   scope: 'Only these owners or teams, for a pilot.',
   closures: 'Company shutdowns, such as 2026-12-24/2027-01-02. They stop the clock.',
   absences: 'Owner e-mail and dates away, or the name of a CSV file with the columns owner, from, to.',
-  archive: 'After so many stalled days unstall proposes to archive; with a stage it moves the deal there.',
+  archive: 'After so many stalled working days without an answer unstall lists the deal, to archive.',
   firstNight: 'Deals already dead for so many working days on the first night are listed instead of chased.',
   brakes: 'When a night looks wrong, it writes nothing and says why.',
 }

@@ -32,8 +32,6 @@ export interface Environment {
   readonly databaseUrl: Secret | null
   /** Redis or Valkey; null: the queue lives in the database. */
   readonly redisUrl: Secret | null
-  /** Key of the token vault (UNSTALL_KEY). */
-  readonly key: Secret | null
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
   readonly host: string
   readonly port: number
@@ -243,7 +241,6 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   return {
     databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),
     redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
-    key: variables.UNSTALL_KEY ? new Secret(variables.UNSTALL_KEY) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
     port,
     logLevel: level.data ?? null,

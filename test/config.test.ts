@@ -286,7 +286,6 @@ it('the environment has defaults', () => {
   expect(loadEnvironment({})).toEqual({
     databaseUrl: null,
     redisUrl: null,
-    key: null,
     host: '127.0.0.1',
     port: 4000,
     logLevel: null,

@@ -63,7 +63,7 @@ export const Settings = z.strictObject({
     })
     .prefault({}),
   scope: z.strictObject({ owners: z.array(z.string()).optional(), teams: z.array(z.string()).optional() }).prefault({}),
-  archive: z.strictObject({ proposeAfterDays: days.default(20), stage: z.string().optional() }).prefault({}),
+  archive: z.strictObject({ proposeAfterDays: days.default(20) }).prefault({}),
   firstNight: z.strictObject({ deadAfter: days.default(90) }).prefault({}),
   brakes: z
     .strictObject({
