@@ -3,6 +3,7 @@
 // What stays unanswered is unknown and waits for the settling of the next round.
 import type { Connector, RemoteTask, Write } from '../src/connector.ts'
 import type { Deal, DealId, Known, TaskKey } from '../src/core/deal.ts'
+import type { PlannedWrite } from '../src/core/plan.ts'
 import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
 import { RetryLater } from '../src/errors.ts'
 import { getDeals } from '../src/store/deals.ts'
@@ -287,7 +288,8 @@ async function send(
   return later
 }
 
-function toWrite(row: StoredRow): Write {
+/** A row of the ledger as the port takes it. */
+export function toWrite(row: PlannedWrite): Write {
   const { key, lockGroup } = row
   const deal = row.deal.id
   if (row.kind === 'fields') return { kind: 'fields', key, deal, lockGroup, after: row.after }

@@ -218,14 +218,6 @@ export function parseConfig(
   return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
 }
 
-/** Throws UsageError when a variable is unusable; for commands that need no file (`demo`, `sandbox`). */
-export function loadEnvironment(variables: Variables = process.env): Environment {
-  const problems: Listed[] = []
-  const environment = readEnvironment(variables, problems)
-  if (problems.length > 0) throw listed('the environment', problems)
-  return environment
-}
-
 function readEnvironment(variables: Variables, problems: Listed[]): Environment {
   const problem = (name: string, message: string) =>
     problems.push({ line: 0, message: `${name} in the environment must ${message}` })

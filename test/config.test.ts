@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import { configJsonSchema, loadConfig, loadEnvironment, parseConfig, Secret } from '../src/config.ts'
+import { configJsonSchema, loadConfig, parseConfig, Secret } from '../src/config.ts'
 import { UsageError } from '../src/errors.ts'
 
 const now = Date.parse('2026-11-23T06:00:00Z')
@@ -283,19 +283,20 @@ it('a secret is redacted in text, JSON and inspection', () => {
 })
 
 it('the environment has defaults', () => {
-  expect(loadEnvironment({})).toEqual({
+  const environment = (more: Record<string, string>) => parse(`timezone: UTC\n${HUB}`, more).environment
+  expect(environment({})).toEqual({
     databaseUrl: null,
     redisUrl: null,
     host: '127.0.0.1',
     port: 4000,
     logLevel: null,
   })
-  expect(loadEnvironment({ UNSTALL_PORT: '8080', UNSTALL_HOST: '0.0.0.0', UNSTALL_LOG: 'debug' })).toMatchObject({
+  expect(environment({ UNSTALL_PORT: '8080', UNSTALL_HOST: '0.0.0.0', UNSTALL_LOG: 'debug' })).toMatchObject({
     port: 8080,
     host: '0.0.0.0',
     logLevel: 'debug',
   })
-  expect(() => loadEnvironment({ UNSTALL_LOG: 'loud', REDIS_URL: 'x' })).toThrow(/UNSTALL_LOG[\s\S]*REDIS_URL/)
+  expect(() => environment({ UNSTALL_LOG: 'loud', REDIS_URL: 'x' })).toThrow(/UNSTALL_LOG[\s\S]*REDIS_URL/)
 })
 
 it('the JSON Schema describes every setting of the example', () => {

@@ -46,7 +46,7 @@ export async function printPlan(
   printLists(summary)
 }
 
-export function printFigures(texts: Texts, { figures, forecast, unreadable }: Summary): void {
+function printFigures(texts: Texts, { figures, forecast, unreadable }: Summary): void {
   const { open, stalled, newlyStalled, recovered, parked, answeredNo, dismissed } = figures
   print(
     `${count(open, 'open deal')}: ${bold(`${stalled.toLocaleString('en')} stalled`)} (${newlyStalled} new), ${recovered} recovered, ` +

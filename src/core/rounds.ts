@@ -7,7 +7,7 @@ import type { StageFacts } from './policy.ts'
 /** One new date after a maybe, at most this many working days out. */
 const NEW_DATE_DAYS = 15
 
-export const isDecision = (value: string | null): value is Decision => DECISIONS.some((decision) => decision === value)
+const isDecision = (value: string | null): value is Decision => DECISIONS.some((decision) => decision === value)
 
 export interface DecisionFacts {
   /** First entry into a decision stage; null: no proposal presented, or moved back before that stage. */

@@ -4,7 +4,8 @@
 
 import { connectHubspot, staticToken } from '../../connectors/hubspot/index.ts'
 import { clientCredentials, connectSalesforce } from '../../connectors/salesforce/index.ts'
-import type { Connector, Cursor, Finding, Write } from '../../src/connector.ts'
+import { toWrite } from '../../jobs/apply.ts'
+import type { Connector, Cursor, Finding } from '../../src/connector.ts'
 import { makeCalendar } from '../../src/core/calendar.ts'
 import type { DealId, Instant, Known } from '../../src/core/deal.ts'
 import { judge, type Verdict } from '../../src/core/judge.ts'
@@ -576,16 +577,4 @@ const NOTHING_HELD: Held = {
   category: null,
   counts: null,
   tasks: [],
-}
-
-function toWrite(row: PlannedWrite): Write {
-  const { key, lockGroup } = row
-  const deal = row.deal.id
-  if (row.kind === 'fields') return { kind: 'fields', key, deal, lockGroup, after: row.after }
-  if (row.kind === 'create-task') {
-    const { taskKey, owner, subject, body, due } = row
-    return { kind: 'create-task', key, deal, lockGroup, taskKey, owner, subject, body, due }
-  }
-  if (row.kind === 'delete-task') return { kind: 'delete-task', key, deal, task: row.task }
-  return { kind: row.kind, key, deal, task: row.task, body: row.body }
 }
