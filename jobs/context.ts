@@ -33,6 +33,8 @@ export interface JobContext {
   readonly retryMs: number
   /** `unstall plan` writes nothing, not even what another run left to do. */
   readonly previewsOnly?: boolean
+  /** How often a step may begin and die without having stored anything before its run is given up. Default 20. */
+  readonly mostStarts?: number
   /** Only for the tests that kill this process. `what`: the step, or the kind of the rows being written. */
   readonly crash?: (at: CrashPoint, what: string) => void
 }

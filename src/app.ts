@@ -35,13 +35,18 @@ export interface AppOptions {
   /** Sets the schedules of every connection. */
   readonly scheduled?: boolean
   readonly log?: Log
-  /** Tests that kill processes shorten these; see queue.ts and jobs/context.ts. */
+  /** Tests that kill processes shorten these; see queue.ts, jobs/context.ts and connector.ts (ConnectorOptions). */
   readonly timing?: {
     readonly lockMs?: number
     readonly stalledCheckMs?: number
     readonly sweepMs?: number
     readonly retryMs?: number
+    readonly settleMs?: number
+    readonly timeoutMs?: number
   }
+  /** See JobContext. */
+  readonly crash?: JobContext['crash']
+  readonly mostStarts?: number
 }
 
 export interface App {
@@ -71,6 +76,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
       const connector =
         connectors.get(name) ??
         connect(connection(name), log, {
+          ...options.timing,
           unpaced: options.unpaced === true,
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
@@ -87,6 +93,8 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     patienceMs: options.patienceMs ?? 4 * HOUR_MS,
     retryMs: options.timing?.retryMs ?? 15_000,
     previewsOnly: options.previewsOnly === true,
+    ...(options.mostStarts === undefined ? {} : { mostStarts: options.mostStarts }),
+    ...(options.crash ? { crash: options.crash } : {}),
   }
   let queue: StepQueue
   try {
@@ -166,7 +174,7 @@ export async function currentTime(connection: ConnectionConfig, clock: () => Ins
 
 const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
 
-interface ConnectOptions {
+interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
   readonly unpaced?: boolean
   /** The local copy, so that history is read only where it can have changed. */
   readonly known?: NonNullable<ConnectorOptions['known']>
@@ -178,6 +186,8 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
   const common = {
     gate: createGate({ clock: Date.now, sleep, ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}) }),
     ...(options.known ? { known: options.known } : {}),
+    ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     clock: Date.now,
     sleep,
     timezone: settings.timezone,
