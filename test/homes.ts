@@ -139,12 +139,15 @@ export function eachHome(tests: (home: Home) => void, which: 'all' | 'databases'
       describe(home.name, () => it(`has ${lacking}`, () => Promise.reject(new Error(`${lacking} is missing here`))))
     else describe.skipIf(lacking !== null)(home.name, () => tests(home))
   }
-  afterAll(async () => {
-    for (const database of idle.splice(0)) await database.close()
-    for (const cleanup of cleanups.splice(0)) await cleanup()
-    await (await redis)?.stop()
-    await (await postgres)?.stop()
-  })
+  afterAll(closeHomes)
+}
+
+/** Ends the servers and deletes the directories of all places; open databases first. */
+export async function closeHomes(): Promise<void> {
+  for (const database of idle.splice(0)) await database.close()
+  for (const cleanup of cleanups.splice(0)) await cleanup()
+  await (await redis)?.stop()
+  await (await postgres)?.stop()
 }
 
 /** Empties the Redis of a place, as an operator's FLUSHALL would. */

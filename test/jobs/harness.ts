@@ -3,7 +3,7 @@ import type { Instant, System } from '../../src/core/deal.ts'
 import type { Act, Fault, JournalLine } from '../../src/sandbox/control.ts'
 import { OWNERS, PIPELINES } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
-import { startSandbox } from '../../src/sandbox/kernel.ts'
+import { type SandboxOptions, startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
 import type { Seed, SeedDeal } from '../../src/sandbox/seed.ts'
 import type { Run } from '../../src/store/runs.ts'
@@ -140,9 +140,14 @@ export interface Crm {
   stop(): Promise<void>
 }
 
-export async function startCrm(system: System, seed: Seed, taskKey: 'unique' | 'plain' = 'unique'): Promise<Crm> {
+export async function startCrm(
+  system: System,
+  seed: Seed,
+  taskKey: 'unique' | 'plain' = 'unique',
+  options: SandboxOptions = {},
+): Promise<Crm> {
   const build = system === 'hubspot' ? hubspot(seed, { taskKey }) : salesforce(seed)
-  const sandbox = await startSandbox(build, { now: seed.now })
+  const sandbox = await startSandbox(build, { now: seed.now, ...options })
   return crmAt(system, sandbox.url, () => sandbox.close())
 }
 

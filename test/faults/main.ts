@@ -1,0 +1,142 @@
+// `npm run faults`: plays every fault on every system and home it matters for, prints one line each, and ends with code 1
+// if a task was doubled, a flag was lost or wrong, or a row missed its figure.
+//   --quick            small counts (CI); otherwise the full ones
+//   --only 1,10        only these faults        --system hubspot       --home PostgreSQL
+//   --seed N           repeats a run that failed
+//   --write            puts the table into docs/reliability.md
+import { readFileSync, writeFileSync } from 'node:fs'
+import { arch, availableParallelism, platform } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import type { System } from '../../src/core/deal.ts'
+import { closeHomes, homes } from '../homes.ts'
+import { missing, required } from '../services.ts'
+import type { HomeName, Result, Scenario, Trial } from './harness.ts'
+import { scenarios } from './scenarios.ts'
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    system: { type: 'string' },
+    home: { type: 'string' },
+    seed: { type: 'string' },
+    lanes: { type: 'string', default: '2' },
+    write: { type: 'boolean', default: false },
+  },
+})
+const { quick } = values
+const seed = Number(values.seed ?? 1)
+const only = values.only?.split(',').map(Number)
+const LONGEST_MS = quick ? 120_000 : 1_800_000
+const SYSTEMS: readonly System[] = ['hubspot', 'salesforce']
+
+interface Row {
+  readonly scenario: Scenario
+  readonly system: System
+  readonly home: HomeName
+  result: Result | { readonly skipped: string } | null
+  seconds: number
+}
+
+function rowsOf(scenario: Scenario, index: number): Row[] {
+  const wanted = scenario.homes ?? ['embedded']
+  return (scenario.systems ?? SYSTEMS).flatMap((system, at) => {
+    // Quick: one home a system, another one for the other system, so that all of them are met.
+    const some = quick ? wanted.filter((_, home) => home === (index + at) % wanted.length) : wanted
+    return some.map((home) => ({ scenario, system, home, result: null, seconds: 0 }))
+  })
+}
+
+const rows = scenarios
+  .filter(({ fault }) => only === undefined || only.includes(fault))
+  .flatMap(rowsOf)
+  .filter(({ system, home }) => (values.system ?? system) === system && (values.home ?? home) === home)
+  .toSorted((a, b) => a.scenario.fault - b.scenario.fault)
+
+const HEAD = ['#', 'fault', 'CRM', 'home', 'injected', 'DUP', 'LOST', 'WRONG', 'extra calls', 'back after', 's']
+const WIDTHS = [2, 42, 10, 20, 30, 4, 4, 5, 14, 10, 4]
+const line = (cells: readonly string[]) =>
+  cells
+    .map((cell, at) => cell.slice(0, WIDTHS[at]).padEnd(WIDTHS[at] ?? 0))
+    .join(' ')
+    .trimEnd()
+
+function cells({ scenario, system, home, result, seconds }: Row): string[] {
+  const start = [String(scenario.fault), scenario.title, system, home]
+  if (result === null || 'skipped' in result) return [...start, `skipped: ${result?.skipped}`, '', '', '', '', '', '']
+  const { injected, dup, lost, wrong, extraCalls = '', recoveryMs } = result
+  const back = recoveryMs === undefined ? '' : `${(recoveryMs / 1000).toFixed(1)} s`
+  return [...start, injected, ...[dup, lost, wrong].map(String), extraCalls, back, seconds.toFixed(0)]
+}
+const failed = ({ result }: Row) =>
+  result !== null &&
+  !('skipped' in result) &&
+  (result.problems.length > 0 || result.dup + result.lost + result.wrong > 0)
+
+async function play(row: Row): Promise<void> {
+  const { scenario, system, home } = row
+  const lacking = missing(homes.find((one) => one.name === home)?.needs ?? [])
+  if (lacking && !required) {
+    row.result = { skipped: `no ${lacking}` }
+    return
+  }
+  const cleanups: (() => unknown)[] = []
+  const trial: Trial = {
+    ...{ system, home, quick, seed },
+    say: (words) => void (process.stderr.isTTY && process.stderr.write(`  ${scenario.fault} ${system}: ${words}\n`)),
+    onEnd: (cleanup) => void cleanups.unshift(cleanup),
+  }
+  const begun = performance.now()
+  let timer: NodeJS.Timeout | undefined
+  try {
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not over within ${LONGEST_MS / 1000} s`)), LONGEST_MS)
+    })
+    row.result = await Promise.race([scenario.run(trial), late])
+  } catch (error) {
+    const words = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    row.result = { injected: 'did not finish', dup: 0, lost: 0, wrong: 0, problems: [words] }
+  } finally {
+    clearTimeout(timer)
+    for (const cleanup of cleanups) await cleanup()
+    row.seconds = (performance.now() - begun) / 1000
+  }
+}
+
+console.log(
+  `seed ${seed}, ${quick ? 'small' : 'full'} counts, Node ${process.version}, ${platform()} ${arch()}, ${availableParallelism()} cores\n`,
+)
+console.log(line(HEAD))
+const waiting = [...rows]
+async function lane(): Promise<void> {
+  for (let row = waiting.shift(); row !== undefined; row = waiting.shift()) {
+    await play(row)
+    console.log(line(cells(row)))
+    if (row.result === null || 'skipped' in row.result) continue
+    if (row.result.note) console.log(`   ${row.result.note}`)
+    for (const problem of row.result.problems.slice(0, 10)) console.log(`   FAILED: ${problem}`)
+  }
+}
+await Promise.all(Array.from({ length: Number(values.lanes) }, lane))
+await closeHomes()
+
+const bad = rows.filter(failed).length
+const idle = rows.filter(({ result }) => result === null || 'skipped' in result).length
+if (values.write) write()
+console.log(`\n${rows.length - bad - idle} passed, ${bad} failed, ${idle} skipped`)
+process.exit(bad > 0 || rows.length === 0 ? 1 : 0)
+
+/** Between the two markers of docs/reliability.md. */
+function write(): void {
+  const file = join(import.meta.dirname, '../../docs/reliability.md')
+  const table = [HEAD, HEAD.map(() => '---'), ...rows.map(cells)].map((row) => `| ${row.join(' | ')} |`).join('\n')
+  const notes = rows.flatMap(({ scenario, system, home, result }) =>
+    result && 'note' in result && result.note ? [`- ${scenario.fault}, ${system}, ${home}: ${result.note}`] : [],
+  )
+  const text = readFileSync(file, 'utf8')
+  const parts = /^([\s\S]*<!-- table -->\n)[\s\S]*(\n<!-- end -->[\s\S]*)$/.exec(text)
+  if (!parts) throw new Error(`${file} has lost its markers`)
+  const said = `Seed ${seed}, ${quick ? 'small' : 'full'} counts, Node ${process.version}, ${availableParallelism()} cores.`
+  writeFileSync(file, `${parts[1]}\n${said}\n\n${table}\n\n${notes.join('\n')}\n${parts[2]}`)
+}

@@ -1,0 +1,147 @@
+// A real worker process of the fault harness: the application as app.ts puts it together, on a real configuration file,
+// started, killed and started again from outside. It opens the runs it is told to (a run that is there already is gone
+// on with, so the same orders can be given after every kill), says as lines of JSON what happens, and dies on the spot
+// where it is told to.
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { openNight, openUndo } from '../../jobs/nightly.ts'
+import { type App, type AppOptions, openApp } from '../../src/app.ts'
+import { createLog } from '../../src/log.ts'
+import { getRun, listRuns, openRuns, type Run } from '../../src/store/runs.ts'
+
+export interface RunOrder {
+  readonly connection: string
+  /** `first`: a preview, and the night that confirms it. */
+  readonly kind: 'manual' | 'night' | 'preview' | 'undo' | 'first'
+  /** Identifies the order: two orders of one connection and kind differ in it. */
+  readonly now: number
+  readonly confirm?: string
+  readonly again?: readonly string[]
+  /** Of an undo: the run, and where not all of it is meant, the deals. */
+  readonly undoes?: string
+  readonly deals?: readonly string[]
+}
+
+export interface Orders {
+  /** Path of the configuration. */
+  readonly config: string
+  readonly runs: readonly RunOrder[]
+  /** Works on until it gets SIGTERM, instead of ending when its runs are over. */
+  readonly stay?: boolean
+  /** Dies by SIGKILL when it comes by here the n-th time. */
+  readonly die?: { readonly at: string; readonly what?: string; readonly nth?: number }
+  /** Misbehaves instead of dying: a loop that never ends, memory without end, an error. */
+  readonly poison?: { readonly at: string; readonly what?: string; readonly how: 'loop' | 'memory' | 'throw' }
+  readonly app?: Omit<AppOptions, 'crash' | 'log' | 'only' | 'progress'>
+}
+
+export type Event =
+  | { readonly event: 'open'; readonly run: string; readonly connection: string; readonly busy: boolean }
+  | { readonly event: 'step'; readonly run: string; readonly step: string; readonly done: number }
+  | (Ended & { readonly event: 'over' })
+  | { readonly event: 'error'; readonly message: string }
+export interface Ended {
+  readonly run: string
+  readonly connection: string
+  readonly kind: string
+  readonly status: string
+  readonly problem: string | null
+}
+
+const say = (event: Event) => process.stdout.write(`${JSON.stringify(event)}\n`)
+
+// Loaded before it is needed: that takes longer than the work.
+const orders: Orders = JSON.parse(await text(process.stdin))
+const { die, poison } = orders
+let left = die?.nth ?? 1
+const crash: AppOptions['crash'] = (at, what) => {
+  const here = (where: { at: string; what?: string } | undefined) =>
+    at === where?.at && (where.what === undefined || where.what === what)
+  if (here(die) && --left === 0) process.kill(process.pid, 'SIGKILL')
+  if (!here(poison)) return
+  if (poison?.how === 'throw') throw new Error('poisoned on purpose')
+  const hoard: unknown[] = []
+  for (;;) if (poison?.how === 'memory') hoard.push(new Array(1e6).fill(hoard.length))
+}
+
+const app = await openApp(orders.config, {
+  patienceMs: 60_000,
+  unpaced: true,
+  log: createLog('warn'),
+  ...orders.app,
+  crash,
+  progress: ({ run, step, done }) => say({ event: 'step', run, step, done }),
+})
+const leave = once(process, 'SIGTERM')
+try {
+  const over = Promise.all(orders.runs.map(carryOut))
+  over.catch(() => {}) // told below, or nobody waits for it any more
+  await Promise.race([orders.stay ? over.then(() => leave) : over, leave])
+} catch (error) {
+  say({ event: 'error', message: error instanceof Error ? error.message : String(error) })
+  process.exitCode = 1
+} finally {
+  await app.close()
+}
+process.exit()
+
+async function carryOut(order: RunOrder): Promise<void> {
+  if (order.kind !== 'first') return void (await one(order))
+  const { connection, now } = order
+  const confirm = await one({ connection, now, kind: 'preview' })
+  await one({ connection, now, kind: 'manual', confirm })
+}
+
+async function one(order: RunOrder): Promise<string> {
+  const found = await before(app, order)
+  const { run, busy } = found ? { run: found, busy: false } : await open(app, order)
+  say({ event: 'open', run: run.id, connection: run.connection, busy })
+  await watch(app, run.id)
+  return run.id
+}
+
+/** The run of these very orders, where an earlier worker has opened it. */
+async function before({ ctx }: App, { connection, now, kind, confirm, undoes }: RunOrder): Promise<Run | undefined> {
+  const runs = await listRuns(ctx.db, { connection, limit: 1000 })
+  return runs.find(
+    (run) =>
+      run.now === now &&
+      run.options.confirm === confirm &&
+      run.options.undoes === undoes &&
+      (run.kind === kind || (run.kind === 'preview' && kind !== 'undo' && confirm === undefined)),
+  )
+}
+
+/** Finishes whatever is open on this connection first, as `unstall run` does. */
+async function open(app: App, order: RunOrder): Promise<{ run: Run; busy: boolean }> {
+  const { connection, kind, now, confirm, again, undoes } = order
+  const { system, settings } = app.connection(connection)
+  for (const { id } of await openRuns(app.ctx.db))
+    if ((await getRun(app.ctx.db, id))?.connection === connection) await watch(app, id)
+  const of = undoes === undefined ? null : await getRun(app.ctx.db, undoes)
+  if (kind === 'undo' && of === null) throw new Error(`no run ${undoes} to take back`)
+  const opened =
+    kind === 'undo' && of !== null
+      ? await openUndo(app.ctx, of, now)
+      : await openNight(app.ctx, {
+          ...{ connection, system, settings, now, kind: kind === 'night' || kind === 'preview' ? kind : 'manual' },
+          ...(confirm === undefined ? {} : { confirm }),
+          ...(again === undefined ? {} : { again }),
+        })
+  return 'run' in opened ? { run: opened.run, busy: false } : { run: opened.busy, busy: true }
+}
+
+async function watch({ ctx, queue }: App, id: string): Promise<void> {
+  const first = await getRun(ctx.db, id)
+  if (first?.status === 'open' && first.step !== 'done') await queue.add(id, first.step)
+  for (;;) {
+    // A database that is away is part of the game.
+    const run = await getRun(ctx.db, id).catch(() => first)
+    if (run && run.status !== 'open') {
+      const { connection, kind, status, problem } = run
+      say({ event: 'over', run: id, connection, kind, status, problem })
+      return
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
