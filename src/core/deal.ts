@@ -11,7 +11,7 @@ export type System = 'hubspot' | 'salesforce'
 export type DealId = string
 export type OwnerId = string
 export type RemoteId = string
-/** `hash(deal, 'task', stall start)`: one stall can never get two tasks. */
+/** Made of deal and stall start: one stall can never get two tasks. Unique within one CRM. */
 export type TaskKey = string
 
 /** A deal across connections: the name in the config file and the CRM's id. */

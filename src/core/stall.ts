@@ -1,7 +1,7 @@
 // One stall from start to end: what state a deal is in, since when, and what was borrowed meanwhile. `advance` is the
 // state table of the product: moving -> stalled -> moving | closed | gone, `parked` and `answered_no` from either,
 // closed -> moving on reopening. It only reads what people did; what to write about it is plan.ts.
-import type { DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
+import type { DealId, DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
 import type { Memory } from './judge.ts'
 import type { DealItem, LedgerRow } from './plan.ts'
 import { lastWritten, latestChange, observedAfter } from './reaffirm.ts'
@@ -68,13 +68,14 @@ const fnv = (text: string, seed: number): string =>
     .reduce((hash, char) => Math.imul(hash ^ char.charCodeAt(0), 0x01000193) >>> 0, seed)
     .toString(36)
 
-/** The key one stall's task carries in the CRM: at most 64 of `[A-Za-z0-9-]`, the same on every machine. Id and start
- *  stand in it readably; the hash tells connections apart, and ids that do not fit. Seconds, because Salesforce keeps
- *  no milliseconds: a start adopted from the CRM must give the same key. */
-export function taskKey(ref: DealRef, startedAt: Instant): TaskKey {
+/** The key one stall's task carries in the CRM: at most 64 of `[A-Za-z0-9-]`, the same on every machine and whatever the
+ *  connection is called: a renamed one finds its tasks. It is unique within one CRM, not over all. Id and start stand in
+ *  it readably; the hash tells ids apart that do not fit. Seconds, because Salesforce keeps no milliseconds: a start
+ *  adopted from the CRM must give the same key. */
+export function taskKey(deal: DealId, startedAt: Instant): TaskKey {
   const start = Math.floor(startedAt / 1000).toString(36)
-  const whole = JSON.stringify([ref.connection, ref.id, start])
-  const id = ref.id.replace(/[^A-Za-z0-9]/g, '').slice(0, 24)
+  const whole = JSON.stringify([deal, start])
+  const id = deal.replace(/[^A-Za-z0-9]/g, '').slice(0, 24)
   return `u-${id}-${start}-${fnv(whole, 0x811c9dc5)}${fnv(`${whole}#`, 0x1234567)}`
 }
 
@@ -144,7 +145,7 @@ type Why = Pick<Transition, 'at' | 'rule' | 'evidence'>
 
 function stallOf(was: Stall | null, startedAt: Instant, { known, verdict: { rule }, dead }: AdvanceInput): Stall {
   if (rule === null) throw new Error(`deal ${known.ref.id} is stalled without a rule`)
-  if (was === null) return { startedAt, rule, taskKey: taskKey(known.ref, startedAt), dead }
+  if (was === null) return { startedAt, rule, taskKey: taskKey(known.ref.id, startedAt), dead }
   return was.rule === rule && (was.dead || !dead) ? was : { ...was, rule, dead: was.dead || dead }
 }
 

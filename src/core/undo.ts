@@ -134,7 +134,7 @@ function restored(deal: DealRef, was: Standing, after: Deal, rows: readonly Ledg
     if (was.stall !== null && (since === null || sameValue(was.stall.startedAt, since)))
       stall = { ...was.stall, rule: reason ?? was.stall.rule }
     else if (since !== null && reason !== null)
-      stall = { startedAt: since, rule: reason, taskKey: taskKey(deal, since), dead: false }
+      stall = { startedAt: since, rule: reason, taskKey: taskKey(deal.id, since), dead: false }
   }
   const shown = after.own.state === 'stalled' ? 'moving' : (after.own.state ?? 'moving')
   const state = closed ? 'closed' : stall !== null ? 'stalled' : shown

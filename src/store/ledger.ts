@@ -40,7 +40,8 @@ export async function insertPlan(
   { now, week }: { readonly now: Instant; readonly week: string },
 ): Promise<void> {
   const keys = rows.flatMap((row) => (row.kind === 'create-task' ? [row.taskKey] : []))
-  const live = await liveTasks(trx).where('taskKey', '=', among(keys)).select('taskKey').execute()
+  const ours = liveTasks(trx).where('connection', '=', rows[0]?.deal.connection ?? '')
+  const live = await ours.where('taskKey', '=', among(keys)).select('taskKey').execute()
   const taken = new Set(live.map((row) => row.taskKey))
   const { last } = await trx
     .selectFrom('ledger')
@@ -137,7 +138,7 @@ function requireAll(run: string, keys: readonly string[], moved: readonly { read
 export async function ledgerForDeals(db: Executor, connection: string, ids: readonly DealId[]) {
   const counts = sql<boolean>`(status NOT IN ('dropped', 'held')
     OR (status = 'held' AND kind = 'create-task' AND NOT EXISTS (SELECT FROM ledger AS older
-      WHERE older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
+      WHERE older.connection = ledger.connection AND older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
         AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))))`
   const found = select(db).where('connection', '=', connection).where('deal', '=', among(ids)).where(counts)
   const rows = await found.orderBy('plannedAt').orderBy('run').orderBy('seq').execute()

@@ -51,6 +51,28 @@ it.each([
   expect(seen.tasksOf('two')).toMatchObject([{ open: true }])
 })
 
+it.each(SYSTEMS)('%s: a renamed connection adopts flags and tasks', async (system) => {
+  const crm = await crmOf(system)
+  const renamed = { ...crm, name: 'new-name' }
+  const home = await homes[0]?.open()
+  if (!home) throw new Error('no home')
+  const program = await startProgram({ ...home, crms: [crm, renamed] })
+  onTestFinished(() => program.close())
+  await firstNight(program, crm, MONDAY)
+  await crm.clock(MONDAY + DAY)
+  const written = (await crm.journal()).length
+  await firstNight(program, renamed, MONDAY + DAY)
+  expect(await crm.journal()).toHaveLength(written)
+  expect((await crm.look()).tasks).toHaveLength(3)
+  await crm.act('one', 'buyer-reply')
+  await crm.clock(MONDAY + 2 * DAY)
+  await program.night(renamed, MONDAY + 2 * DAY)
+  const seen = await crm.look()
+  expect(seen.deal('one')).toMatchObject({ stalled: false, categoryBefore: null })
+  expect(seen.tasksOf('one')).toMatchObject([{ open: false }])
+  expect(seen.tasks).toHaveLength(3)
+})
+
 it.each(SYSTEMS)('%s: a preview as of another day leaves no trace: what happens until then is seen', async (system) => {
   const crm = await crmOf(system)
   const program = await programFor(crm)

@@ -54,12 +54,12 @@ CREATE TABLE unstall.ledger (
   PRIMARY KEY (run, key)
 );
 -- One stall can never get two tasks.
-CREATE UNIQUE INDEX ledger_one_task ON unstall.ledger (task_key)
+CREATE UNIQUE INDEX ledger_one_task ON unstall.ledger (connection, task_key)
   WHERE kind = 'create-task' AND status IN ('planned', 'sent', 'done', 'left', 'undone');
 CREATE INDEX ledger_order ON unstall.ledger (run, status, seq);
 CREATE INDEX ledger_unknown ON unstall.ledger (connection) WHERE status = 'sent';
 CREATE INDEX ledger_deal ON unstall.ledger (connection, deal);
-CREATE INDEX ledger_held_task ON unstall.ledger (task_key, planned_at) WHERE kind = 'create-task' AND status = 'held';
+CREATE INDEX ledger_held_task ON unstall.ledger (connection, task_key, planned_at) WHERE kind = 'create-task' AND status = 'held';
 CREATE INDEX ledger_person ON unstall.ledger (week, person) WHERE kind = 'create-task';
 
 CREATE TABLE unstall.figures (
