@@ -133,6 +133,7 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
   let clock = { now: 0, mono: 0 }
   let chance = () => 0
   let journal: JournalLine[] = []
+  let acts: { at: string; id: string | null; act: Act }[] = []
   let limiter: Limiter
   let system: Lookalike
   let routes: readonly (Route & { readonly pattern: RegExp })[]
@@ -153,6 +154,7 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
   const begin = () => {
     chance = random(options.seed).next
     journal = []
+    acts = []
     limiter = new Limiter(options.limits, monotonic)
     calls.clear()
     faults.set([])
@@ -244,13 +246,15 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
       const acts = query.get('acts') === 'true'
       return lines(journal.filter((line) => acts || line.endpoint !== `POST ${CONTROL}act`))
     },
+    'GET acts': () => lines(acts),
     'GET calls': () => ok({ calls: [...calls.values()] }),
     'POST clock': (body) => ok(setClock(Date.parse(Clock.parse(body).now))),
     'POST act': (body) => {
       const act = Act.parse(body)
-      if (act.act !== 'revoke-token') return ok({ ok: true, id: system.act(act) })
-      kernel.tokens.revoke(act.id)
-      return ok({ ok: true, id: null })
+      if (act.act === 'revoke-token') kernel.tokens.revoke(act.id)
+      const id = act.act === 'revoke-token' ? null : system.act(act)
+      acts.push({ at: iso(kernel.now()), id, act })
+      return ok({ ok: true, id })
     },
     'POST faults': (body) => {
       const ordered = Faults.parse(body)

@@ -22,6 +22,11 @@ export const JournalLine = z.object({
   before: values.nullable().meta({ description: 'the written fields before; null: created' }),
   after: values.nullable().meta({ description: 'the written fields after; null: deleted' }),
 })
+export const ActLine = z.object({
+  at: text.meta({ description: 'when it was carried out: ISO 8601, sandbox clock' }),
+  id: text.nullable().meta({ description: 'as the act was answered' }),
+  act: z.looseObject({ act: text, by: text }).meta({ description: 'an Act as it was sent, defaults filled in' }),
+})
 const Calls = z.object({
   method: text,
   path: text.meta({ description: 'path template' }),

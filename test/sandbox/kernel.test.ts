@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { FAULTS } from '../../src/sandbox/control.ts'
 import { type Kernel, type Lookalike, type SandboxOptions, startSandbox, WrongAct } from '../../src/sandbox/kernel.ts'
-import { ActAnswer, CallsAnswer, ClockAnswer, ControlError, JournalLine } from './answers.ts'
+import { ActAnswer, ActLine, CallsAnswer, ClockAnswer, ControlError, JournalLine } from './answers.ts'
 import { type Client, open, walk } from './client.ts'
 
 let client: Client
@@ -84,6 +84,9 @@ describe('control calls', () => {
     expect(journal[0]).toMatchObject({ at: '2026-11-02T06:00:00.000Z', before: null, after: { name: 'a' } })
     const all = await client.lines('/__sandbox/journal?acts=true')
     expect(walk(all[2], ['endpoint'])).toBe('POST /__sandbox/act')
+    expect(z.array(ActLine.strict()).parse(await client.lines('/__sandbox/acts'))).toEqual([
+      { at: '2026-11-02T06:00:00.000Z', id: 'acted', act: { act: 'delete', id: '1', by: 'person' } },
+    ])
     const { calls } = CallsAnswer.parse(JSON.parse((await client.get('/__sandbox/calls')).text))
     expect(calls).toEqual([
       { method: 'PUT', path: '/box/{name}', count: 1, statuses: { 200: 1 } },
