@@ -9,17 +9,15 @@ export type Day = number
 
 const MS = 86_400_000
 
-/** Day number of `YYYY-MM-DD`; NaN for text of another shape. Pure arithmetic (proleptic Gregorian). */
+const days = new Map<LocalDate, Day>()
+
+/** Day number of `YYYY-MM-DD`; NaN for text of another shape. Remembered: parsing would cost a third of judging. */
 export function toDay(date: LocalDate): Day {
-  if (date.length !== 10 || date.charCodeAt(4) !== 45 || date.charCodeAt(7) !== 45) return Number.NaN
-  const digit = (i: number) => date.charCodeAt(i) - 48
-  const year = digit(0) * 1000 + digit(1) * 100 + digit(2) * 10 + digit(3)
-  const month = digit(5) * 10 + digit(6)
-  const y = month <= 2 ? year - 1 : year
-  const era = Math.floor(y / 400)
-  const yoe = y - era * 400
-  const doy = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + digit(8) * 10 + digit(9) - 1
-  return era * 146_097 + yoe * 365 + Math.floor(yoe / 4) - Math.floor(yoe / 100) + doy - 719_468
+  const known = days.get(date)
+  if (known !== undefined) return known
+  const day = /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(date) / MS : Number.NaN
+  if (day >= 0 && day < 60_000) days.set(date, day)
+  return day
 }
 
 const FIRST = -719_528 // 0000-01-01
@@ -46,14 +44,8 @@ export interface Calendar {
   /** The first date with `n` working days since `from`; `from` itself for 0; for a negative n the n-th working date before. */
   addWorkingDays(from: LocalDate, n: number, owner?: string | null): LocalDate
   addWorkingDaysTo(from: Day, n: number, owner?: string | null): Day
-  addDays(date: LocalDate, n: number): LocalDate
-  /** Calendar days from `from` to `to`. */
-  daysBetween(from: LocalDate, to: LocalDate): number
-  isWorkingDay(date: LocalDate, owner?: string | null): boolean
   /** `2026-W48`, in the company's zone. */
   isoWeek(at: Instant): string
-  /** The first instant of that date in the company's zone. */
-  startOfDay(date: LocalDate): Instant
 }
 
 /** Days off as sorted, disjoint ranges: first day, last day, weekdays off before the range. */
@@ -125,31 +117,22 @@ function zoneOffset(timezone: string): (at: Instant) => number {
     const [, sign, h = '0', m = '0', s = '0'] = /GMT(?:([+-])(\d+):(\d+)(?::(\d+))?)?/.exec(name) ?? []
     return (sign === '-' ? -1000 : 1000) * (Number(h) * 3600 + Number(m) * 60 + Number(s))
   }
-  const plain = new Map<Day, number>()
-  const changing = new Map<Day, { readonly at: Instant; readonly before: number; readonly after: number }>()
+  const offsets = new Map<Day, { readonly change: Instant; readonly before: number; readonly after: number }>()
   return (at) => {
     const day = Math.floor(at / MS)
-    const known = plain.get(day)
-    if (known !== undefined) return known
-    let change = changing.get(day)
-    if (change === undefined) {
-      let low = day * MS
-      let high = low + MS
-      const before = ask(low)
-      const after = ask(high)
-      if (before === after) {
-        plain.set(day, before)
-        return before
-      }
-      while (high - low > 1000) {
+    let known = offsets.get(day)
+    if (known === undefined) {
+      let [low, high] = [day * MS, (day + 1) * MS]
+      const [before, after] = [ask(low), ask(high)]
+      while (before !== after && high - low > 1000) {
         const middle = Math.floor((low + high) / 2000) * 1000
         if (ask(middle) === before) low = middle
         else high = middle
       }
-      change = { at: high, before, after }
-      changing.set(day, change)
+      known = { change: high, before, after }
+      offsets.set(day, known)
     }
-    return at < change.at ? change.before : change.after
+    return at < known.change ? known.before : known.after
   }
 }
 
@@ -203,12 +186,6 @@ export function makeCalendar(settings: Pick<Settings, 'timezone' | 'holidays' | 
     workingDays: (from, to, owner) => workingDaysBetween(toDay(from), toDay(to), owner),
     addWorkingDaysTo,
     addWorkingDays: (from, n, owner) => toDate(addWorkingDaysTo(toDay(from), n, owner)),
-    addDays: (date, n) => toDate(toDay(date) + n),
-    daysBetween: (from, to) => toDay(to) - toDay(from),
-    isWorkingDay: (date, owner) => {
-      const day = toDay(date)
-      return workingDaysBetween(day - 1, day, owner) === 1
-    },
     isoWeek: (at) => {
       const day = localDay(at)
       // The week belongs to the year of its Thursday.
@@ -216,17 +193,6 @@ export function makeCalendar(settings: Pick<Settings, 'timezone' | 'holidays' | 
       const year = toDate(thursday).slice(0, 4)
       const week = Math.floor((thursday - toDay(`${year}-01-01`)) / 7) + 1
       return `${year}-W${String(week).padStart(2, '0')}`
-    },
-    startOfDay: (date) => {
-      const day = toDay(date)
-      let low = day * MS - 1.25 * MS
-      let high = day * MS + 1.25 * MS
-      while (high - low > 1) {
-        const middle = Math.floor((low + high) / 2)
-        if (localDay(middle) >= day) high = middle
-        else low = middle
-      }
-      return high
     },
   }
 }
