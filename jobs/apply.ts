@@ -5,6 +5,7 @@ import type { Connector, RemoteTask, Write } from '../src/connector.ts'
 import type { Deal, DealId, Known, TaskKey } from '../src/core/deal.ts'
 import type { PlannedWrite } from '../src/core/plan.ts'
 import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
+import { taskKey } from '../src/core/stall.ts'
 import { RetryLater } from '../src/errors.ts'
 import { getDeals } from '../src/store/deals.ts'
 import {
@@ -157,9 +158,9 @@ async function affirm(
   rows: readonly StoredRow[],
   signal: AbortSignal,
 ): Promise<readonly StoredRow[]> {
-  // A lost database plans tasks that are there; where the CRM does not refuse the second one, we look.
-  const unique = connector.can.taskKey === 'unique'
-  const existing = rows.filter(isTask).filter((row) => row.kind !== 'create-task' || !unique)
+  // A lost database plans tasks that are there. Only a stall of tonight, where the CRM refuses the second one, needs no look.
+  const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
+  const existing = rows.filter(isTask).filter((row) => connector.can.taskKey === 'lookup' || !tonights(row))
   const { fresh, tasks } = await look(connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal)
   const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
@@ -174,7 +175,11 @@ async function affirm(
     const verdict = affirmRow(row, known, fresh, tasks, own, run)
     const task = row.kind === 'create-task' ? tasks.get(row.taskKey) : undefined
     if (verdict !== null) settled.push(verdict)
-    else if (task) there.push({ key: row.key, status: 'done', remote: task.id })
+    else if (task) {
+      // Sent before: it is ours after all, come late.
+      const adopts = row.sentAt === null ? { row: { adopted: true, body: task.body } as const } : {}
+      there.push({ key: row.key, status: 'done', remote: task.id, ...adopts })
+    }
     else ready.push(row)
   }
   if (settled.length + there.length > 0) {

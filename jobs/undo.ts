@@ -2,7 +2,7 @@
 // plan in the ledger like any other and goes through the same `apply`.
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, TaskKey } from '../src/core/deal.ts'
-import { planUndo } from '../src/core/undo.ts'
+import { planUndo, undoable } from '../src/core/undo.ts'
 import { NO_SUMMARY } from '../src/report/summary.ts'
 import { getDeals, saveStandings, saveTransitions } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, rowsOfRun, settle } from '../src/store/ledger.ts'
@@ -15,7 +15,7 @@ export async function undo(ctx: JobContext, run: Run, signal: AbortSignal): Prom
   if (of === undefined) throw new Error(`${run.id} does not say which run it takes back`)
   const connector = await ctx.connector(run.connection)
   await settleUnknown(ctx, run, connector, signal)
-  const rows = (await rowsOfRun(ctx.db, of)).filter((row) => row.status === 'done')
+  const rows = (await rowsOfRun(ctx.db, of)).filter(undoable)
   const ids = [...new Set(rows.map((row) => row.deal.id))]
   const keys = rows.flatMap((row): [TaskKey, DealId][] => (row.kind === 'fields' ? [] : [[row.taskKey, row.deal.id]]))
   const fresh = await connector.read(ids, signal)

@@ -1,5 +1,6 @@
 // `unstall undo <run>`: takes a whole run back, except what people changed since.
 import { openUndo } from '../../jobs/nightly.ts'
+import { undoable } from '../core/undo.ts'
 import { UsageError } from '../errors.ts'
 import { rowsOfRun } from '../store/ledger.ts'
 import { getRun } from '../store/runs.ts'
@@ -19,7 +20,7 @@ export async function undo(options: GlobalOptions, id: string): Promise<ExitCode
     if (of.status === 'open')
       throw new UsageError(`${id} is not over yet. Finish it first with: unstall run ${of.connection}`)
     const rows = await rowsOfRun(app.ctx.db, id)
-    if (!rows.some((row) => row.status === 'done'))
+    if (!rows.some(undoable))
       throw new UsageError(
         `Nothing of ${id} is left to take back${rows.some((row) => row.status === 'undone') ? ': it was undone before' : ''}.`,
       )

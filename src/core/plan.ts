@@ -51,6 +51,8 @@ export type PlannedWrite =
       readonly subject: string
       readonly body: string
       readonly due: LocalDate
+      /** It was in the CRM already (lost database, renamed connection): `body` is its text there, undo leaves it. */
+      readonly adopted?: true
     })
   | (Intent & {
       readonly kind: 'complete-task' | 'reopen-task' | 'delete-task'

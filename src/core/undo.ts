@@ -32,7 +32,7 @@ export interface UndoInput {
   /** Id of the undo run. */
   readonly run: string
   readonly now: Instant
-  /** Rows of the run to take back; those not `done` are ignored. */
+  /** Rows of the run to take back; those not `undoable` are ignored. */
   readonly rows: readonly LedgerRow[]
   /** Fresh reads. */
   readonly current: (deal: DealId) => Deal | 'gone' | 'unreadable'
@@ -59,7 +59,7 @@ export function planUndo(input: UndoInput): UndoPlan {
     out.conflicts.push({ deal, group, key, field: null, why, wrote: null, found: null, run: null, ...more })
     return null
   }
-  const done = input.rows.filter((row) => row.status === 'done')
+  const done = input.rows.filter(undoable)
   for (const [id, rows] of Map.groupBy(done, (row) => row.deal.id)) {
     const later = input.later.filter((row) => row.deal.id === id && isOver(row))
     const current = input.current(id)
@@ -80,6 +80,10 @@ export function planUndo(input: UndoInput): UndoPlan {
   }
   return out
 }
+
+/** Done and not taken back yet; a task that was there before the run stays. */
+export const undoable = (row: LedgerRow): boolean =>
+  row.status === 'done' && !(row.kind === 'create-task' && row.adopted === true)
 
 /** Writes that may stand over this run's. An earlier undo only put back what was there before. */
 const isOver = (row: LedgerRow): boolean => (row.status === 'done' || row.status === 'sent') && row.cause !== 'undo'

@@ -15,6 +15,8 @@ export interface Settlement {
   readonly remote?: RemoteId
   /** The CRM's words, or what a person had changed. */
   readonly message?: string
+  /** What the row says differently from now on: a task that was there already is taken as it is. */
+  readonly row?: { readonly adopted: true; readonly body: string }
 }
 
 /** A ledger row with the epoch that sent it: one older than the run's is unknown, its call may still be in flight. */
@@ -118,7 +120,8 @@ export const dropPlanned = (trx: Executor, { id }: Fence, message: string, settl
 export async function settle(trx: Executor, of: string, outcomes: readonly Settlement[], now: Instant): Promise<void> {
   const { rows } = await sql<{ key: string }>`
     UPDATE ledger SET status = outcome.status, settled_at = ${now}::bigint,
-      remote = coalesce(outcome.remote, ledger.remote), message = coalesce(outcome.message, ledger.message)
+      remote = coalesce(outcome.remote, ledger.remote), message = coalesce(outcome.message, ledger.message),
+      "row" = ledger."row" || coalesce(outcome."row", '{}')
     FROM ${rowsOf('ledger', outcomes)} AS outcome, jsonb_each(${json(MOVES)}::jsonb) AS allowed (before, next)
     WHERE ledger.run = ${of} AND ledger.key = outcome.key AND ledger.status = before AND next ? outcome.status
     RETURNING ledger.key`.execute(trx)

@@ -39,8 +39,15 @@ it.each([
   await firstNight(await programFor(crm), crm, MONDAY)
   await crm.clock(MONDAY + DAY)
   const program = await programFor(crm)
-  const { run } = await firstNight(program, crm, MONDAY + DAY)
+  // Their texts name the limit: they would be other ones today.
+  const { policy } = settings
+  const how = { settings: { ...settings, policy: { ...policy, idleDays: { ...policy.idleDays, default: 12 } } } }
+  const preview = await program.night(crm, MONDAY + DAY, { ...how, kind: 'preview' })
+  const run = await program.night(crm, MONDAY + DAY, { ...how, confirm: preview.id })
   expect(run).toMatchObject({ status: 'done', problem: null })
+  expect((await crm.look()).tasks).toHaveLength(3)
+  // The run that found them did not make them: taken back, they stay.
+  expect(await program.undo(run, MONDAY + DAY)).toMatchObject({ status: 'done' })
   expect((await crm.look()).tasks).toHaveLength(3)
   // They are ours again: completed when the deal moves.
   await crm.act('one', 'buyer-reply')
