@@ -1,6 +1,6 @@
 // The command line: one file per command, one way in. Results go to stdout, progress and errors to stderr,
 // and the exit code is 0 (done), 1 (a problem of the run) or 2 (a usage or configuration error).
-import { readFileSync } from 'node:fs'
+import { createRequire, findPackageJSON } from 'node:module'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
 import { scrub } from '../log.ts'
@@ -14,25 +14,16 @@ export interface GlobalOptions {
 /** Every command is loaded when it is called: `--help` should not open a database. */
 type Action<O extends GlobalOptions> = (options: O, ...args: string[]) => Promise<ExitCode>
 
-function version(): string {
-  for (const up of ['../..', '../../..']) {
-    try {
-      const found: unknown = JSON.parse(readFileSync(new URL(`${up}/package.json`, import.meta.url), 'utf8'))
-      if (typeof found === 'object' && found !== null && 'version' in found) return String(found.version)
-    } catch {
-      // The published package lies one folder deeper than the source.
-    }
-  }
-  return 'unknown'
-}
+/** By the nearest package.json: the published package lies one folder deeper than the source. */
+const version = () => String(createRequire(import.meta.url)(findPackageJSON(import.meta.url) ?? '').version)
 
-export function instant(text: string): number {
+function instant(text: string): number {
   const at = Date.parse(text)
   if (Number.isNaN(at)) throw new InvalidArgumentError('expected an ISO date and time such as 2026-11-23T02:00:00Z.')
   return at
 }
 
-export function whole(text: string): number {
+function whole(text: string): number {
   const n = Number(text)
   if (!Number.isInteger(n) || n < 0) throw new InvalidArgumentError('expected a whole number.')
   return n
@@ -51,101 +42,65 @@ export async function main(argv: readonly string[]): Promise<number> {
     .showSuggestionAfterError()
     .showHelpAfterError('(unstall --help lists the commands)')
     .exitOverride()
-  const on = <O extends GlobalOptions>(command: Command, load: () => Promise<Action<O>>): Command =>
-    command.exitOverride().action(async (...args: unknown[]) => {
+  const on = <O extends GlobalOptions>(name: string, load: () => Promise<Action<O>>, parent = program): Command => {
+    const command = parent.command(name)
+    return command.action(async (...args: unknown[]) => {
       const positional = args.slice(0, -2).map((arg) => (typeof arg === 'string' ? arg : ''))
       const action = await load()
       code = await action(command.optsWithGlobals<O>(), ...positional)
     })
+  }
 
-  on(
-    program
-      .command('demo')
-      .description('everything on this machine, no account needed: two lookalike CRMs and two weeks of nights')
-      .option('--seed <n>', 'another company', whole, 1)
-      .option('--nights <n>', 'nights after the first', whole, 14),
-    async () => (await import('./demo.ts')).demo,
-  )
-  on(
-    program
-      .command('check')
-      .argument('[name]', 'connection')
-      .description('token, scopes, fields, stages: green, or what to do'),
-    async () => (await import('./check.ts')).check,
-  )
-  on(
-    program
-      .command('setup')
-      .argument('<name>', 'connection')
-      .option('--apply', 'create what is missing')
-      .description('lists, then creates the fields unstall writes'),
-    async () => (await import('./setup.ts')).setup,
-  )
-  on(
-    program
-      .command('plan')
-      .argument('[name]', 'connection')
-      .option('--now <time>', 'judge as if it were this moment', instant)
-      .description('shows exactly what tonight would write and why; writes nothing'),
-    async () => (await import('./plan.ts')).plan,
-  )
-  on(
-    program
-      .command('run')
-      .argument('[name]', 'connection')
-      .option('--confirm <preview>', 'confirm the first night, as previewed by `unstall plan` (repeatable)', list)
-      .option('--again <deal>', 'flag a deal again that was taken back (repeatable)', list)
-      .option('--now <time>', 'against a sandbox only: judge as if it were this moment', instant)
-      .description('one night, now'),
-    async () => (await import('./run.ts')).run,
-  )
-  on(
-    program.command('runs').option('--limit <n>', 'how many', whole, 20).description('what was done, night by night'),
-    async () => (await import('./runs.ts')).runs,
-  )
-  on(
-    program
-      .command('undo')
-      .argument('<run>', 'id of the run')
-      .description('takes a whole run back, except what people changed since'),
-    async () => (await import('./undo.ts')).undo,
-  )
-  on(
-    program
-      .command('explain')
-      .argument('<deal>', 'id, link or name')
-      .option('--now <time>', 'judge as if it were this moment', instant)
-      .description('the movement of one deal and the verdict, step by step'),
-    async () => (await import('./explain.ts')).explain,
-  )
-  on(
-    program
-      .command('sandbox')
-      .option('--hubspot-port <n>', 'port, 0 for any', whole, 4010)
-      .option('--salesforce-port <n>', 'port, 0 for any', whole, 4020)
-      .option('--now <time>', "the lookalikes' clock starts here", instant)
-      .option('--deals <n>', 'how many deals', whole, 400)
-      .option('--seed <n>', 'another company', whole, 1)
-      .option('--csv <file>', 'load this pipeline instead')
-      .option('--latency <ms>', 'every answer takes this long', whole, 0)
-      .addOption(new Option('--limits <kind>', 'rate limits').choices(['none', 'rolling', 'bucket']).default('none'))
-      .option('--search-lag <ms>', 'how far the search index lags', whole, 0)
-      .option('--token-life <s>', 'seconds until a token expires', whole)
-      .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
-      .description('only the lookalike CRMs, to point any client at'),
-    async () => (await import('./sandbox.ts')).sandbox,
-  )
-  on(
-    program
-      .command('start')
-      .option('--role <role>', 'all', 'all')
-      .description('the service: nightly schedule and workers'),
-    async () => (await import('./start.ts')).start,
-  )
+  on('demo', async () => (await import('./demo.ts')).demo)
+    .description('everything on this machine, no account needed: two lookalike CRMs and two weeks of nights')
+    .option('--seed <n>', 'another company', whole, 1)
+    .option('--nights <n>', 'nights after the first', whole, 14)
+  on('check', async () => (await import('./check.ts')).check)
+    .description('token, scopes, fields, stages: green, or what to do')
+    .argument('[name]', 'connection')
+  on('setup', async () => (await import('./setup.ts')).setup)
+    .description('lists, then creates the fields unstall writes')
+    .argument('<name>', 'connection')
+    .option('--apply', 'create what is missing')
+  on('plan', async () => (await import('./plan.ts')).plan)
+    .description('shows exactly what tonight would write and why; writes nothing')
+    .argument('[name]', 'connection')
+    .option('--now <time>', 'judge as if it were this moment', instant)
+  on('run', async () => (await import('./run.ts')).run)
+    .description('one night, now')
+    .argument('[name]', 'connection')
+    .option('--confirm <preview>', 'confirm the first night, as previewed by `unstall plan` (repeatable)', list)
+    .option('--again <deal>', 'flag a deal again that was taken back (repeatable)', list)
+    .option('--now <time>', 'against a sandbox only: judge as if it were this moment', instant)
+  on('runs', async () => (await import('./runs.ts')).runs)
+    .description('what was done, night by night')
+    .option('--limit <n>', 'how many', whole, 20)
+  on('undo', async () => (await import('./undo.ts')).undo)
+    .description('takes a whole run back, except what people changed since')
+    .argument('<run>', 'id of the run')
+  on('explain', async () => (await import('./explain.ts')).explain)
+    .description('the movement of one deal and the verdict, step by step')
+    .argument('<deal>', 'id, link or name')
+    .option('--now <time>', 'judge as if it were this moment', instant)
+  on('sandbox', async () => (await import('./sandbox.ts')).sandbox)
+    .description('only the lookalike CRMs, to point any client at')
+    .option('--hubspot-port <n>', 'port, 0 for any', whole, 4010)
+    .option('--salesforce-port <n>', 'port, 0 for any', whole, 4020)
+    .option('--now <time>', "the lookalikes' clock starts here", instant)
+    .option('--deals <n>', 'how many deals', whole, 400)
+    .option('--seed <n>', 'another company', whole, 1)
+    .option('--csv <file>', 'load this pipeline instead')
+    .option('--latency <ms>', 'every answer takes this long', whole, 0)
+    .addOption(new Option('--limits <kind>', 'rate limits').choices(['none', 'rolling', 'bucket']).default('none'))
+    .option('--search-lag <ms>', 'how far the search index lags', whole, 0)
+    .option('--token-life <s>', 'seconds until a token expires', whole)
+    .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
+  on('start', async () => (await import('./start.ts')).start)
+    .description('the service: nightly schedule and workers')
+    .option('--role <role>', 'all', 'all')
   const config = program.command('config').description('the configuration file')
-  on(
-    config.command('schema').description('prints its JSON Schema, for editors'),
-    async () => (await import('./config.ts')).schema,
+  on('schema', async () => (await import('./config.ts')).schema, config).description(
+    'prints its JSON Schema, for editors',
   )
 
   try {
