@@ -101,6 +101,18 @@ export interface Schema {
     message: string | null
   }
   figures: { run: string; connection: string; localDate: LocalDate; figures: Json<Data> }
+  /** Of connections that sign in for a token; see tokens.ts. */
+  token: {
+    connection: string
+    version: number
+    /** The encrypted set; null: nothing was ever stored. */
+    sealed: string | null
+    /** At 80 % of its life; null: when the CRM refuses it. */
+    renewAt: Instant | null
+    refused: string | null
+    leaseBy: string
+    leaseUntil: Instant
+  }
   /** One row, `budget`, locked while the shared task budget is reserved. */
   lease: { name: string; by: string; until: Instant }
 }

@@ -66,6 +66,11 @@ CREATE TABLE unstall.figures (
   run text PRIMARY KEY, connection text NOT NULL, local_date text NOT NULL, figures jsonb NOT NULL
 );
 
+CREATE TABLE unstall.token (
+  connection text PRIMARY KEY, version int NOT NULL, sealed text, renew_at bigint, refused text,
+  lease_by text NOT NULL, lease_until bigint NOT NULL
+);
+
 CREATE TABLE unstall.lease (name text PRIMARY KEY, by text NOT NULL, until bigint NOT NULL);
 -- Locked by \`decide\` while it reserves the task budget (ledger.ts).
 INSERT INTO unstall.lease VALUES ('budget', '', 0);
