@@ -21,6 +21,7 @@ import {
   settle,
 } from '../src/store/ledger.ts'
 import { fenced, getRun, nextStep, type Run } from '../src/store/runs.ts'
+import type { Trx } from '../src/store/schema.ts'
 import { crmTime, type JobContext } from './context.ts'
 
 const SETTLE_EVERY = 50
@@ -106,7 +107,7 @@ export async function settleUnknown(
       if (verdict !== null) settled.push(verdict)
     }
     const owner = of === run.id ? run : ((await getRun(ctx.db, of)) ?? run)
-    await fenced(ctx.db, run, async (trx) => {
+    const store = async (trx: Trx) => {
       await settle(trx, of, settled, crmTime(ctx, run))
       // A run that was given up writes nothing more: what proved absent is left to the next plan.
       if (of !== run.id) {
@@ -120,9 +121,14 @@ export async function settleUnknown(
         )
       }
       await settleUndone(trx, owner, rows, settled, crmTime(ctx, run))
-    })
+    }
+    await fenced(ctx.db, run, store, news(settled))
   }
 }
+
+/** What is planned again may go round for ever: that is no progress. */
+const news = (settled: readonly Settlement[]) =>
+  settled.some(({ status }) => status !== 'planned') ? ('progress' as const) : null
 
 /** Null: still unknown. */
 function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connector, now: number): Settlement | null {
@@ -179,8 +185,7 @@ async function affirm(
       // Sent before: it is ours after all, come late.
       const adopts = row.sentAt === null ? { row: { adopted: true, body: task.body } as const } : {}
       there.push({ key: row.key, status: 'done', remote: task.id, ...adopts })
-    }
-    else ready.push(row)
+    } else ready.push(row)
   }
   if (settled.length + there.length > 0) {
     const adopted = there.map(({ key }) => key)
@@ -245,7 +250,8 @@ async function afterFlags(
     else if (fields.some((other) => other.status === 'planned' || other.status === 'sent')) wait.push(row.key)
     else go.push(row)
   }
-  if (dropped.length > 0) await fenced(ctx.db, run, (trx) => settle(trx, run.id, dropped, crmTime(ctx, run)))
+  if (dropped.length > 0)
+    await fenced(ctx.db, run, (trx) => settle(trx, run.id, dropped, crmTime(ctx, run)), news(dropped))
   return { go, wait }
 }
 
@@ -268,10 +274,11 @@ async function send(
     const batch = settled
     settled = []
     if (batch.length === 0) return
-    await fenced(ctx.db, run, async (trx) => {
+    const write = async (trx: Trx) => {
       await settle(trx, run.id, batch, crmTime(ctx, run))
       await settleUndone(trx, run, rows, batch, crmTime(ctx, run))
-    })
+    }
+    await fenced(ctx.db, run, write, news(batch))
   }
   try {
     for await (const outcome of connector.write(rows.map(toWrite), signal)) {

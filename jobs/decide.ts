@@ -20,7 +20,7 @@ import { ownWrites } from '../src/core/reaffirm.ts'
 import { goneStanding, memoryOf, type Standing } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { type StoredDeal, saveStandings, saveTransitions, streamDeals, watch } from '../src/store/deals.ts'
+import { quarantined, type StoredDeal, saveStandings, saveTransitions, streamDeals, watch } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, lockBudget, tasksInWeek } from '../src/store/ledger.ts'
 import {
   fenced,
@@ -123,7 +123,7 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
   const forecast = makeForecast(context.reference.omitted)
   const gone: { id: DealId; standing: Standing }[] = []
   const goneTransitions: DealIntent['transitions'][number][] = []
-  let unreadable = 0
+  const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
   let judged = 0
   let after: DealId | null = null
   for (;;) {
@@ -145,16 +145,15 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
       }
       const ledger = ledgers.get(id) ?? []
       const { log, verdict } = judgeOne(deal, ledger, context)
-      const unread = deal.unreadable !== null
-      const item = { known, log, verdict, standing, ledger, unreadable: unread, again: again.has(id) }
+      const item = { known, log, verdict, standing, ledger, unreadable: held.has(id), again: again.has(id) }
       const intent = planDeal(item, context, totals)
       if (intent !== null) intents.push(intent)
-      if (unread) unreadable++
       forecast.add(known.deal, (intent?.standing ?? standing)?.state ?? 'moving')
     }
     judged += page.length
     ctx.progress({ run: run.id, connection: run.connection, step: 'decide', done: judged, total: null })
     after = page.at(-1)?.known.ref.id ?? null
-    if (after === null) return { intents, totals, pipeline: forecast.by(), gone, goneTransitions, unreadable }
+    if (after === null)
+      return { intents, totals, pipeline: forecast.by(), gone, goneTransitions, unreadable: held.size }
   }
 }

@@ -1,10 +1,11 @@
 // Step name -> handler, and what a failed step means for its run. The queue only carries steps; the run row decides.
+import { localTime } from '../src/core/calendar.ts'
 import { Fatal, RetryLater } from '../src/errors.ts'
 import type { QueueHandlers } from '../src/queue.ts'
-import { updateConnection } from '../src/store/connections.ts'
+import { circuits, updateConnection } from '../src/store/connections.ts'
 import { dropPlanned } from '../src/store/ledger.ts'
 import { failRun, fenced, getRun, openRuns, type Run, recordAttempt, startStep } from '../src/store/runs.ts'
-import type { Step } from '../src/store/schema.ts'
+import type { Circuit, Step, Trx } from '../src/store/schema.ts'
 import { apply } from './apply.ts'
 import type { JobContext } from './context.ts'
 import { decide } from './decide.ts'
@@ -15,6 +16,10 @@ import { undo } from './undo.ts'
 export type { JobContext, RunProgress } from './context.ts'
 
 const MOST_ATTEMPTS = 5
+const MOST_STARTS = 20
+const IDLE_MS = 30 * 60_000
+/** Longer waits are remembered in the connection, for whichever process would call next. */
+const REMEMBERED_MS = 10_000
 const BACKOFF_MS = 2_000
 
 type Job = (ctx: JobContext, run: Run, signal: AbortSignal) => Promise<void>
@@ -36,22 +41,42 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
         throw new RetryLater('this process only previews', 1_000)
       const run = await startStep(ctx.db, runId, step)
       if (run === null) return
+      const { id, connection } = run
+      const died = run.starts - 1
+      if (died >= (ctx.mostStarts ?? MOST_STARTS)) return giveUp(ctx, run, deadly(step, died))
       ctx.crash?.('step started', step)
-      const progress = { run: run.id, connection: run.connection, done: 0, total: null }
+      const progress = { run: id, connection, done: 0, total: null }
       ctx.progress({ ...progress, step })
       try {
-        await JOBS[step](ctx, run, signal)
+        // The report calls nobody.
+        const circuit =
+          step === 'report' ? undefined : (await circuits(ctx.db, ctx.clock(), connection)).get(connection)
+        if (circuit?.state === 'paused') throw new RetryLater(circuit.reason, circuit.until - ctx.clock())
+        await moving(ctx, run, step, signal)
+        // `pull` has said so itself, at the first answer.
+        if (circuit && step !== 'pull') await updateConnection(ctx.db, connection, { circuit: null })
         ctx.crash?.('step stored', step)
       } catch (error) {
         if (error instanceof RetryLater) {
-          ctx.progress({ ...progress, step: `waiting: ${error.message}` })
-          ctx.log.warn({ run: run.id, step, afterMs: error.afterMs }, error.message)
+          const { afterMs, message } = error
+          const until = ctx.clock() + afterMs
+          const when = localTime(until, run.settings.timezone)
+          ctx.progress({ ...progress, step: `waiting until ${when}: ${message}` })
+          ctx.log.warn({ run: id, step, afterMs }, message)
+          const circuit = afterMs > REMEMBERED_MS ? ({ state: 'paused', until, reason: message } as const) : undefined
           // Once something may have been sent the run stays open: only the CRM's answer can close it.
-          const patient = step === 'apply' || ctx.clock() - run.createdAt + error.afterMs <= ctx.patienceMs
-          if (patient) throw error
-          return giveUp(ctx, run, `${error.message} Nothing was written; the next night tries again.`)
-        }
-        if (error instanceof Fatal) return giveUp(ctx, run, error.message)
+          const patience = run.options.patienceMs ?? ctx.patienceMs
+          if (step !== 'apply' && until - run.createdAt > patience) {
+            const next = run.kind === 'night' ? 'the next night tries again' : `try again after ${when}`
+            return giveUp(ctx, run, `${message} Nothing was written; ${next}.`, circuit)
+          }
+          const park = async (trx: Trx) => circuit && updateConnection(trx, connection, { circuit })
+          await fenced(ctx.db, run, park, 'ended')
+        } else if (error instanceof Fatal) {
+          const { kind, message: reason } = error
+          const circuit = { state: 'reconnect', since: ctx.clock(), reason } as const
+          return giveUp(ctx, run, reason, kind === 'credentials' ? circuit : undefined)
+        } else if (signal.aborted) await fenced(ctx.db, run, async () => {}, 'ended')
         throw error
       }
     },
@@ -64,7 +89,7 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
       if (run === null || run.status !== 'open' || run.step !== step) return null
       const message = error instanceof Error ? error.message : String(error)
       ctx.log.error({ run: runId, step, err: error }, 'step failed')
-      const attempts = await recordAttempt(ctx.db, run, message)
+      const attempts = await recordAttempt(ctx.db, run, { at: ctx.clock(), step, problem: message })
       if (attempts < MOST_ATTEMPTS) return BACKOFF_MS * attempts
       await giveUp(ctx, run, `gave up after ${attempts} attempts at ${step}: ${message}`)
       return null
@@ -73,11 +98,33 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
   }
 }
 
+const deadly = (step: Step, died: number) =>
+  `gave up: "${step}" was begun ${died} times and ended each time with its process (killed, out of memory, or standing ` +
+  'still) before it got any further. The log of those processes says more.'
+
+/** The step, failed when it makes no progress: a call that never returns must not keep the connection for ever. */
+async function moving(ctx: JobContext, run: Run, step: Step, signal: AbortSignal): Promise<void> {
+  const idleMs = ctx.idleMs ?? IDLE_MS
+  const stuck = new AbortController()
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const error = new Error(`"${step}" made no progress for ${Math.ceil(idleMs / 60_000)} minutes`)
+    stuck.abort(error)
+    late.reject(error)
+  }, idleMs)
+  const progress: JobContext['progress'] = (told) => {
+    timer.refresh()
+    ctx.progress(told)
+  }
+  const work = JOBS[step]({ ...ctx, progress }, run, AbortSignal.any([signal, stuck.signal]))
+  await Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
+}
+
 /** Ends a run with its reason. What was planned is dropped; what was sent stays to be settled by the next run. */
-async function giveUp(ctx: JobContext, run: Run, problem: string): Promise<void> {
+async function giveUp(ctx: JobContext, run: Run, problem: string, circuit?: Circuit): Promise<void> {
   await fenced(ctx.db, run, async (trx) => {
     await dropPlanned(trx, run, 'the run was given up', ctx.clock())
-    await updateConnection(trx, run.connection, { problem })
+    if (circuit) await updateConnection(trx, run.connection, { circuit })
     await failRun(trx, run, ctx.clock(), problem)
   })
   ctx.log.error({ run: run.id, connection: run.connection }, problem)

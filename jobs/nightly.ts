@@ -43,6 +43,7 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
     settings: night.settings,
     settingsHash,
     options: {
+      patienceMs: ctx.patienceMs,
       ...(night.confirm === undefined ? {} : { confirm: night.confirm }),
       ...(night.again === undefined ? {} : { again: night.again }),
       ...(night.readAt === undefined ? {} : { readAt: night.readAt }),
@@ -85,7 +86,7 @@ export async function openUndo(ctx: JobContext, of: Run, now: Instant): Promise<
     now,
     settings: of.settings,
     settingsHash: of.settingsHash,
-    options: { undoes: of.id },
+    options: { undoes: of.id, patienceMs: ctx.patienceMs },
     step: 'decide',
     createdAt: ctx.clock(),
   })

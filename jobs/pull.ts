@@ -5,8 +5,9 @@ import type { DealId } from '../src/core/deal.ts'
 import { observe } from '../src/core/movement.ts'
 import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { knownDeals, liveIds, markGone, markUnreadable, saveKnown } from '../src/store/deals.ts'
+import { knownDeals, liveIds, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
 import { fenced, nextStep, type Run } from '../src/store/runs.ts'
+import type { Trx } from '../src/store/schema.ts'
 import type { JobContext } from './context.ts'
 
 /** The first night in an account is a preview: what was confirmed for another one must not stand for it. */
@@ -24,9 +25,10 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       'data',
       `${run.connection} is another account than before: ${reference.account}, not ${account}. ${RENAME}`,
     )
-  await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, problem: null }))
-  for await (const page of connector.pull(stored?.cursor ?? null, now, signal)) {
-    await fenced(ctx.db, run, async (trx) => {
+  await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, circuit: null }))
+  let cursor = stored?.cursor ?? null
+  for await (const page of connector.pull(cursor, now, signal)) {
+    const store = async (trx: Trx) => {
       const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
       const deals = new Map(page.deals.map((d) => [d.id, d]))
       const before = await knownDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
@@ -41,9 +43,13 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       }
       await saveKnown(trx, run.id, known)
       await markGone(trx, run.connection, page.gone)
-      await markUnreadable(trx, run.connection, page.unreadable)
+      await release(trx, run.connection, [...deals.keys(), ...page.gone])
+      await quarantine(trx, run.connection, page.unreadable, ctx.clock())
       await updateConnection(trx, run.connection, { cursor: page.cursor })
-    })
+    }
+    // The same page again, after a start that died, gets nobody further.
+    await fenced(ctx.db, run, store, page.cursor === cursor ? null : 'progress')
+    cursor = page.cursor
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }
   const due = stored !== null && stored.cursor !== null && now - (stored.censusAt ?? 0) >= WEEK_MS
@@ -68,9 +74,16 @@ async function census(ctx: JobContext, run: Run, connector: Connector, signal: A
     if (missing.length > 0) {
       const fresh = await connector.read(missing, signal)
       const gone = missing.filter((id) => fresh.get(id) === 'gone')
-      await fenced(ctx.db, run, (trx) => markGone(trx, run.connection, gone))
+      await fenced(ctx.db, run, async (trx) => {
+        await markGone(trx, run.connection, gone)
+        await release(trx, run.connection, gone)
+      })
     }
     after = ours.at(-1) ?? null
-    if (after === null) return
+    if (after === null) break
   }
+  // Never readable and not there any more: nobody asked for it by id.
+  const held = await quarantined(ctx.db, run.connection)
+  const vanished = held.flatMap(({ id, name }) => (name === null && !live.has(id) ? [id] : []))
+  await fenced(ctx.db, run, (trx) => release(trx, run.connection, vanished))
 }

@@ -1,6 +1,7 @@
 // How a plan and a night look in a terminal. Names, dates and money go through the texts; nothing a deal is called
 // reaches the terminal unfiltered.
 import type { ConnectionConfig } from '../config.ts'
+import { localTime } from '../core/calendar.ts'
 import type { Texts } from '../core/explain.ts'
 import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
 import { Summary } from '../report/summary.ts'
@@ -18,10 +19,6 @@ export function money(texts: Texts, sums: Readonly<Record<string, number>>): str
   const parts = Object.entries(sums).map(([currency, value]) => texts.money(value, currency || null))
   return parts.length > 0 ? parts.join(' + ') : '–'
 }
-
-/** `2026-11-23 02:00` there: short, so that tables fit. */
-export const localTime = (at: number, timezone: string): string =>
-  new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone: timezone }).format(at)
 
 /** `1 deal`, `12 deals`. */
 export const count = (n: number, one: string, many = `${one}s`): string =>

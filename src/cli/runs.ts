@@ -1,10 +1,11 @@
 // `unstall runs`: what was done, night by night.
+
+import { localTime } from '../core/calendar.ts'
 import { Summary, written } from '../report/summary.ts'
 import { listRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
 import { withApp } from './night.ts'
 import { EXIT, type ExitCode, green, print, printJson, red, table, yellow } from './output.ts'
-import { localTime } from './print.ts'
 
 const COLOURS = { open: yellow, done: green, failed: red, stopped: yellow } as const
 

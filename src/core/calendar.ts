@@ -33,6 +33,10 @@ export function toDate(day: Day): LocalDate {
   return date
 }
 
+/** `2026-11-23 02:00` there: short, so that tables fit. */
+export const localTime = (at: Instant, timezone: string): string =>
+  new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone: timezone }).format(at)
+
 export interface Calendar {
   readonly timezone: string
   /** The date in the company's zone. */

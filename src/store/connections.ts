@@ -1,9 +1,9 @@
-// What is remembered of a connection between two nights: where the next pull goes on, whether its first night was
-// confirmed, and what a person must repair.
+// What is remembered of a connection between two nights and between processes: where the next pull goes on, whether its
+// first night was confirmed, and whether it may be called at all.
 import type { Selectable } from 'kysely'
-import type { System } from '../core/deal.ts'
-import { json, plain } from './db.ts'
-import type { Executor, Schema } from './schema.ts'
+import type { Instant, System } from '../core/deal.ts'
+import { json } from './db.ts'
+import type { Circuit, Executor, Schema } from './schema.ts'
 
 export type StoredConnection = Readonly<Selectable<Schema['connection']>>
 
@@ -21,16 +21,21 @@ export async function getConnection(db: Executor, name: string): Promise<StoredC
   return (await db.selectFrom('connection').selectAll().where('name', '=', name).executeTakeFirst()) ?? null
 }
 
+/** Of one connection or of all: those with something against them at `now`. A pause that is over is nothing. */
+export async function circuits(db: Executor, now: Instant, name?: string): Promise<ReadonlyMap<string, Circuit>> {
+  const all = db.selectFrom('connection').select(['name', 'circuit']).orderBy('name')
+  const rows = await (name === undefined ? all : all.where('name', '=', name)).execute()
+  const over = (circuit: Circuit) => circuit.state === 'paused' && circuit.until <= now
+  return new Map(rows.flatMap(({ name, circuit }) => (circuit === null || over(circuit) ? [] : [[name, circuit]])))
+}
+
 /** An absent key stays as it is. The cursor is set inside `fenced`, in the transaction that stores its page. */
 export async function updateConnection(
   db: Executor,
   name: string,
-  { reference, problem, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
+  { reference, circuit, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
 ): Promise<void> {
-  const texts = {
-    reference: reference && json(reference),
-    problem: problem && plain(problem),
-  }
+  const texts = { reference: reference && json(reference), circuit: circuit && json(circuit) }
   await db
     .updateTable('connection')
     .set({ name, ...rest, ...texts })

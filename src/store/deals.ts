@@ -1,12 +1,12 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, Known } from '../core/deal.ts'
+import type { DealId, Instant, Known } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 import { among, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
-const STORED = ['known', 'standing', 'gone', 'unreadable', 'seenRun'] as const
+const STORED = ['known', 'standing', 'gone', 'seenRun'] as const
 /** Columns as schema.ts describes them. */
 export type StoredDeal = Readonly<Pick<Selectable<Schema['deal']>, (typeof STORED)[number]>>
 
@@ -35,7 +35,7 @@ export async function knownDeals(db: Executor, connection: string, ids: readonly
   return new Map<DealId, Known>(rows.map((row) => [row.id, row.known]))
 }
 
-/** All of one connection or several; a deal at most once per call. Also ends `gone` and `unreadable`. */
+/** All of one connection or several; a deal at most once per call. Also ends `gone`. */
 export async function saveKnown(trx: Executor, run: string, known: readonly Known[]): Promise<void> {
   const rows = known.map((each) => {
     const { modifiedAt, outcome, name, url, own } = each.deal
@@ -47,7 +47,7 @@ export async function saveKnown(trx: Executor, run: string, known: readonly Know
     INSERT INTO deal SELECT * FROM ${rowsOf('deal', rows)}
     ON CONFLICT (connection, id) DO UPDATE SET known = excluded.known, modified_at = excluded.modified_at,
       outcome = excluded.outcome, name = excluded.name, url = excluded.url, marked = excluded.marked,
-      seen_run = excluded.seen_run, gone = false, unreadable = NULL
+      seen_run = excluded.seen_run, gone = false
     WHERE excluded.modified_at >= deal.modified_at`.execute(trx)
 }
 
@@ -56,16 +56,45 @@ export async function markGone(trx: Executor, connection: string, ids: readonly 
   await deals.where('connection', '=', connection).where('id', '=', among(ids)).execute()
 }
 
-/** Only of deals known before: one that was never readable has nothing to hold and is in the run's report. */
-export async function markUnreadable(
+/** Puts records that could not be understood into quarantine, known deals or not; `since` stays the first time. */
+export async function quarantine(
   trx: Executor,
   connection: string,
-  rows: readonly { readonly deal: DealId; readonly problem: string }[],
+  records: readonly { readonly deal: DealId; readonly problem: string }[],
+  since: Instant,
 ): Promise<void> {
-  const values = rows.map(({ deal, problem }) => ({ id: deal, unreadable: problem }))
-  await sql`
-    UPDATE deal SET unreadable = row.unreadable FROM ${rowsOf('deal', values)} AS row
-    WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
+  const rows = [...new Map(records.map((record) => [record.deal, { connection, since, ...record }])).values()]
+  await sql`INSERT INTO quarantine SELECT * FROM ${rowsOf('quarantine', rows)}
+    ON CONFLICT (connection, deal) DO UPDATE SET problem = excluded.problem`.execute(trx)
+}
+
+/** Read and understood, or gone. */
+export async function release(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  const held = trx.deleteFrom('quarantine').where('connection', '=', connection)
+  await held.where('deal', '=', among(ids)).execute()
+}
+
+export interface Quarantined {
+  readonly connection: string
+  readonly id: DealId
+  /** As last read; null: never readable. */
+  readonly name: string | null
+  /** Null: no link of this CRM was ever seen. */
+  readonly url: string | null
+  readonly problem: string
+  readonly since: Instant
+}
+
+/** What is in quarantine, the oldest first. */
+export async function quarantined(db: Executor, connection: string): Promise<readonly Quarantined[]> {
+  // The links of a CRM differ in nothing but the id.
+  const { rows } = await sql<Quarantined>`
+    SELECT held.connection, held.deal AS id, deal.name, coalesce(deal.url, (SELECT left(url, -length(id)) || held.deal
+      FROM deal AS other WHERE other.connection = held.connection AND right(url, length(id)) = id LIMIT 1)) AS url,
+      held.problem, held.since
+    FROM quarantine AS held LEFT JOIN deal ON deal.connection = held.connection AND deal.id = held.deal
+    WHERE held.connection = ${connection} ORDER BY held.since, held.deal`.execute(db)
+  return rows
 }
 
 // Word for word the condition of the index `deal_watched`.

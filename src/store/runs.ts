@@ -4,7 +4,7 @@ import { type Selectable, sql, type UpdateObject } from 'kysely'
 import type { Instant } from '../core/deal.ts'
 import type { PlannedWrite } from '../core/plan.ts'
 import { json, plain } from './db.ts'
-import type { Data, Db, Executor, RunOptions, Schema, Step, Trx } from './schema.ts'
+import type { Data, Db, Executor, Failure, RunOptions, Schema, Step, Trx } from './schema.ts'
 
 /** Another worker has taken this run over: stop, write nothing, report nothing. */
 export class Superseded extends Error {
@@ -14,7 +14,7 @@ export class Superseded extends Error {
 // A preview's plan may be megabytes: it is only read by `getPlan`.
 const COLUMNS = [
   ...(['id', 'connection', 'kind', 'localDate', 'step', 'status', 'epoch', 'now', 'settings', 'settingsHash'] as const),
-  ...(['options', 'attempts', 'problem', 'summary', 'createdAt', 'finishedAt'] as const),
+  ...(['options', 'starts', 'attempts', 'failures', 'problem', 'summary', 'createdAt', 'finishedAt'] as const),
 ] as const
 
 /** A run row as schema.ts describes it, without the plan. */
@@ -59,11 +59,11 @@ export async function openRun(db: Executor, run: NewRun): Promise<{ run: Run } |
   }
 }
 
-/** Takes the step over: raises the epoch. Null: not the run's next step, or the run is not open. */
+/** Takes the step over: raises the epoch, counts the start. Null: not the run's next step, or the run is not open. */
 export async function startStep(db: Executor, id: string, step: Step): Promise<Run | null> {
   const row = await db
     .updateTable('run')
-    .set({ epoch: sql`epoch + 1` })
+    .set({ epoch: sql`epoch + 1`, starts: sql`starts + 1` })
     .where('id', '=', id)
     .where('step', '=', step)
     .where('status', '=', 'open')
@@ -72,11 +72,21 @@ export async function startStep(db: Executor, id: string, step: Step): Promise<R
   return row ?? null
 }
 
+/** What a transaction means for the run: its step got further, or this start of it ended in good order (its process did
+ *  not die); null: neither. */
+const NEWS = { progress: { starts: 0, attempts: 0 }, ended: { starts: sql<number>`greatest(starts - 1, 0)` } } as const
+type News = keyof typeof NEWS
+
 /** A transaction that first proves the epoch and holds the run row until it ends, so that no other worker can take the
  *  run over in between. Throws Superseded. No I/O but the database inside `fn`. */
-export async function fenced<T>(db: Db, run: Fence, fn: (trx: Trx) => Promise<T>): Promise<T> {
+export async function fenced<T>(
+  db: Db,
+  run: Fence,
+  fn: (trx: Trx) => Promise<T>,
+  news: News | null = null,
+): Promise<T> {
   return db.transaction().execute(async (trx) => {
-    await change(trx, run, {})
+    await change(trx, run, news === null ? {} : NEWS[news])
     return fn(trx)
   })
 }
@@ -97,7 +107,7 @@ async function change(db: Executor, { id, epoch }: Fence, set: UpdateObject<Sche
 
 /** The step before `step` is finished: call it in the transaction of that step's last write. Attempts start anew. */
 export const nextStep = (trx: Executor, run: Fence, step: Step) =>
-  change(trx, run, { step, attempts: 0, problem: null })
+  change(trx, run, { step, ...NEWS.progress, problem: null })
 
 export const finishRun = (db: Executor, run: Fence, at: Instant, summary: Data) =>
   change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
@@ -113,9 +123,14 @@ export const saveSummary = (trx: Executor, run: Fence, summary: Data) => change(
 export const savePlan = (trx: Executor, run: Fence, plan: readonly PlannedWrite[]) =>
   change(trx, run, { plan: json(plan) })
 
-/** Counts a failed attempt of the current step and returns how many there were. Throws Superseded. */
-export const recordAttempt = (db: Executor, run: Fence, problem: string) =>
-  change(db, run, { attempts: sql`attempts + 1`, problem: plain(problem) })
+/** Counts a failed attempt of the step and returns how many there were since it last got further. Throws Superseded. */
+export const recordAttempt = (db: Executor, run: Fence, failure: Failure) =>
+  change(db, run, {
+    ...NEWS.ended,
+    attempts: sql`attempts + 1`,
+    failures: sql`failures || ${json([failure])}::jsonb`,
+    problem: plain(failure.problem),
+  })
 
 export async function getRun(db: Executor, id: string): Promise<Run | null> {
   return (await db.selectFrom('run').select(COLUMNS).where('id', '=', id).executeTakeFirst()) ?? null

@@ -19,12 +19,28 @@ export interface RunOptions {
   readonly confirm?: string
   /** Deals whose undone stall may be written again. */
   readonly again?: readonly DealId[]
+  /** How long whoever opened this run waits for a CRM that does not answer. */
+  readonly patienceMs?: number
   /** The run this run takes back. */
   readonly undoes?: string
   /** `plan --now`: when the CRM was really read; it is only judged as of `now`. */
   readonly readAt?: Instant
   /** New tasks per person that previews of other connections, made by the same command, already count on. */
   readonly reserved?: Readonly<Record<string, number>>
+}
+
+/** Why a connection must not or cannot be called, with the CRM's words; null: nothing is known against it. */
+export type Circuit =
+  /** No call before then (wall clock), by whichever process. */
+  | { readonly state: 'paused'; readonly until: Instant; readonly reason: string }
+  /** The CRM refuses our credential: only a person helps. Every new run tries once. */
+  | { readonly state: 'reconnect'; readonly since: Instant; readonly reason: string }
+
+/** An attempt that threw. */
+export interface Failure {
+  readonly at: Instant
+  readonly step: string
+  readonly problem: string
 }
 
 export interface Schema {
@@ -35,7 +51,7 @@ export interface Schema {
     /** When its first night was confirmed; null: nothing may be written yet. */
     confirmedAt: Instant | null
     censusAt: Instant | null
-    problem: string | null
+    circuit: Json<Circuit | null>
     reference: Json<Reference | null>
   }
   run: {
@@ -52,7 +68,11 @@ export interface Schema {
     settings: Json<Settings>
     settingsHash: string
     options: Json<RunOptions>
+    /** Of the current step: how often it began and neither stored anything nor ended in good order (its process died). */
+    starts: Generated<number>
+    /** Of the current step, since it last stored something: how often it threw. */
     attempts: Generated<number>
+    failures: ColumnType<readonly Failure[], string | undefined, string>
     problem: string | null
     summary: Json<Data | null>
     plan: Json<readonly PlannedWrite[] | null>
@@ -73,12 +93,17 @@ export interface Schema {
     /** The run that last observed it. */
     seenRun: string
     gone: boolean
-    /** Why its record could not be understood in the last pull. */
-    unreadable: string | null
     /** The CRM holds one of our marks on it, so it must be looked at even when closed. */
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */
     unsettled: boolean
+  }
+  quarantine: {
+    connection: string
+    deal: DealId
+    /** What could not be understood. */
+    problem: string
+    since: Instant
   }
   transition: Pick<Transition, 'at' | 'from' | 'to' | 'rule'> & {
     run: string

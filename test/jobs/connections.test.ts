@@ -92,10 +92,12 @@ it.each(SYSTEMS)('%s: verdicts and writes are the same while the other CRM is do
   for (const down of ['no answer', 'revoked'] as const) {
     const one = await twoNights(system, down)
     expect(one.failed).toMatchObject({ status: 'failed', step: 'pull' })
-    expect(one.connection?.problem).toBe(one.failed.problem)
+    const { circuit } = one.connection ?? {}
+    expect(circuit?.state).toBe(down === 'no answer' ? 'paused' : 'reconnect')
+    expect(one.failed.problem).toContain(circuit?.reason)
     expect(one.failed.problem).toMatch(
       down === 'no answer'
-        ? /Nothing was written; the next night tries again\.$/
+        ? /Nothing was written; try again after \d{4}-\d\d-\d\d \d\d:\d\d\.$/
         : /token|secret|credential|sign|client/i,
     )
     expect(one.up.night).toMatchObject({ status: 'done', problem: null, summary: calm.night.summary })

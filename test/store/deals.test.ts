@@ -7,7 +7,9 @@ import {
   knownDeals,
   liveIds,
   markGone,
-  markUnreadable,
+  quarantine,
+  quarantined,
+  release,
   saveKnown,
   saveStandings,
   saveTransitions,
@@ -104,21 +106,30 @@ eachHome((home) => {
     expect(gone).toMatchObject({ gone: true, standing: { state: 'stalled', stall } })
   })
 
-  it('ends gone and unreadable when the deal is read again', async () => {
+  it('ends gone when the deal is read again', async () => {
+    const { db } = (await home.open()).database
+    await saveKnown(db, 'r1', [known('1')])
+    await markGone(db, 'hub', ['1'])
+    expect(await streamDeals(db, 'hub', { after: null, limit: 9 })).toEqual([])
+    await saveKnown(db, 'r2', [known('1')])
+    expect(await streamDeals(db, 'hub', { after: null, limit: 9 })).toMatchObject([{ gone: false, seenRun: 'r2' }])
+  })
+
+  it('lists records that could not be understood, known before or never read, until they are released', async () => {
     const { db } = (await home.open()).database
     await saveKnown(db, 'r1', [known('1'), known('2')])
-    await markGone(db, 'hub', ['1'])
-    await markUnreadable(db, 'hub', [
-      { deal: '2', problem: 'amount is "x\0"' },
-      { deal: 'never-seen', problem: '?' },
+    await quarantine(db, 'hub', [{ deal: '2', problem: 'amount is "x\0"' }], NOW)
+    await quarantine(db, 'sf', [{ deal: '2', problem: 'another CRM' }], NOW)
+    const twice = { deal: '2', problem: 'amount is "y"' }
+    await quarantine(db, 'hub', [twice, { deal: '77', problem: 'no stage' }, twice], NOW + 1)
+    const held = { connection: 'hub', since: NOW + 1 }
+    expect(await quarantined(db, 'hub')).toEqual([
+      { ...held, id: '2', name: 'Deal 2', url: 'https://crm.example/2', problem: 'amount is "y"', since: NOW },
+      { ...held, id: '77', name: null, url: 'https://crm.example/77', problem: 'no stage' },
     ])
-    expect(await streamDeals(db, 'hub', { after: null, limit: 9 })).toMatchObject([{ unreadable: 'amount is "x"' }])
-    await saveKnown(db, 'r2', [known('1'), known('2')])
-    const read = await streamDeals(db, 'hub', { after: null, limit: 9 })
-    expect(read.map((each) => [each.gone, each.unreadable, each.seenRun])).toEqual([
-      [false, null, 'r2'],
-      [false, null, 'r2'],
-    ])
+    expect(await quarantined(db, 'sf')).toMatchObject([{ name: null, url: null, problem: 'another CRM' }])
+    await release(db, 'hub', ['1', '2'])
+    expect((await quarantined(db, 'hub')).map(({ id }) => id)).toEqual(['77'])
   })
 
   it('records each transition once', async () => {

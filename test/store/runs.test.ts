@@ -38,6 +38,8 @@ async function opened(db: Db, change: Partial<NewRun> = {}): Promise<Run> {
   return result.run
 }
 
+const failure = (problem: string) => ({ at: 7, step: 'pull', problem })
+
 async function started(db: Db, change: Partial<NewRun> = {}): Promise<Run> {
   const run = await opened(db, change)
   const mine = await startStep(db, run.id, 'pull')
@@ -99,7 +101,7 @@ eachHome((home) => {
     await expect(nextStep(db, old, 'decide')).rejects.toThrow(Superseded)
     await expect(finishRun(db, old, 1, {})).rejects.toThrow(Superseded)
     await expect(failRun(db, old, 1, 'x')).rejects.toThrow(Superseded)
-    await expect(recordAttempt(db, old, 'x')).rejects.toThrow(Superseded)
+    await expect(recordAttempt(db, old, failure('x'))).rejects.toThrow(Superseded)
     const figures = await db.selectFrom('figures').selectAll().execute()
     expect(figures).toEqual([{ run: old.id, connection: 'hub', localDate: '2026-11-23', figures: { by: 'old' } }])
   })
@@ -126,12 +128,13 @@ eachHome((home) => {
     const { database } = await home.open()
     const { db } = database
     const run = await started(db)
-    expect(await recordAttempt(db, run, 'first')).toBe(1)
-    expect(await recordAttempt(db, run, 'second\0')).toBe(2)
+    expect(await recordAttempt(db, run, failure('first'))).toBe(1)
+    expect(await recordAttempt(db, run, failure('second\0'))).toBe(2)
     await fenced(db, run, (trx) => nextStep(trx, run, 'decide'))
     expect(await startStep(db, run.id, 'pull')).toBeNull()
     const next = await startStep(db, run.id, 'decide')
     expect(next).toMatchObject({ step: 'decide', attempts: 0, problem: null, epoch: 2 })
+    expect(next?.failures).toEqual([failure('first'), failure('second')])
     await failRun(db, next ?? run, 9, 'token refused')
     expect(await startStep(db, run.id, 'decide')).toBeNull()
     expect(await getRun(db, run.id)).toMatchObject({
@@ -141,6 +144,28 @@ eachHome((home) => {
       finishedAt: 9,
     })
     expect((await opened(db, { kind: 'manual' })).id).toBe('hub-2026-11-23-2')
+  })
+
+  it('counts starts that died: neither those that got further nor those that ended in good order', async () => {
+    const { database } = await home.open()
+    const { db } = database
+    const run = await started(db)
+    const again = async () => (await startStep(db, run.id, 'pull')) ?? run
+    const starts = async () => (await getRun(db, run.id))?.starts
+    expect((await again()).starts).toBe(2)
+    await fenced(db, await again(), async () => {})
+    expect(await starts()).toBe(3)
+    await fenced(db, await again(), async () => {}, 'ended')
+    await recordAttempt(db, await again(), failure('x'))
+    expect(await starts()).toBe(3)
+    await fenced(db, await again(), async () => {}, 'progress')
+    expect(await getRun(db, run.id)).toMatchObject({ starts: 0, attempts: 0 })
+    await fenced(db, await again(), async () => {}, 'progress')
+    const last = await getRun(db, run.id)
+    await fenced(db, last ?? run, async () => {}, 'ended')
+    expect(await starts()).toBe(0)
+    await nextStep(db, await again(), 'decide')
+    expect(await starts()).toBe(0)
   })
 
   it('keeps the plan of a preview beside the ledger', async () => {

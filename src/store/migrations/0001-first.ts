@@ -9,7 +9,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 const TABLES = `
 CREATE TABLE unstall.connection (
   name text PRIMARY KEY, system text NOT NULL, cursor text, confirmed_at bigint,
-  census_at bigint, problem text, reference jsonb
+  census_at bigint, circuit jsonb, reference jsonb
 );
 
 CREATE TABLE unstall.run (
@@ -17,7 +17,8 @@ CREATE TABLE unstall.run (
   kind text NOT NULL CHECK (kind IN ('night', 'manual', 'preview', 'undo')),
   step text NOT NULL CHECK (step IN ('pull', 'decide', 'apply', 'report', 'done')),
   status text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'done', 'failed')),
-  epoch int NOT NULL DEFAULT 0, attempts int NOT NULL DEFAULT 0, problem text,
+  epoch int NOT NULL DEFAULT 0, starts int NOT NULL DEFAULT 0, attempts int NOT NULL DEFAULT 0,
+  failures jsonb NOT NULL DEFAULT '[]', problem text,
   now bigint NOT NULL, settings jsonb NOT NULL, settings_hash text NOT NULL, options jsonb NOT NULL,
   summary jsonb, plan jsonb, created_at bigint NOT NULL, finished_at bigint,
   UNIQUE (connection, local_date, seq)
@@ -30,13 +31,19 @@ CREATE INDEX run_newest ON unstall.run (created_at DESC);
 CREATE TABLE unstall.deal (
   connection text NOT NULL, id text NOT NULL COLLATE "C", known jsonb NOT NULL, standing jsonb,
   modified_at bigint NOT NULL, outcome text NOT NULL, name text NOT NULL, url text NOT NULL, seen_run text NOT NULL,
-  gone boolean NOT NULL, unreadable text, marked boolean NOT NULL, unsettled boolean NOT NULL,
+  gone boolean NOT NULL, marked boolean NOT NULL, unsettled boolean NOT NULL,
   PRIMARY KEY (connection, id)
 );
 -- What a night must look at; the condition is repeated word for word in deals.ts.
 CREATE INDEX deal_watched ON unstall.deal (connection, id)
   WHERE unsettled OR (NOT gone AND (outcome = 'open' OR marked));
 CREATE INDEX deal_name ON unstall.deal (lower(left(name, 200)));
+
+-- Records that could not be understood, of deals known before or never readable.
+CREATE TABLE unstall.quarantine (
+  connection text NOT NULL, deal text NOT NULL, problem text NOT NULL, since bigint NOT NULL,
+  PRIMARY KEY (connection, deal)
+);
 
 CREATE TABLE unstall.transition (
   run text NOT NULL, connection text NOT NULL, deal text NOT NULL, at bigint NOT NULL,
