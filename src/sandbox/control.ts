@@ -38,13 +38,15 @@ export const OF_RECORDS = ['partial', 'bad-row'] as const
 const REFUSED = ['429', '429-daily', '500-before', '502-after'] as const
 export const FAULTS = [...REFUSED, ...LOST, ...OF_RECORDS, 'html', 'slow', 'redirect'] as const
 
-/** `path`: part of the request's, `*` for any characters. `nth`: begins with the n-th matching call (from 1); alone it
- *  means that call only. `times`: at most so often; of `bad-row`, so many records. `rate`: share of the matching calls,
- *  by seeded chance. `retryAfter` (seconds) and `policyName` go into a `429`; `ms`: of `slow`, default 5,000. */
+/** `path`: part of the request's, `*` for any characters; `body`: a text it contains. `nth`: begins with the n-th
+ *  matching call (from 1); alone it means that call only. `times`: at most so often; of `bad-row`, so many records.
+ *  `rate`: share of the matching calls, by seeded chance. `retryAfter` (seconds) and `policyName` go into a `429`;
+ *  `ms`: of `slow`, default 5,000. */
 export const Fault = z.strictObject({
   fault: z.enum(FAULTS),
   path: text.optional(),
   method: text.optional(),
+  body: text.optional(),
   nth: z.int().positive().optional(),
   times: z.int().positive().optional(),
   rate: z.number().min(0).max(1).optional(),

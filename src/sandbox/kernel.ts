@@ -214,11 +214,11 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
       ...{ method, path, query, body, template, origin: url },
       headers: mapped(request.headersDistinct, (values = []) => values.join(', ')),
       params: mapped(route?.pattern.exec(path)?.groups ?? {}, decoded),
-      bad: (records) => faults.bad(method, path, records),
+      bad: (records) => faults.bad({ method, path, body }, records),
     }
     const unfit = { kind: fitting.length > 0 ? 'method' : 'not-found' } as const
     if (options.latencyMs > 0) await sleep(options.latencyMs)
-    const strike = faults.strike(method, path)
+    const strike = faults.strike(call)
     if (strike?.fault === 'slow') await sleep(strike.ms ?? 5000)
     const skipped = strike && !AFTER.includes(strike.fault)
     const applied = skipped ? undefined : apply(call, route?.handle ?? (() => system.refuse(unfit, call)))

@@ -222,6 +222,13 @@ describe('faults', () => {
     expect((await put(...ids)).status).toBe(200)
   })
 
+  it('strikes only calls whose body contains a text', async () => {
+    await start()
+    await faults({ fault: '500-before', body: '"1"' })
+    expect((await put('2')).status).toBe(200)
+    expect((await put('1', '2')).status).toBe(500)
+  })
+
   it('nth, times and rate choose the calls, by seeded chance', async () => {
     await start()
     const run = async (count: number) => {
