@@ -6,6 +6,7 @@ import type { StoreOptions } from '../../src/sandbox/hubspot/store.ts'
 import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
 import type { Seed, SeedDeal, SeedEvent } from '../../src/sandbox/seed.ts'
 import { type Client, type Got, NOW, open, walk } from './client.ts'
+import { allow } from './consent.ts'
 
 const DAY = 86_400_000
 const stage = (id: string, probability: number) => ({ id, label: id, probability, category: 'pipeline' as const })
@@ -93,7 +94,29 @@ describe('sign-in', () => {
     client.tick(60_000)
     expect((await client.get(DEALS, token)).at('category')).toBe('EXPIRED_AUTHENTICATION')
     await act('revoke-token', {})
-    expect((await client.post('/oauth/2026-09/token', form('sandbox-refresh'))).status).toBe(400)
+    const revoked = await client.post('/oauth/2026-09/token', form('sandbox-refresh'))
+    expect([revoked.status, revoked.at('status')]).toEqual([400, 'BAD_REFRESH_TOKEN'])
+  })
+
+  it('gives a code for a consent, once, and checks who asks for tokens with it', async () => {
+    await start(some(1), {}, { tokenLifeS: 60 })
+    const consent = await allow(client.sandbox.url)
+    const token = (form: object) =>
+      client.post('/oauth/2026-09/token', new URLSearchParams({ ...form, client_id: 'sandbox' }).toString())
+    const good = { grant_type: 'authorization_code', client_secret: 'sandbox', ...consent }
+    const wrong = await token({ ...good, client_secret: 'other' })
+    expect([wrong.status, wrong.at('status')]).toEqual([400, 'BAD_CLIENT_ID'])
+    const got = await token(good)
+    expect(got.status).toBe(200)
+    expect((await client.get(DEALS, String(got.at('access_token')))).status).toBe(200)
+    expect((await token(good)).at('status')).toBe('BAD_AUTH_CODE')
+
+    const renewed = { grant_type: 'refresh_token', refresh_token: String(got.at('refresh_token')) }
+    expect((await token({ ...renewed, client_secret: 'other' })).status).toBe(400)
+    const next = await token({ ...renewed, client_secret: 'sandbox' })
+    expect(next.at('refresh_token')).toBe(renewed.refresh_token)
+    await act('revoke-token', { id: renewed.refresh_token })
+    expect((await token({ ...renewed, client_secret: 'sandbox' })).at('status')).toBe('BAD_REFRESH_TOKEN')
   })
 })
 

@@ -2,6 +2,7 @@
 // specifications (2026-09; 2026-03 is still served).
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
 import type { Answer, Call, Kernel, Lookalike, Refusal, Route } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { perform } from './acts.ts'
@@ -38,14 +39,18 @@ const below = (path: string, handlers: Handlers): Handlers =>
 export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kernel: Kernel) => Lookalike {
   return (kernel) => {
     const store = new Store(kernel, seed, { searchLagMs: 0, taskKey: 'unique', timeZone: 'UTC', ...options })
+    const signIn = oauth(kernel)
     return {
-      routes: routes({
-        'POST /crm/objects/{v}/{object}/search': (call, object) => search(store, object, call),
-        ...below('/crm/objects/{v}/{object}', objects(store)),
-        ...below('/crm/properties/{v}/{object}', properties(store)),
-        ...references(store),
-        ...oauth(kernel),
-      }),
+      routes: [
+        ...routes({
+          'POST /crm/objects/{v}/{object}/search': (call, object) => search(store, object, call),
+          ...below('/crm/objects/{v}/{object}', objects(store)),
+          ...below('/crm/properties/{v}/{object}', properties(store)),
+          ...references(store),
+          ...signIn.handlers,
+        }),
+        ...signIn.routes,
+      ],
       maxBodyBytes: 3_000_000,
       guard: (call) => guard(kernel, call),
       lane: ({ path }) => (path.startsWith('/oauth/') ? null : path.endsWith('/search') ? SEARCH : NORMAL),
@@ -216,23 +221,41 @@ function references(store: Store): Handlers {
   }
 }
 
-function oauth(kernel: Kernel): Handlers {
+/** Codes and refresh tokens that nobody issued are good as well if they begin with `sandbox-`: a way in without a page.
+ *  Of those that came from the page the client is checked. Refresh tokens do not rotate and do not end. */
+function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: readonly Route[] } {
+  const consent = createConsent(kernel, '/oauth/authorize', 'sandbox-consent-', 'oauth')
+  const consented = new Set<string>()
   const valid = (token: string) => token.startsWith('sandbox-') && kernel.tokens.check(token) === 'valid'
+  const wrong = (status: string, message: string) => new Failed(400, status, message, { status })
+  const dead = () => wrong('BAD_REFRESH_TOKEN', 'missing or invalid refresh token')
+  const token = ({ body }: Call) => {
+    const form = new URLSearchParams(body)
+    const given = (name: string) => form.get(name) ?? ''
+    const [code, old, grant] = [given('code'), given('refresh_token'), given('grant_type')]
+    const page = code.startsWith('sandbox-consent-')
+    if ((page || consented.has(old)) && (given('client_id') !== CLIENT || given('client_secret') !== SECRET))
+      throw wrong('BAD_CLIENT_ID', 'missing or unknown client id or secret')
+    if (grant === 'authorization_code') {
+      const allowed = page ? consent.redeem(form) : null
+      if (allowed && 'error' in allowed) throw wrong('BAD_AUTH_CODE', allowed.why)
+      if (!valid(code)) throw wrong('BAD_AUTH_CODE', 'missing or unknown auth code')
+    } else if (grant !== 'refresh_token' || !valid(old)) throw dead()
+    const access_token = `sandbox-${secret()}`
+    kernel.tokens.issue(access_token)
+    const refresh_token = grant === 'refresh_token' ? old : `sandbox-refresh-${secret()}`
+    kernel.tokens.check(refresh_token) // makes it known, so that the act revoke-token reaches it too
+    if (page) consented.add(refresh_token)
+    return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, token_type: 'bearer' })
+  }
   return {
-    'POST /oauth/{v}/token': ({ body }) => {
-      const form = new URLSearchParams(body)
-      const renews = form.get('grant_type') === 'refresh_token'
-      const given = form.get(renews ? 'refresh_token' : 'code') ?? ''
-      if (!(renews || form.get('grant_type') === 'authorization_code') || !valid(given))
-        throw new Failed(400, 'BAD_REFRESH_TOKEN', 'missing or invalid refresh token')
-      const access_token = `sandbox-${randomUUID()}`
-      kernel.tokens.issue(access_token)
-      const refresh_token = renews ? given : `sandbox-refresh-${randomUUID()}`
-      return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, token_type: 'bearer' })
-    },
-    'POST /oauth/{v}/token/introspect': ({ body }) => {
-      const active = valid(new URLSearchParams(body).get('token') ?? '')
-      return ok(active ? { active, hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer' } : { active })
+    routes: consent.routes,
+    handlers: {
+      'POST /oauth/{v}/token': token,
+      'POST /oauth/{v}/token/introspect': ({ body }) => {
+        const active = valid(new URLSearchParams(body).get('token') ?? '')
+        return ok(active ? { active, hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer' } : { active })
+      },
     },
   }
 }

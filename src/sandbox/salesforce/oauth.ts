@@ -1,13 +1,10 @@
 // OAuth as an External Client App of late 2026 has it: client credentials, and the web flow with PKCE (S256) whose
 // refresh tokens rotate; replaying an old one revokes everything that came from the same consent.
-import { createHash, randomBytes } from 'node:crypto'
+import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
 import type { Answer, Call, Kernel, Route } from '../kernel.ts'
 import type { Org } from './org.ts'
 
-const CLIENT = 'sandbox'
-const SECRET = 'sandbox'
 const BASE = '/services/oauth2'
-const CODE_LIFE_MS = 10 * 60_000
 
 /** One consent: every token that came from it dies with it. `refresh`: the newest refresh token. */
 interface Grant {
@@ -17,12 +14,11 @@ interface Grant {
 }
 
 export function oauth(org: Org, kernel: Kernel) {
-  const codes = new Map<string, Readonly<Record<'challenge' | 'redirect' | 'scope', string>> & { ends: number }>()
+  const consent = createConsent(kernel, `${BASE}/authorize`, '', 'api refresh_token')
   /** Grants by access token, and by every refresh token there was, so that a replay is noticed. */
   const access = new Map<string, Grant>()
   const refresh = new Map<string, Grant>()
   const organization = String(org.rows('Organization')[0]?.Id)
-  const secret = () => randomBytes(24).toString('base64url')
   const bearer = (call: Call) => /^Bearer (\S+)$/i.exec(call.headers.authorization ?? '')?.[1] ?? ''
   const valid = (token: string) => access.get(token)?.live === true && kernel.tokens.check(token) === 'valid'
 
@@ -54,16 +50,9 @@ export function oauth(org: Org, kernel: Kernel) {
     const grants: Record<string, () => Answer> = {
       client_credentials: () => issue(call, { scope: 'api', live: true }),
       authorization_code: () => {
-        const code = codes.get(given('code'))
-        codes.delete(given('code'))
-        if (!code || code.ends < kernel.monotonic()) return wrong('invalid_grant', 'invalid authorization code')
-        const verifier = given('code_verifier')
-        const proof = createHash('sha256').update(verifier).digest('base64url')
-        if (!/^[\w.~-]{43,128}$/.test(verifier) || proof !== code.challenge)
-          return wrong('invalid_grant', 'invalid code verifier')
-        if (given('redirect_uri') !== code.redirect)
-          return wrong('redirect_uri_mismatch', 'redirect_uri must match configuration')
-        return rotate(call, { scope: code.scope, live: true })
+        const allowed = consent.redeem(form)
+        if ('error' in allowed) return wrong(allowed.error, allowed.why)
+        return rotate(call, { scope: allowed.scope, live: true })
       },
       refresh_token: () => {
         const old = given('refresh_token')
@@ -74,31 +63,6 @@ export function oauth(org: Org, kernel: Kernel) {
       },
     }
     return grants[given('grant_type')]?.() ?? wrong('unsupported_grant_type', 'grant type not supported')
-  }
-
-  /** The consent page (GET), and what its two buttons lead to (POST). */
-  function authorize(call: Call): Answer {
-    const form = call.method === 'POST' ? new URLSearchParams(call.body) : call.query
-    const given = (name: string) => form.get(name) ?? ''
-    const [redirect, challenge] = [given('redirect_uri'), given('code_challenge')]
-    const local = ['127.0.0.1', 'localhost', '[::1]'].includes(URL.parse(redirect)?.hostname ?? '')
-    if (given('client_id') !== CLIENT || !local)
-      return page(400, 'Wrong link', '<p>Unknown app, or its callback address is not on this machine.</p>')
-    const back = (answer: Record<string, string>): Answer => {
-      const location = new URL(redirect)
-      const named = Object.entries({ ...answer, state: given('state') })
-      for (const [name, value] of named) if (value !== '') location.searchParams.set(name, value)
-      return { status: 302, headers: { location: location.href } }
-    }
-    if (!challenge || given('code_challenge_method') !== 'S256')
-      return back({ error: 'invalid_request', error_description: 'missing required code challenge' })
-    const scope = given('scope') || 'api refresh_token'
-    if (call.method === 'GET') return page(200, 'Allow access?', consent(form, scope))
-    if (given('decision') !== 'allow')
-      return back({ error: 'access_denied', error_description: 'end-user denied authorization' })
-    const code = secret()
-    codes.set(code, { challenge, redirect, scope, ends: kernel.monotonic() + CODE_LIFE_MS })
-    return back({ code })
   }
 
   function revoke(call: Call): Answer {
@@ -112,8 +76,7 @@ export function oauth(org: Org, kernel: Kernel) {
 
   const routes: Route[] = [
     { method: 'POST', template: `${BASE}/token`, handle: token },
-    { method: 'GET', template: `${BASE}/authorize`, handle: authorize },
-    { method: 'POST', template: `${BASE}/authorize`, handle: authorize },
+    ...consent.routes,
     { method: 'POST', template: `${BASE}/revoke`, handle: revoke },
   ]
   return { routes, valid, bearer }
@@ -123,17 +86,3 @@ const wrong = (error: string, error_description: string): Answer => ({
   status: 400,
   body: { error, error_description },
 })
-const escaped = (text: string) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
-
-function consent(form: URLSearchParams, scope: string): string {
-  const hidden = ([name, value]: [string, string]) =>
-    `<input type="hidden" name="${escaped(name)}" value="${escaped(value)}">`
-  return `<p>unstall asks to read and change data of this sandbox organization (${escaped(scope)}).</p>
-    <form method="post" action="${BASE}/authorize">${Array.from(form, hidden).join('')}
-    <button name="decision" value="allow">Allow</button> <button name="decision" value="deny">Deny</button></form>`
-}
-function page(status: number, title: string, main: string): Answer {
-  const body = `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${title}</title>
-    <meta name="viewport" content="width=device-width"></head><body><main><h1>${title}</h1>${main}</main></body></html>`
-  return { status, body, headers: { 'content-type': 'text/html; charset=utf-8' } }
-}
