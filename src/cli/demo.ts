@@ -23,14 +23,13 @@ import {
   EXIT,
   type ExitCode,
   green,
+  hang,
   type Progress,
+  pad,
   plain,
   print,
   printJson,
   say,
-  terminalWidth,
-  width,
-  wrap,
   yellow,
 } from './output.ts'
 import { confirmation } from './plan.ts'
@@ -49,17 +48,7 @@ interface Crm {
   readonly server: Sandbox
 }
 
-interface Night {
-  readonly date: string
-  readonly open: number
-  readonly stalled: number
-  readonly newlyStalled: number
-  readonly recovered: number
-  readonly tasks: number
-  readonly decided: { readonly won: number; readonly lost: number; readonly no: number }
-  readonly reported: Record<string, number>
-  readonly honest: Record<string, number>
-}
+type Night = Awaited<ReturnType<typeof summed>>
 
 export async function demo(options: GlobalOptions & { seed?: number; nights?: number }): Promise<ExitCode> {
   const begun = performance.now()
@@ -70,14 +59,14 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
   try {
     const file = writeConfig(crms)
     return await withApp(file, { unpaced: true }, async (app, progress, stop) => {
-      const told = !options.json
-      if (told) introduce(crms)
-      await connectAll(app, progress, told)
-      const begin = await firstNight(app, progress, stop, told)
+      const tell = options.json ? () => {} : print
+      introduce(crms, tell)
+      await connectAll(app, progress, tell)
+      const begin = await firstNight(app, progress, stop, tell)
       const start = await summed(app, begin, [])
       const history = [start]
       const acted: Acted[] = []
-      if (told) print(`\n${bold('3. Night by night')}\n\n${heading()}\n${line(app, start)}`)
+      tell(`\n${bold('3. Night by night')}\n\n${heading()}\n${line(app, start)}`)
       for (let n = 1; n <= nights; n++) {
         const midnight = first - 2 * HOUR + n * DAY
         progress.show(`night ${n} of ${nights}: people at work`)
@@ -87,7 +76,7 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
         const night = await oneNight(app, today, stop)
         history.push(night)
         progress.end()
-        if (told) print(line(app, night))
+        tell(line(app, night))
       }
       if (options.json) printJson({ config: file, nights: history, deeds: tally(acted) })
       else await closing(app, history, acted, file, begin, performance.now() - begun)
@@ -130,17 +119,18 @@ connections:
   return file
 }
 
-function introduce(crms: readonly Crm[]): void {
-  const open = crms.reduce((sum, { seed }) => sum + seed.deals.length, 0)
-  print(bold('unstall demo'))
-  print(
-    `One company, ${crms.map(({ system }) => `a lookalike ${SYSTEMS[system]}`).join(' and ')}, ${count(open, 'deal')}, ` +
-      `${count(crms[0]?.seed.owners.length ?? 0, 'person', 'people')}. Everything runs on this machine.`,
-  )
+type Tell = (text: string) => void
+
+function introduce(crms: readonly Crm[], tell: Tell): void {
+  const deals = crms.reduce((sum, { seed }) => sum + seed.deals.length, 0)
+  const people = count(crms[0]?.seed.owners.length ?? 0, 'person', 'people')
+  const systems = crms.map(({ system }) => `a lookalike ${SYSTEMS[system]}`).join(' and ')
+  tell(bold('unstall demo'))
+  tell(`One company, ${systems}, ${count(deals, 'deal')}, ${people}. Everything runs on this machine.`)
 }
 
-async function connectAll(app: App, progress: Progress, told: boolean): Promise<void> {
-  if (told) print(`\n${bold('1. Connect')}`)
+async function connectAll(app: App, progress: Progress, tell: Tell): Promise<void> {
+  tell(`\n${bold('1. Connect')}`)
   const signal = AbortSignal.timeout(60_000)
   for (const { name, system } of app.config.connections) {
     progress.show(`${name}: creating our fields`)
@@ -149,30 +139,24 @@ async function connectAll(app: App, progress: Progress, told: boolean): Promise<
     for await (const step of connector.setup(signal)) if (step.action === 'create') created++
     const { findings } = await connector.check(signal)
     progress.end()
-    if (!told) continue
     const of = (level: Finding['level']) => findings.filter((finding) => finding.level === level)
-    print(
-      `${green('✓')} ${SYSTEMS[system]}: ${count(created, 'field')} and helpers created; ${of('ok').length} checks are green.`,
-    )
-    for (const { what } of of('warn')) print(yellow(`  ! ${plain(what)}`))
-    for (const { what } of of('problem')) print(yellow(`  ✗ ${plain(what)}`))
+    const fields = `${count(created, 'field')} and helpers created`
+    tell(`${green('✓')} ${SYSTEMS[system]}: ${fields}; ${of('ok').length} checks are green.`)
+    for (const { what } of of('warn')) tell(yellow(`  ! ${plain(what)}`))
+    for (const { what } of of('problem')) tell(yellow(`  ✗ ${plain(what)}`))
   }
 }
 
-async function firstNight(app: App, progress: Progress, stop: AbortSignal, told: boolean): Promise<readonly Run[]> {
-  if (told)
-    print(`
-${bold('2. First night: a preview, then confirmed')}`)
+async function firstNight(app: App, progress: Progress, stop: AbortSignal, tell: Tell): Promise<readonly Run[]> {
+  tell(`\n${bold('2. First night: a preview, then confirmed')}`)
   const confirmed: Run[] = []
   const { connections } = app.config
   for await (const { connection, run, rows } of previews(app, connections, undefined, stop)) {
     confirmed.push(run)
     progress.end()
-    if (told) await printPlan(app.ctx.db, connection, rows, run, app.ctx.texts(connection.settings.language))
+    if (tell === print) await printPlan(app.ctx.db, connection, rows, run, app.ctx.texts(connection.settings.language))
   }
-  if (told)
-    print(`
-Nothing was written so far. Confirmed: ${bold(confirmation(confirmed.map(({ id }) => id)))}`)
+  tell(`\nNothing was written so far. Confirmed: ${bold(confirmation(confirmed.map(({ id }) => id)))}`)
   const runs: Run[] = []
   for (const { connection, id: confirm } of confirmed) {
     const found = app.connection(connection)
@@ -198,34 +182,32 @@ async function workday(crms: readonly Crm[], during: number, night: number): Pro
   return (await Promise.all(days)).flat()
 }
 
-async function oneNight(app: App, acted: readonly Acted[], stop: AbortSignal): Promise<Night> {
+async function oneNight(app: App, acted: readonly Acted[], stop: AbortSignal) {
   const nights = app.config.connections.map(async (connection) =>
     runNight(app, connection, { kind: 'night', now: await currentTime(connection) }, stop),
   )
   return summed(app, await Promise.all(nights), acted)
 }
 
-async function summed(app: App, runs: readonly Run[], acted: readonly Acted[]): Promise<Night> {
+async function summed(app: App, runs: readonly Run[], acted: readonly Acted[]) {
   const summaries = runs.map((run) => Summary.parse(run.summary))
   const rows = (await Promise.all(runs.map((run) => rowsOfRun(app.ctx.db, run.id)))).flat()
-  const sum = (of: (summary: Summary) => number) => summaries.reduce((total, summary) => total + of(summary), 0)
-  const sums = (of: (summary: Summary) => Record<string, number>) => {
+  const sum = (figure: 'open' | 'stalled' | 'newlyStalled' | 'recovered') =>
+    summaries.reduce((total, { figures }) => total + figures[figure], 0)
+  const sums = (part: 'all' | 'moving') => {
     const total: Record<string, number> = {}
-    for (const summary of summaries)
-      for (const [currency, value] of Object.entries(of(summary))) total[currency] = (total[currency] ?? 0) + value
+    for (const [currency, value] of summaries.flatMap(({ forecast }) => Object.entries(forecast[part])))
+      total[currency] = (total[currency] ?? 0) + value
     return total
   }
   const deeds = tally(acted)
   return {
     date: runs[0]?.localDate ?? '',
-    open: sum(({ figures }) => figures.open),
-    stalled: sum(({ figures }) => figures.stalled),
-    newlyStalled: sum(({ figures }) => figures.newlyStalled),
-    recovered: sum(({ figures }) => figures.recovered),
+    ...{ open: sum('open'), stalled: sum('stalled'), newlyStalled: sum('newlyStalled'), recovered: sum('recovered') },
     tasks: rows.filter((row) => row.kind === 'create-task' && row.status === 'done').length,
     decided: { won: deeds.won ?? 0, lost: deeds.lost ?? 0, no: deeds.no ?? 0 },
-    reported: sums(({ forecast }) => forecast.all),
-    honest: sums(({ forecast }) => forecast.moving),
+    reported: sums('all'),
+    honest: sums('moving'),
   }
 }
 
@@ -235,23 +217,13 @@ function tally(acted: readonly Acted[]): Record<string, number> {
   return deeds
 }
 
-const COLUMNS: readonly (readonly [title: string, cells: number])[] = [
-  ['Night', 12],
-  ['open', 5],
-  ['stalled', 8],
-  ['new', 4],
-  ['moved', 6],
-  ['tasks', 6],
-  ['won', 4],
-  ['lost', 5],
-  ['no', 3],
-  ['pipeline', 13],
-  ['honest', 13],
-]
+const TITLES = ['Night', 'open', 'stalled', 'new', 'moved', 'tasks', 'won', 'lost', 'no', 'pipeline', 'honest']
+const WIDTHS = [12, 5, 8, 4, 6, 6, 4, 5, 3, 13, 13]
 const DATE = new Intl.DateTimeFormat('en-GB', { weekday: 'short', day: 'numeric', month: 'short', timeZone: 'UTC' })
 
-const heading = () =>
-  bold(COLUMNS.map(([title, cells], i) => (i === 0 ? title.padEnd(cells) : title.padStart(cells))).join(' '))
+const fitted = (cells: readonly string[]) =>
+  cells.map((text, i) => pad(text, WIDTHS[i] ?? 0, i === 0 ? 'left' : 'right')).join(' ')
+const heading = () => bold(fitted(TITLES))
 
 function line(app: App, night: Night): string {
   const texts = app.ctx.texts('en')
@@ -265,11 +237,7 @@ function line(app: App, night: Night): string {
   ]
   const share = sum(night.reported) === 0 ? 0 : sum(night.honest) / sum(night.reported)
   const bar = green('█'.repeat(Math.round(share * 20))) + dim('░'.repeat(20 - Math.round(share * 20)))
-  const fitted = cells.map((text, i) => {
-    const space = ' '.repeat(Math.max(0, (COLUMNS[i]?.[1] ?? 0) - width(text)))
-    return i === 0 ? text + space : space + text
-  })
-  return `${fitted.join(' ')}  ${bar}`
+  return `${fitted(cells)}  ${bar}`
 }
 
 async function closing(
@@ -317,23 +285,10 @@ async function example(app: App, rows: readonly StoredRow[]): Promise<void> {
   const flag = rows.find((row) => row.kind === 'fields' && row.group === 'flag' && row.deal.id === task.deal.id)
   const after: FieldValues = flag?.kind === 'fields' ? flag.after : {}
   print('\nFor example, this is what the CRM shows for one deal:')
-  const cells = terminalWidth() - 16
-  const show = (name: string, text: string) =>
-    print(
-      wrap(plain(text), cells)
-        .map((part, i) => `  ${(i === 0 ? name : '').padEnd(12)} ${part}`)
-        .join('\n'),
-    )
+  const show = (name: string, text: string) => print(`  ${name.padEnd(12)} ${hang(text, ' '.repeat(15))}`)
   show('Deal', deal?.name ?? task.deal.id)
   show('Stalled', 'Yes')
   show('Explanation', after.explanation ?? '')
   show('Task', task.subject)
-  for (const text of task.body.split('\n'))
-    print(
-      dim(
-        wrap(plain(text), cells)
-          .map((part) => `    │ ${part}`)
-          .join('\n'),
-      ),
-    )
+  for (const text of task.body.split('\n')) print(dim(`    │ ${hang(text, '    │ ')}`))
 }

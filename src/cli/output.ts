@@ -16,7 +16,7 @@ const segments = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
 const wide =
   /\p{Emoji_Presentation}|\uFE0F|[\u1100-\u115F\u2E80-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60]/u
 
-export function width(text: string): number {
+function width(text: string): number {
   let cells = 0
   for (const { segment } of segments.segment(stripVTControlCharacters(text))) cells += wide.test(segment) ? 2 : 1
   return cells
@@ -29,7 +29,7 @@ export function plain(text: string): string {
     .trim()
 }
 
-export function cut(text: string, cells: number): string {
+function cut(text: string, cells: number): string {
   if (width(text) <= cells) return text
   let out = ''
   let used = 0
@@ -42,8 +42,13 @@ export function cut(text: string, cells: number): string {
   return `${out}…`
 }
 
+export const pad = (text: string, cells: number, align: 'left' | 'right' = 'left'): string => {
+  const space = ' '.repeat(Math.max(0, cells - width(text)))
+  return align === 'right' ? space + text : text + space
+}
+
 /** Broken at spaces into lines of at most `cells`. */
-export function wrap(text: string, cells: number): readonly string[] {
+function wrap(text: string, cells: number): readonly string[] {
   const lines: string[] = []
   let line = ''
   for (const word of text.split(' ')) {
@@ -59,38 +64,27 @@ export function wrap(text: string, cells: number): readonly string[] {
 export const hang = (text: string, indent: string): string =>
   wrap(plain(text), terminalWidth() - indent.length).join(`\n${indent}`)
 
-/** Lines of at most `total` cells; flexible columns give way, the longest first. */
-export function table(
-  columns: readonly Column[],
-  rows: readonly (readonly string[])[],
-  total = terminalWidth(),
-): string {
-  const cells = rows.map((row) => columns.map((_, i) => row[i] ?? ''))
-  const widths = columns.map((c, i) => Math.max(width(c.title), ...cells.map((row) => width(row[i] ?? ''))))
-  const excess = () => widths.reduce((sum, w) => sum + w, 0) + 2 * (widths.length - 1) - total
-  for (let over = excess(); over > 0; over = excess()) {
-    let longest = -1
-    for (const [i, column] of columns.entries()) {
-      if (column.flexible && (widths[i] ?? 0) > 8 && (longest < 0 || (widths[i] ?? 0) > (widths[longest] ?? 0)))
-        longest = i
-    }
-    if (longest < 0) break
-    widths[longest] = Math.max(8, (widths[longest] ?? 0) - 1)
+/** As wide as the terminal at most; flexible columns give way, the longest first. */
+export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const fitted = columns.map((column, i) => {
+    const cells = [column.title, ...rows.map((row) => row[i] ?? '')].map(width)
+    return { ...column, cells: Math.max(...cells) }
+  })
+  const wanted = fitted.reduce((sum, { cells }) => sum + cells + 2, -2)
+  for (let excess = wanted - terminalWidth(); excess > 0; excess--) {
+    const shrinkable = fitted.filter(({ flexible, cells }) => flexible && cells > 8)
+    const [longest] = shrinkable.sort((a, b) => b.cells - a.cells)
+    if (longest) longest.cells -= 1
   }
   const line = (row: readonly string[]) =>
-    row
-      .map((text, i) => {
-        const w = widths[i] ?? 0
-        const fitted = cut(text, w)
-        const pad = ' '.repeat(Math.max(0, w - width(fitted)))
-        return columns[i]?.align === 'right' ? pad + fitted : fitted + pad
-      })
+    fitted
+      .map(({ cells, align }, i) => pad(cut(row[i] ?? '', cells), cells, align))
       .join('  ')
       .trimEnd()
-  return [bold(line(columns.map((c) => c.title))), ...cells.map(line)].join('\n')
+  return [bold(line(columns.map(({ title }) => title))), ...rows.map(line)].join('\n')
 }
 
-export function terminalWidth(): number {
+function terminalWidth(): number {
   return Math.max(60, Math.min(process.stdout.columns ?? 100, 140))
 }
 
