@@ -1,10 +1,10 @@
 // Runs one night (or preview, or undo) through the queue and waits for it, the way a person at a terminal does:
 // with progress, a way out by Ctrl-C, and an unfinished run that simply goes on next time.
+import { setTimeout } from 'node:timers/promises'
 import type { RunProgress } from '../../jobs/context.ts'
 import { type Night, openNight } from '../../jobs/nightly.ts'
 import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
 import type { ConnectionConfig } from '../config.ts'
-import type { PlannedWrite } from '../core/plan.ts'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
 import { findDeal, type StoredDeal } from '../store/deals.ts'
 import { getPlan, getRun, type Run } from '../store/runs.ts'
@@ -102,19 +102,13 @@ export async function runNight(app: App, connection: ConnectionConfig, asked: As
   }
 }
 
-export interface Preview {
-  readonly connection: ConnectionConfig
-  readonly run: Run
-  readonly rows: readonly PlannedWrite[]
-}
-
 /** One preview a connection. The weekly task budget is shared: the second counts on what the first would take. */
 export async function* previews(
   app: App,
   connections: readonly ConnectionConfig[],
   asked: number | undefined,
   stop: AbortSignal,
-): AsyncIterable<Preview> {
+) {
   const reserved: Record<string, number> = {}
   for (const connection of connections) {
     const now = await nowOf(connection, asked, false)
@@ -141,6 +135,6 @@ export async function finished(app: App, run: Run, stop: AbortSignal): Promise<R
     if (now.epoch > run.epoch + 200 || Date.now() - started > PATIENCE_MS * 60) {
       throw new RetryLater(`${run.id} is not over after an hour. It stays open; "unstall run" goes on with it.`, 0)
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+    await setTimeout(LOOK_EVERY_MS)
   }
 }

@@ -1,4 +1,5 @@
 // `unstall sandbox`: only the lookalike CRMs, for any client to point at.
+import { once } from 'node:events'
 import { UsageError } from '../errors.ts'
 import { CsvProblem, loadCsv } from '../sandbox/csv.ts'
 import { generate } from '../sandbox/generate.ts'
@@ -46,10 +47,7 @@ export async function sandbox(options: Options): Promise<ExitCode> {
       `${seed.deals.length} deals in each, their clock starts at ${new Date(now).toISOString()}. Ctrl-C ends it; nothing is kept.`,
     )
   }
-  await new Promise<void>((resolve) => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
-  })
+  await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')])
   await Promise.all([hub.close(), sf.close()])
   return EXIT.ok
 }
