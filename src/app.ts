@@ -19,6 +19,7 @@ import { type Database, DatabaseInUse, openDatabase } from './store/db.ts'
 import { knownDeals } from './store/deals.ts'
 import { en } from './texts/en.ts'
 import { fr } from './texts/fr.ts'
+import { watchEventLoop } from './watchdog.ts'
 
 export interface AppOptions {
   /** Name of the connection that is meant; checked before anything is opened. */
@@ -43,6 +44,9 @@ export interface AppOptions {
     readonly retryMs?: number
     readonly settleMs?: number
     readonly timeoutMs?: number
+    readonly idleMs?: number
+    /** How long the event loop may stand still before the process ends itself (watchdog.ts). */
+    readonly blockedMs?: number
   }
   /** See JobContext. */
   readonly crash?: JobContext['crash']
@@ -93,9 +97,11 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     patienceMs: options.patienceMs ?? 4 * HOUR_MS,
     retryMs: options.timing?.retryMs ?? 15_000,
     previewsOnly: options.previewsOnly === true,
+    ...(options.timing?.idleMs === undefined ? {} : { idleMs: options.timing.idleMs }),
     ...(options.mostStarts === undefined ? {} : { mostStarts: options.mostStarts }),
     ...(options.crash ? { crash: options.crash } : {}),
   }
+  const unwatch = options.concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
   let queue: StepQueue
   try {
     await database.migrate()
@@ -108,6 +114,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
       ...options.timing,
     })
   } catch (error) {
+    await unwatch?.()
     await database.close()
     throw error
   }
@@ -123,6 +130,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     connection,
     close: async () => {
       await queue.close()
+      await unwatch?.()
       for (const connector of connectors.values()) await connector.close()
       await database.close()
     },

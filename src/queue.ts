@@ -57,8 +57,10 @@ export interface StepQueue {
 const QUEUE = 'steps'
 const NIGHT = 'night'
 const RETRY_MS = 5_000 // a failure that could not even be recorded (database away), a night that could not be opened
-const ABORT_MS = 1_500 // for handlers to notice an abort
+const ABORT_MS = 1_000 // for handlers to notice an abort
 const REDIS_MS = 10_000
+/** Longer than BullMQ's longest blocking call (10 s): a Redis that says nothing is connected to anew. */
+const REDIS_SILENT_MS = 30_000
 // A kept job of the same id would make `add` do nothing; the dead letters live in the run row.
 const FORGET = { removeOnComplete: true, removeOnFail: true }
 
@@ -185,7 +187,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
 }
 
 async function openRedis(url: string, log: Log): Promise<Redis> {
-  const redis = new Redis(url, { maxRetriesPerRequest: null })
+  const redis = new Redis(url, { maxRetriesPerRequest: null, socketTimeout: REDIS_SILENT_MS })
   redis.on('error', (error: Error) => log.warn({ error: error.message }, 'Redis'))
   const info = redis.info('memory')
   info.catch(() => {}) // seen below; after `disconnect` nobody waits for it

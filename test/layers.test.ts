@@ -58,6 +58,7 @@ const TABLE: readonly Rule[] = [
     'a lookalike that shares code with the client proves nothing',
   ),
   rule('src/gate.ts', WORDS, 'the gate knows the port'),
+  rule('src/watchdog.ts', [], 'the watchdog knows nothing but Node'),
   rule('src/log.ts', ['pino', 'pino-pretty'], 'the log knows its library'),
   rule('src/secrets.ts', [...WORDS, 'src/store/', 'zod'], 'the vault knows the store'),
   rule(

@@ -8,7 +8,7 @@ import type { ConnectionConfig } from '../config.ts'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
 import { findDeal, type StoredDeal } from '../store/deals.ts'
 import { getPlan, getRun, type Run } from '../store/runs.ts'
-import { EXIT, Progress, plain, say } from './output.ts'
+import { EXIT, leaveBy, Progress, plain, say } from './output.ts'
 
 const PATIENCE_MS = 60_000
 const LOOK_EVERY_MS = 100
@@ -27,6 +27,7 @@ export async function withApp<T>(
     say(
       'Stopping: waiting for the calls that are under way. What is planned stays stored; the next run goes on with it.',
     )
+    leaveBy(EXIT.interrupted)
     stop.abort(new Interrupted())
   }
   process.on('SIGINT', onSignal)

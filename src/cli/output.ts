@@ -4,6 +4,11 @@ import { stripVTControlCharacters, styleText } from 'node:util'
 export const EXIT = { ok: 0, problem: 1, usage: 2, interrupted: 130 } as const
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
+/** Told to stop: whatever still hangs after the running calls had their time (8 s) is cut off. */
+export function leaveBy(code: ExitCode): void {
+  setTimeout(() => process.exit(code), 9_500).unref()
+}
+
 export interface Column {
   readonly title: string
   readonly align?: 'left' | 'right'

@@ -5,13 +5,17 @@ import { openApp } from '../app.ts'
 import { UsageError } from '../errors.ts'
 import { listRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
-import { EXIT, type ExitCode, printJson, say } from './output.ts'
+import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
 
 export async function start(options: GlobalOptions & { role?: unknown }): Promise<ExitCode> {
   if (options.role !== 'all')
     throw new UsageError(
       `--role ${String(options.role)} is not built yet; leave it out to run everything in one process.`,
     )
+  const told = new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
   const app = await openApp(options.config, { scheduled: true })
   const { host, port } = app.config.environment
   const web = new Hono()
@@ -33,10 +37,8 @@ export async function start(options: GlobalOptions & { role?: unknown }): Promis
     say(
       `unstall runs: nights at "${app.config.schedule}" (${app.config.timezone}), health at http://${host}:${port}/healthz`,
     )
-  await new Promise<void>((resolve) => {
-    process.once('SIGTERM', resolve)
-    process.once('SIGINT', resolve)
-  })
+  await told
+  leaveBy(EXIT.ok)
   server.close()
   await app.close()
   return EXIT.ok

@@ -31,6 +31,9 @@ export interface Database {
 
 /** Ours first, then BullMQ's, which finds its own tables by this path only. */
 export const SEARCH_PATH = 'unstall,bullmq,public'
+/** A server or network that hangs must not hang us: for a connection, and for a statement (ours are set-based and short). */
+const CONNECT_MS = 20_000
+const STATEMENT_MS = 60_000
 
 // One set of parsers for both homes: counts and instants are numbers, calendar dates stay text.
 const PARSERS: Record<number, (text: string) => unknown> = {
@@ -45,8 +48,9 @@ export async function openDatabase(where: {
   dataDir?: string
   databaseUrl?: string
   snapshot?: Blob
+  statementMs?: number
 }): Promise<Database> {
-  if (where.databaseUrl !== undefined) return onPostgres(where.databaseUrl)
+  if (where.databaseUrl !== undefined) return onPostgres(where.databaseUrl, where.statementMs ?? STATEMENT_MS)
   const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(where.dataDir)
   try {
     const pglite = await PGlite.create({
@@ -62,12 +66,20 @@ export async function openDatabase(where: {
   }
 }
 
-function onPostgres(connectionString: string): Database {
+function onPostgres(connectionString: string, statementMs: number): Database {
+  const limits = `-c statement_timeout=${statementMs} -c idle_in_transaction_session_timeout=${statementMs}`
+  const pool = poolOf({ connectionString, max: 10, query_timeout: statementMs + 5_000 }, limits)
+  // A migration may take its time.
+  const patient = () => poolOf({ connectionString, max: 2 })
+  return over(pool, () => pool.end(), patient)
+}
+
+function poolOf(config: pg.PoolConfig, options = ''): pg.Pool {
   const pool = new pg.Pool({
-    connectionString,
-    max: 10,
+    ...config,
     keepAlive: true,
-    options: `-c search_path=${SEARCH_PATH}`,
+    connectionTimeoutMillis: CONNECT_MS,
+    options: `-c search_path=${SEARCH_PATH} ${options}`,
     types: {
       getTypeParser: (oid: number, format?: 'text' | 'binary') =>
         (format !== 'binary' && PARSERS[oid]) || pg.types.getTypeParser(oid, format),
@@ -75,15 +87,18 @@ function onPostgres(connectionString: string): Database {
   })
   // An idle client that loses its server: the pool replaces it, and whoever asks next gets the real error.
   pool.on('error', () => {})
-  return over(pool, () => pool.end())
+  return pool
 }
 
-function over(pool: Pool, close: () => Promise<void>): Database {
+function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): Database {
   const plugins = [new CamelCasePlugin({ maintainNestedObjectKeys: true })]
-  const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
+  const kysely = (pool: Pool) => new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
+  const db = kysely(pool)
   const provider = { getMigrations: async () => ({ '0001-first': first }) }
   const migrate = async () => {
-    const { error } = await new Migrator({ db, provider, migrationTableSchema: 'unstall' }).migrateToLatest()
+    const own = patient?.()
+    const migrator = new Migrator({ db: own ? kysely(own) : db, provider, migrationTableSchema: 'unstall' })
+    const { error } = await migrator.migrateToLatest().finally(() => own?.end())
     if (error !== undefined) throw error
   }
   return { db, pool, migrate, close }
