@@ -10,7 +10,7 @@ import {
   RULES,
   type Rule,
 } from './deal.ts'
-import type { MovementContext, MovementLog } from './movement.ts'
+import { type MovementContext, type MovementLog, PUSH_WINDOW } from './movement.ts'
 import { type Settings, type StageFacts, stageTable } from './policy.ts'
 
 export interface RuleCheck {
@@ -102,8 +102,6 @@ const NEW_OWNER_DAYS = 5
 const NO_LISTED_AFTER = 5
 const WARN_BEFORE_LIMIT = 5
 const WARN_NO_DATE_AFTER = 3
-/** Calendar days a push counts. */
-const PUSH_WINDOW = 180
 
 /**
  * Whether a deal moves at `now`, by dates in the company's zone. Pure: the same input gives the same verdict, and the

@@ -90,7 +90,8 @@ export interface MovementContext {
 /** A pipeline and its stage change in one save, within this. */
 const ONE_SAVE = 60_000
 const PUSH_DAYS = 5
-const PUSH_WINDOW = 180
+/** Calendar days a push counts. */
+export const PUSH_WINDOW = 180
 
 /**
  * The movement log of one deal at `now`. `seen.changes` and `seen.activities` are oldest first, as `observe` leaves
@@ -106,21 +107,16 @@ export function movementLog(
   const known = own.length === 0 ? seen : withAnswerAgain(seen, own)
   const { changes, activities } = known
   const pass = new Pass(known, own, context, stalledSince, now)
-  let a = 0
-  for (let i = 0; i < changes.length; i++) {
-    const change = changes[i]
-    if (change === undefined || change.at > now + TOLERANCE) break
-    for (; a < activities.length; a++) {
-      const activity = activities[a]
-      if (activity === undefined || activity.at >= change.at) break
-      pass.activity(activity)
-    }
+  let next = 0
+  const activitiesBefore = (at: Instant) => {
+    for (let one = activities[next]; one !== undefined && one.at < at; one = activities[++next]) pass.activity(one)
+  }
+  for (const [i, change] of changes.entries()) {
+    if (change.at > now + TOLERANCE) break
+    activitiesBefore(change.at)
     pass.change(change, i)
   }
-  for (; a < activities.length; a++) {
-    const activity = activities[a]
-    if (activity !== undefined && activity.at <= now) pass.activity(activity)
-  }
+  activitiesBefore(now + 1)
   return pass.finish()
 }
 
@@ -204,18 +200,13 @@ class Pass {
   }
 
   activity(one: Activity): void {
-    const kind = one.kind === 'reply' || one.kind === 'meeting' || one.kind === 'call' ? one.kind : 'rep_activity'
-    let counts: Counts = 'no'
-    let why: LogEntry['why'] = null
-    if (kind === 'rep_activity') {
-      if (this.#context.policy.countActivity === 'any') counts = 'weak'
-      else why = 'rep_only'
-    } else if (one.outside === false) why = 'no_outside_attendee'
-    else {
-      counts = 'strong'
-      if (one.outside === null) why = 'unknown_participants'
-    }
-    this.#add(one.at, kind, counts, why, 'person', one.id, null, null, null)
+    const { at, outside, id: source } = one
+    const entry = { at, by: 'person', source, field: null, from: null, to: null } as const
+    if (one.kind !== 'reply' && one.kind !== 'meeting' && one.kind !== 'call') {
+      const any = this.#context.policy.countActivity === 'any'
+      this.#add({ ...entry, kind: 'rep_activity', counts: any ? 'weak' : 'no', why: any ? null : 'rep_only' })
+    } else if (outside === false) this.#add({ ...entry, kind: one.kind, counts: 'no', why: 'no_outside_attendee' })
+    else this.#add({ ...entry, kind: one.kind, counts: 'strong', why: outside ? null : 'unknown_participants' })
   }
 
   change(one: Change, index: number): void {
@@ -325,14 +316,8 @@ class Pass {
     if (from !== null && one.to !== null && Number(from) === Number(one.to)) return
     const between = from !== null && one.to !== null
     const enough = between && Math.abs(Number(one.to) - Number(from)) * 20 >= Math.abs(Number(from))
-    this.#log(
-      one,
-      from,
-      'amount_changed',
-      who,
-      enough ? 'weak' : 'no',
-      enough ? null : between ? 'below_five_percent' : 'not_movement',
-    )
+    if (enough) this.#log(one, from, 'amount_changed', who, 'weak', null)
+    else this.#log(one, from, 'amount_changed', who, 'no', between ? 'below_five_percent' : 'not_movement')
   }
 
   #closeDateChange(one: Change, from: LocalDate | null, who: Who): void {
@@ -373,26 +358,15 @@ class Pass {
 
   /** Own writes and automation never count; an unknown actor counts and is named. */
   #log(one: Change, from: string | null, kind: MovementKind, who: Who, counts: Counts, why: LogEntry['why']): void {
-    const by = who === 'own' ? 'self' : who
-    if (who === 'own') this.#add(one.at, kind, 'no', 'own_write', by, one.source, one.field, from, one.to)
-    else if (who === 'automation') this.#add(one.at, kind, 'no', 'automation', by, one.source, one.field, from, one.to)
-    else {
-      const said = counts !== 'no' && who === 'unknown' ? 'unknown_actor' : why
-      this.#add(one.at, kind, counts, said, by, one.source, one.field, from, one.to)
-    }
+    const { at, source, field, to } = one
+    const entry = { at, kind, source, field, from, to }
+    if (who === 'own') this.#add({ ...entry, counts: 'no', why: 'own_write', by: 'self' })
+    else if (who === 'automation') this.#add({ ...entry, counts: 'no', why: 'automation', by: who })
+    else this.#add({ ...entry, counts, why: counts !== 'no' && who === 'unknown' ? 'unknown_actor' : why, by: who })
   }
 
-  #add(
-    at: Instant,
-    kind: MovementKind,
-    counts: Counts,
-    why: LogEntry['why'],
-    by: Actor,
-    source: string,
-    field: LogEntry['field'],
-    from: string | null,
-    to: string | null,
-  ): void {
+  #add(entry: LogEntry): void {
+    const { at, kind, counts } = entry
     if (counts === 'strong') {
       this.#lastStrong = at
       this.#earliest = null
@@ -402,7 +376,7 @@ class Pass {
       this.#clock = { at, kind }
       this.#parking.moved()
     }
-    this.entries.push({ at, kind, counts, why: flagged ? 'after_flag' : why, by, source, field, from, to })
+    this.entries.push(flagged ? { ...entry, why: 'after_flag' } : entry)
   }
 
   #newPushRound(): void {
