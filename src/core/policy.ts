@@ -3,6 +3,8 @@ import { z } from 'zod'
 import type { Reference, Stage } from './deal.ts'
 
 const days = z.number().int().min(0)
+/** One each, so that the schema for editors can describe each for itself. */
+const names = () => z.array(z.string()).default([])
 const limits = z.strictObject({ idleDays: days.min(1).optional() })
 
 export const Policy = z.strictObject({
@@ -11,18 +13,12 @@ export const Policy = z.strictObject({
   graceDays: z.strictObject({ newDeal: days.default(5), closeDate: days.default(5) }).prefault({}),
   pushes: z.number().int().min(1).default(3),
   countActivity: z.enum(['buyer', 'any']).default('buyer'),
-  trustedSources: z.array(z.string()).default([]),
-  automationUsers: z.array(z.string()).default([]),
+  trustedSources: names(),
+  automationUsers: names(),
   /** Stage ids in which a proposal is on the table; empty: the decision rules are off. */
-  decision: z.strictObject({ stages: z.array(z.string()).default([]), days: days.min(1).default(10) }).prefault({}),
+  decision: z.strictObject({ stages: names(), days: days.min(1).default(10) }).prefault({}),
   pipelines: z.record(z.string(), z.strictObject({ stages: z.record(z.string(), limits).default({}) })).default({}),
-  exclude: z
-    .strictObject({
-      stages: z.array(z.string()).default([]),
-      pipelines: z.array(z.string()).default([]),
-      types: z.array(z.string()).default([]),
-    })
-    .prefault({}),
+  exclude: z.strictObject({ stages: names(), pipelines: names(), types: names() }).prefault({}),
   parking: z.strictObject({ maxDays: days.min(1).max(90).default(90) }).prefault({}),
 })
 export type Policy = z.infer<typeof Policy>
