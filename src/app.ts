@@ -1,8 +1,8 @@
 // Composition root: configuration in, a running unstall out. The one place that knows connectors, store, queue and
 // jobs together. The command line and the service open the same thing.
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectHubspot, staticToken } from '../connectors/hubspot/index.ts'
-import { clientCredentials, connectSalesforce } from '../connectors/salesforce/index.ts'
+import { connectHubspot, signIn as signInToHubspot, staticToken } from '../connectors/hubspot/index.ts'
+import { clientCredentials, connectSalesforce, signIn as signInToSalesforce } from '../connectors/salesforce/index.ts'
 import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openScheduled } from '../jobs/nightly.ts'
@@ -15,6 +15,7 @@ import { Fatal, RetryLater, UsageError } from './errors.ts'
 import { createGate } from './gate.ts'
 import { createLog, type Log } from './log.ts'
 import { type StepQueue, startQueue } from './queue.ts'
+import { createTokens, createVault, secretOf, type Tokens, type TokensOptions } from './secrets.ts'
 import { type Database, DatabaseInUse, openDatabase } from './store/db.ts'
 import { knownDeals } from './store/deals.ts'
 import { en } from './texts/en.ts'
@@ -47,6 +48,7 @@ export interface AppOptions {
     readonly idleMs?: number
     /** How long the event loop may stand still before the process ends itself (watchdog.ts). */
     readonly blockedMs?: number
+    readonly leaseMs?: number
   }
   /** See JobContext. */
   readonly crash?: JobContext['crash']
@@ -74,6 +76,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
   const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
   const database = await open(config)
+  const tokens = tokensIn(config, database, { crash: options.crash, leaseMs: options.timing?.leaseMs })
   const ctx: JobContext = {
     db: database.db,
     connector: async (name) => {
@@ -81,6 +84,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
         connectors.get(name) ??
         connect(connection(name), log, {
           ...options.timing,
+          tokens,
           unpaced: options.unpaced === true,
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
@@ -132,6 +136,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
       await queue.close()
       await unwatch?.()
       for (const connector of connectors.values()) await connector.close()
+      await tokens.close()
       await database.close()
     },
   }
@@ -153,6 +158,26 @@ async function open(config: Config): Promise<Database> {
     if (error instanceof DatabaseInUse) throw new UsageError(error.message, { cause: error })
     throw error
   }
+}
+
+/** Where tokens are kept, from the first connection that has any. Null: a database that others share, and no common key:
+ *  whoever can, signs in for itself. */
+function tokensIn(
+  { environment, dataDir }: Config,
+  { db }: Database,
+  options: Pick<TokensOptions, 'crash' | 'leaseMs'>,
+) {
+  const { secretKey, databaseUrl } = environment
+  let tokens: Tokens | null = null
+  const open = () => {
+    if (databaseUrl && !secretKey) return null
+    tokens ??= createTokens({
+      ...{ ...options, db, clock: Date.now, sleep },
+      vault: createVault(secretKey?.reveal() ?? secretOf(dataDir)),
+    })
+    return tokens
+  }
+  return Object.assign(open, { close: async () => tokens?.close() })
 }
 
 async function night(ctx: JobContext, connection: ConnectionConfig) {
@@ -184,13 +209,16 @@ const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
 
 interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
   readonly unpaced?: boolean
+  /** Where tokens are kept; absent: only in this process, which `check` of client credentials makes do with. */
+  readonly tokens?: () => Tokens | null
   /** The local copy, so that history is read only where it can have changed. */
   readonly known?: NonNullable<ConnectorOptions['known']>
 }
 
+const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
+
 export function connect(connection: ConnectionConfig, log: Log, options: ConnectOptions = {}): Connector {
-  const { auth, baseUrl, name, settings } = connection
-  const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
+  const { auth, baseUrl, name, settings, system } = connection
   const common = {
     gate: createGate({ clock: Date.now, sleep, ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}) }),
     ...(options.known ? { known: options.known } : {}),
@@ -202,18 +230,44 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     decisionStages: settings.policy.decision.stages,
     warn: (message: string, data?: Record<string, unknown>) => log.warn({ connection: name, ...data }, message),
   }
-  if (connection.system === 'hubspot' && auth.kind === 'token')
-    return connectHubspot({ ...common, baseUrl, credential: staticToken(auth.token.reveal()) })
-  if (connection.system === 'salesforce' && auth.kind === 'client-credentials') {
-    const credential = clientCredentials({
-      loginUrl: baseUrl,
-      clientId: auth.clientId,
-      clientSecret: auth.clientSecret.reveal(),
+  if (auth.kind === 'token')
+    return connectHubspot({ ...common, baseUrl, credential: staticToken(auth.token.reveal(), name) })
+  if (auth.kind === 'jwt')
+    throw new UsageError(`${name}: signing in by "jwt" is not built yet. Use client-credentials or oauth.`)
+  const { kind, clientId } = auth
+  const clientSecret = auth.clientSecret.reveal()
+  const account = { connection: name, belongs: [system, baseUrl, kind, clientId], clientSecret }
+  const tokens = options.tokens?.() ?? null
+  if (system === 'salesforce' && kind === 'client-credentials' && !tokens)
+    return connectSalesforce({
+      ...common,
+      credential: clientCredentials({ loginUrl: baseUrl, clientId, clientSecret }),
     })
-    return connectSalesforce({ ...common, credential })
+  if (!tokens) throw new Fatal('credentials', `${name}: its tokens have no place here: set UNSTALL_SECRET_KEY.`)
+  if (system === 'hubspot') {
+    const signIn = signInToHubspot({ baseUrl, clientId, clientSecret })
+    return connectHubspot({ ...common, baseUrl, credential: tokens.credential({ ...account, signIn }) })
   }
-  throw new UsageError(
-    `${name}: signing in to ${connection.system} by "${auth.kind}" is not built yet. ` +
-      'Use { kind: token } for HubSpot or { kind: client-credentials } for Salesforce.',
-  )
+  const signIn = signInToSalesforce({ loginUrl: baseUrl, clientId, clientSecret }, kind === 'oauth')
+  return connectSalesforce({ ...common, credential: tokens.credential({ ...account, signIn }) })
+}
+
+/** One connection outside of a run. The database is opened only where it holds the tokens that are needed, so that
+ *  `check` also answers while the service holds it. */
+export async function withConnector<T>(
+  config: Config,
+  connection: ConnectionConfig,
+  log: Log,
+  work: (connector: Connector) => Promise<T>,
+): Promise<T> {
+  const database = connection.auth.kind === 'oauth' ? await open(config) : null
+  const tokens = database && tokensIn(config, database, {})
+  try {
+    await database?.migrate()
+    const connector = connect(connection, log, tokens ? { tokens } : {})
+    return await work(connector).finally(() => connector.close())
+  } finally {
+    await tokens?.close()
+    await database?.close()
+  }
 }

@@ -32,6 +32,8 @@ export interface Environment {
   readonly databaseUrl: Secret | null
   /** Redis or Valkey; null: the queue lives in the database. */
   readonly redisUrl: Secret | null
+  /** UNSTALL_SECRET_KEY: what stored tokens are encrypted with; null: the key file in the data directory. */
+  readonly secretKey: Secret | null
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
   readonly host: string
   readonly port: number
@@ -65,6 +67,7 @@ export interface Config {
 }
 
 const HUBSPOT = 'https://api.hubapi.com'
+const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
 const REFERENCE = /\$\{([A-Za-z_]\w*)\}/g
 
@@ -197,6 +200,13 @@ export function parseConfig(
         path: ['connections', name],
         message: 'needs loginUrl: your My Domain, such as https://acme.my.salesforce.com',
       })
+  if (environment.databaseUrl && !environment.secretKey)
+    for (const [name, one] of connected)
+      if (['auth', 'kind'].reduce(fieldOf, one) === 'oauth')
+        add({
+          path: ['connections', name, 'auth'],
+          message: `needs UNSTALL_SECRET_KEY in the environment, the same on every machine: its tokens are stored encrypted in the database (${KEY_HOWTO})`,
+        })
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
@@ -226,6 +236,8 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     if (value && !protocols.test(value)) problem(name, `look like ${like}`)
     return value ? new Secret(value) : null
   }
+  const key = variables.UNSTALL_SECRET_KEY
+  if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
   const port = Number(variables.UNSTALL_PORT || 4000)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
@@ -233,6 +245,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   return {
     databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),
     redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
+    secretKey: key ? new Secret(key) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
     port,
     logLevel: level.data ?? null,

@@ -152,6 +152,25 @@ export interface Credential {
   expired(token: string): void
 }
 
+/** What a token endpoint gave. */
+export interface TokenSet {
+  readonly token: string
+  /** Renews the token, often only once; absent: there is none, or it stays the one before. */
+  readonly refresh?: string | undefined
+  /** How long the token lives; absent: the CRM does not say. */
+  readonly lifeMs?: number | undefined
+}
+
+/** One way of signing in to one CRM, over HTTP alone: whoever calls it stores what it gives, and calls it once. */
+export interface SignIn<Set extends TokenSet = TokenSet> {
+  /** A person has to allow access first; else a set can be had at any time. */
+  readonly consent: boolean
+  /** A set as it was stored. */
+  parse(stored: unknown): Set
+  /** Bounded in time. `refused`: this refresh token is dead for good. Throws RetryLater, Fatal('credentials'). */
+  exchange(refresh: string | null): Promise<Set | 'refused'>
+}
+
 /** A rate gate, one per connection: `src/gate.ts` builds it. */
 export interface Gate {
   /** Resolves when a call of this cost may start; rejects with the signal's reason. `lane`: `search` has its own limit. */

@@ -282,15 +282,34 @@ it('a secret is redacted in text, JSON and inspection', () => {
   expect(config.environment.databaseUrl?.reveal()).toContain('hidden')
 })
 
+it('a database that several machines may share needs one key for stored tokens, and only where tokens must be stored', () => {
+  const oauth =
+    'timezone: UTC\nconnections:\n  hub: { system: hubspot, auth: { kind: oauth, clientId: a, clientSecret: sandbox } }\n'
+  const shared = { DATABASE_URL: 'postgresql://u:p@db/x' }
+  expect(problems(oauth, shared)).toEqual([
+    expect.stringMatching(
+      /^line 3: connections.hub.auth needs UNSTALL_SECRET_KEY in the environment, the same on every/,
+    ),
+  ])
+  for (const variables of [{}, { ...shared, UNSTALL_SECRET_KEY: 'x'.repeat(32) }])
+    expect(parse(oauth, variables).connections[0]?.auth.kind).toBe('oauth')
+  expect(parse(small(), shared).environment.secretKey).toBeNull()
+})
+
 it('the environment has defaults', () => {
   const environment = (more: Record<string, string>) => parse(`timezone: UTC\n${HUB}`, more).environment
   expect(environment({})).toEqual({
     databaseUrl: null,
     redisUrl: null,
+    secretKey: null,
     host: '127.0.0.1',
     port: 4000,
     logLevel: null,
   })
+  expect(environment({ UNSTALL_SECRET_KEY: 'x'.repeat(32) }).secretKey?.reveal()).toBe('x'.repeat(32))
+  expect(() => environment({ UNSTALL_SECRET_KEY: 'x'.repeat(31) })).toThrow(
+    'UNSTALL_SECRET_KEY in the environment must have at least 32 characters (make one with: openssl rand -base64 32)',
+  )
   expect(environment({ UNSTALL_PORT: '8080', UNSTALL_HOST: '0.0.0.0', UNSTALL_LOG: 'debug' })).toMatchObject({
     port: 8080,
     host: '0.0.0.0',

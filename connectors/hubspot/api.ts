@@ -79,7 +79,7 @@ export function createApi(options: ConnectorOptions) {
   let clock: Instant | null = null
 
   async function call<T>(signal: AbortSignal, schema: z.ZodType<T>, ask: Ask): Promise<T> {
-    let renewed = false
+    let renewals = 0
     for (let attempt = 1; ; attempt++) {
       await options.gate.wait(signal, lane(ask))
       const token = await options.credential.token(signal)
@@ -88,8 +88,8 @@ export function createApi(options: ConnectorOptions) {
       const answer = await once(signal, schema, ask, token)
       if (answer === 'expired') {
         options.credential.expired(token)
-        if (renewed) throw new Fatal('credentials', 'HubSpot does not accept a token it has just issued')
-        renewed = true
+        // One that another process renewed may have been near its own end.
+        if (++renewals > 2) throw new Fatal('credentials', 'HubSpot does not accept a token it has just issued')
         continue
       }
       if ('data' in answer) return answer.data

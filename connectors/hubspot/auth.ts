@@ -1,22 +1,85 @@
-// The static credential: a service key or a private-app token, as it stands in the configuration. OAuth connections
-// get their credential from the vault; a connector sees only this interface either way.
-import type { Credential } from '../../src/connector.ts'
-import { Fatal } from '../../src/errors.ts'
+// How a connection gets in: a service key or a private-app token as it stands in the configuration, or OAuth, whose
+// tokens live half an hour and are renewed by one form post (hubspot.md 5). Who renews, and where tokens are kept, is
+// not decided here.
+import { z } from 'zod'
+import type { Credential, SignIn, TokenSet } from '../../src/connector.ts'
+import { Fatal, RetryLater } from '../../src/errors.ts'
 
+const TOKEN = '/oauth/2026-09/token'
 const REFUSED =
   'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
   'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
 
 /** Works until HubSpot refuses the token; from then on `token()` throws Fatal('credentials'). */
-export function staticToken(token: string): Credential {
+export function staticToken(token: string, connection = 'The connection'): Credential {
   let refused = false
   return {
     async token() {
-      if (refused) throw new Fatal('credentials', REFUSED)
+      if (refused) throw new Fatal('credentials', `${connection} needs re-connecting: ${REFUSED}`)
       return token
     },
     expired() {
       refused = true
     },
+  }
+}
+
+export interface App {
+  /** https://api.hubapi.com, or a sandbox of unstall on loopback. */
+  readonly baseUrl: string
+  readonly clientId: string
+  readonly clientSecret: string
+  readonly timeoutMs?: number
+}
+
+const filled = z.string().min(1)
+const Answer = z.object({ access_token: filled, refresh_token: filled.optional(), expires_in: z.number().positive() })
+const Stored = z.object({ token: z.string(), refresh: z.string().optional(), lifeMs: z.number().optional() })
+/** A dead refresh token comes as `status`, and in the newer shapes as `category` or `error`. */
+const Problem = z.object({ status: z.string(), category: z.string(), error: z.string(), message: z.string() }).partial()
+const DEAD = /BAD_REFRESH_TOKEN|invalid_grant|refresh token/i
+
+export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 20_000 }: App): SignIn {
+  const { protocol, hostname, origin } = new URL(baseUrl)
+  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
+  if (!local && !(protocol === 'https:' && hostname === 'api.hubapi.com'))
+    throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+
+  async function exchange(refresh: string | null): Promise<TokenSet | 'refused'> {
+    const form = { grant_type: 'refresh_token', client_id: clientId, client_secret: clientSecret }
+    const body = new URLSearchParams({ ...form, refresh_token: refresh ?? '' })
+    const later = (why: string, waitMs = 30_000) => new RetryLater(`could not sign in to HubSpot: ${why}`, waitMs)
+    let response: Response
+    let text: string
+    try {
+      const signal = AbortSignal.timeout(timeoutMs)
+      response = await fetch(origin + TOKEN, { method: 'POST', body, redirect: 'manual', signal })
+      text = await response.text()
+    } catch {
+      // Not as cause: messages of fetch may hold what was sent.
+      throw later('no answer')
+    }
+    const { status } = response
+    if (status === 429 || status >= 500)
+      throw later(`status ${status}`, Number(response.headers.get('retry-after') ?? 30) * 1000 || 30_000)
+    const json = parsed(text)
+    const answer = Answer.safeParse(json).data
+    if (response.ok && answer)
+      return { token: answer.access_token, refresh: answer.refresh_token, lifeMs: answer.expires_in * 1000 }
+    const problem = Problem.safeParse(json).data ?? {}
+    if (status === 400 && DEAD.test(Object.values(problem).join(' '))) return 'refused'
+    // Codes are shown; anything else could echo what was sent.
+    const code = [problem.category, problem.error, problem.status].find((each) => /^[A-Za-z_]+$/.test(each ?? ''))
+    const todo = 'check clientId and clientSecret of the app'
+    throw new Fatal('credentials', `HubSpot refused to sign in (${code ?? `status ${status}`}): ${todo}`)
+  }
+  return { consent: true, parse: (stored) => Stored.parse(stored), exchange }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }

@@ -11,7 +11,7 @@ import { check, propertiesOf, setUp, survey } from './setup.ts'
 import { CrmRecord, names } from './wire.ts'
 import { write } from './write.ts'
 
-export { staticToken } from './auth.ts'
+export { signIn, staticToken } from './auth.ts'
 export { CANNOT_TELL } from './setup.ts'
 
 export interface HubspotOptions extends ConnectorOptions {

@@ -3,6 +3,7 @@
 // microseconds and shares no token, signal or refresh with any other call.
 import { Connection } from 'jsforce'
 import { z } from 'zod'
+import { Unknown } from '../../src/batches.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { BoundedTransport, NoAnswer, NotSent } from './transport.ts'
@@ -18,8 +19,6 @@ const PATIENCE_MS = 10_000
 /** The cap counts a sliding 24 hours: a probe now and then finds out when some are free again. */
 const DAILY_PAUSE_MS = 15 * 60_000
 
-/** A write without an answer: it may have been applied. */
-export class Unknown extends Error {}
 /** The org does not have what was named: a field or object is gone or hidden. Nothing was applied. */
 export class Drift extends Error {}
 /** The call as a whole was refused, and nothing was applied. */
@@ -48,7 +47,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
 
   /** Throws RetryLater, Fatal, Unknown (writes only), Drift, Rejected, or the signal's reason. */
   async function call<T>(signal: AbortSignal, repeatable: boolean, work: (connection: Connection) => PromiseLike<T>) {
-    let renewed = false
+    let renewals = 0
     for (let attempt = 1; ; attempt++) {
       await gate.wait(signal)
       const { token: accessToken, instanceUrl } = await credential.session(signal)
@@ -64,8 +63,8 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
         const { meaning, message } = told(error, transport, accessToken)
         if (meaning === 'token') {
           credential.expired(accessToken)
-          if (renewed) throw new Fatal('credentials', `Salesforce refuses a new token as well: ${message}`)
-          renewed = true
+          // One that another process renewed may have been near its own end.
+          if (++renewals > 2) throw new Fatal('credentials', `Salesforce refuses a new token as well: ${message}`)
           continue
         }
         // The daily cap and the cap of long-running calls share one code; only the words differ.

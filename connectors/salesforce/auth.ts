@@ -1,21 +1,22 @@
 // Where a connection's token comes from. Salesforce says with the token which host it is for and whose it is, so this
 // credential says more than the port's `Credential`. Client credentials: a run-as user set by the admin, no refresh token.
+// The web-server flow: a person's consent, and refresh tokens that rotate.
 import { OAuth2 } from 'jsforce'
 import { z } from 'zod'
-import type { ConnectorOptions, Credential } from '../../src/connector.ts'
-import type { OwnerId } from '../../src/core/deal.ts'
+import type { ConnectorOptions, Credential, SignIn } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { BoundedTransport, NoAnswer } from './transport.ts'
 
-export interface Session {
-  readonly token: string
-  /** Origin every call goes to; checked by `trustedOrigin`. */
-  readonly instanceUrl: string
-  /** The user the token belongs to; null: Salesforce did not say. */
-  readonly user: OwnerId | null
-  /** Id of the org. */
-  readonly org?: string
-}
+/** `instanceUrl`: origin every call goes to, checked by `trustedOrigin`. `user`: whom the token belongs to; null:
+ *  Salesforce did not say. `org`: its id. */
+export type Session = z.infer<typeof Session>
+const Session = z.object({
+  token: z.string(),
+  refresh: z.string().optional(),
+  instanceUrl: z.string(),
+  user: z.string().nullable(),
+  org: z.string().optional(),
+})
 
 export interface SalesforceCredential extends Credential {
   session(signal: AbortSignal): Promise<Session>
@@ -34,7 +35,10 @@ export interface ClientCredentials {
   readonly timeoutMs?: number
 }
 
-const Answer = z.object({ access_token: z.string().min(1), instance_url: z.url(), id: z.string().optional() })
+const filled = z.string().min(1)
+const Answer = z.object({
+  ...{ access_token: filled, refresh_token: filled.optional(), instance_url: z.url(), id: z.string().optional() },
+})
 const FAMILY = /(?:^|\.)(?:salesforce|force)\.com$/
 const loopback = (host: string) => host === 'localhost' || host === '[::1]' || host.startsWith('127.')
 
@@ -63,26 +67,28 @@ export function remembered<T>(load: (signal: AbortSignal) => Promise<T>) {
   return { get, forget }
 }
 
-/** A token held by this process, fetched once and again after `expired`. Throws Fatal('credentials') or RetryLater. */
-export function clientCredentials(options: ClientCredentials): SalesforceCredential {
-  const { clientId, clientSecret, timeoutMs = 30_000 } = options
+/**
+ * Client credentials, or (`consent`) the refresh token of the web-server flow, which may work only once: replaying it
+ * revokes everything (salesforce.md 6). Sessions last as long as the org's policy says, which Salesforce does not tell.
+ */
+export function signIn(options: ClientCredentials, consent: boolean): SignIn<Session> {
+  const { clientId, clientSecret, timeoutMs = 20_000 } = options
   const local = loopback(new URL(options.loginUrl).hostname)
   const loginUrl = trustedOrigin(options.loginUrl, local)
-  let known: string | null = null
 
-  const { get: session, forget } = remembered(async (signal): Promise<Session> => {
+  async function exchange(refresh: string | null): Promise<Session | 'refused'> {
     const oauth = new OAuth2({ loginUrl, clientId, clientSecret })
-    const transport = new BoundedTransport(signal, timeoutMs)
+    const transport = new BoundedTransport(new AbortController().signal, timeoutMs)
     oauth._transport = transport
+    const form =
+      refresh === null ? { grant_type: 'client_credentials' } : { grant_type: 'refresh_token', refresh_token: refresh }
     try {
-      const answer = Answer.parse(await oauth.requestToken({ grant_type: 'client_credentials' }))
-      known = answer.access_token
+      const answer = Answer.parse(await oauth.requestToken(form))
       const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
       const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
       const instanceUrl = trustedOrigin(answer.instance_url, local)
-      return { token: answer.access_token, instanceUrl, user, ...(org && { org }) }
+      return { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
     } catch (error) {
-      signal.throwIfAborted()
       if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
       const status = transport.seen?.status ?? 0
       if (error instanceof NoAnswer || status === 429 || status >= 500) {
@@ -91,11 +97,26 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
       }
       // OAuth's error codes are shown; anything else could echo what was sent.
       const why = error instanceof Error && /^[a-z_]+$/.test(error.name) ? error.name : 'the answer was not a token'
-      const hint = 'check clientId, clientSecret, loginUrl (My Domain) and the run-as user of the External Client App'
-      throw new Fatal('credentials', `Salesforce refused to sign in (${why}): ${hint}`)
+      if (refresh !== null && why === 'invalid_grant') return 'refused'
+      const hint = consent ? '' : ' and the run-as user'
+      const todo = `check clientId, clientSecret, loginUrl (My Domain)${hint} of the External Client App`
+      throw new Fatal('credentials', `Salesforce refused to sign in (${why}): ${todo}`)
     }
-  })
+  }
+  return { consent, parse: (stored) => Session.parse(stored), exchange }
+}
 
+/** Client credentials whose token this process keeps to itself: fetched once, and again after `expired`. */
+export function clientCredentials(options: ClientCredentials): SalesforceCredential {
+  const { exchange } = signIn(options, false)
+  let known: string | null = null
+  const { get: session, forget } = remembered(async (signal): Promise<Session> => {
+    const fresh = await exchange(null)
+    signal.throwIfAborted()
+    if (fresh === 'refused') throw new Fatal('credentials', 'Salesforce refused to sign in')
+    known = fresh.token
+    return fresh
+  })
   return {
     session,
     token: async (signal) => (await session(signal)).token,

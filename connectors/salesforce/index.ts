@@ -10,7 +10,7 @@ import { findings, setUp, survey } from './setup.ts'
 import { chunks, sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
-export { clientCredentials, type SalesforceCredential } from './auth.ts'
+export { clientCredentials, type SalesforceCredential, signIn } from './auth.ts'
 
 /** Keys of up to 80 characters per query: Salesforce allows 16 kB for address and headers. */
 const KEY_CHUNK = 150

@@ -1,5 +1,5 @@
 // `unstall check`: reads only; every line is green or says what to do.
-import { connect, connectionNamed, currentTime } from '../app.ts'
+import { connectionNamed, currentTime, withConnector } from '../app.ts'
 import { type ConnectionConfig, loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
 import type { Pipeline } from '../core/deal.ts'
@@ -12,28 +12,28 @@ import { count, SYSTEMS } from './print.ts'
 
 const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as const
 
-/** No database is opened: `check` also answers while the service holds it. */
 export async function check(options: GlobalOptions, name: string): Promise<ExitCode> {
   const config = loadConfig(options.config, Date.now())
   const log = createLog(config.environment.logLevel ?? 'warn')
   const connections = name ? [connectionNamed(config, name)] : config.connections
   const results = []
   for (const connection of connections) {
-    const connector = connect(connection, log)
     let findings: readonly Finding[]
     let steps: readonly SetupStep[] = []
     try {
       await currentTime(connection)
       const signal = AbortSignal.timeout(120_000)
-      ;({ findings, steps } = await connector.check(signal))
-      // Where stages cannot be read, `check` has said why.
-      const reference = await connector.reference(signal).catch(() => null)
-      if (reference) findings = [...findings, ...policyFindings(connection.settings.policy, reference.pipelines)]
+      const seen = await withConnector(config, connection, log, async (connector) => {
+        const health = await connector.check(signal)
+        // Where stages cannot be read, `check` has said why.
+        return { ...health, reference: await connector.reference(signal).catch(() => null) }
+      })
+      steps = seen.steps
+      const pipelines = seen.reference?.pipelines
+      findings = [...seen.findings, ...(pipelines ? policyFindings(connection.settings.policy, pipelines) : [])]
     } catch (error) {
       if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
       findings = [{ level: 'problem', what: error.message }]
-    } finally {
-      await connector.close()
     }
     results.push({ connection: connection.name, system: connection.system, findings, steps })
     if (!options.json) printHealth(connection, findings, steps)

@@ -1,7 +1,7 @@
-// Client credentials: the token is fetched once, renewed on demand, and only ever sent to Salesforce.
+// Signing in: client credentials, refresh tokens that rotate, what a refusal means; tokens only ever go to Salesforce.
 import nock from 'nock'
 import { describe, expect, test } from 'vitest'
-import { clientCredentials, trustedOrigin } from '../../../connectors/salesforce/auth.ts'
+import { clientCredentials, signIn, trustedOrigin } from '../../../connectors/salesforce/auth.ts'
 import { HOST, never, SELF, strictNock } from './org.ts'
 
 strictNock()
@@ -51,6 +51,42 @@ test('a wrong secret says what to check, and never the secret', async () => {
   expect(String(error)).toContain('invalid_client')
   expect(String(error)).toContain('clientSecret')
   expect(String(error)).not.toContain('s3cret')
+})
+
+describe('the refresh token of a consent', () => {
+  const { exchange, consent, parse } = signIn({ loginUrl: HOST, clientId: 'client', clientSecret: 's3cret/+' }, true)
+  const refresh = () =>
+    nock(HOST).post('/services/oauth2/token', {
+      ...{ grant_type: 'refresh_token', refresh_token: 'refresh 1', client_id: 'client', client_secret: 's3cret/+' },
+    })
+
+  test('gives a session and the next refresh token', async () => {
+    expect(consent).toBe(true)
+    const instance = 'https://acme--moved.my.salesforce.com'
+    refresh().reply(200, { ...answer('one', instance), refresh_token: 'refresh 2' })
+    const set = await exchange('refresh 1')
+    expect(set).toEqual({
+      token: 'one',
+      refresh: 'refresh 2',
+      instanceUrl: instance,
+      org: '00D000000000001',
+      user: SELF,
+    })
+    expect(parse(JSON.parse(JSON.stringify(set)))).toEqual(set)
+  })
+
+  test('is dead when Salesforce says so, and only then', async () => {
+    refresh().reply(400, { error: 'invalid_grant', error_description: 'expired access/refresh token' })
+    expect(await exchange('refresh 1')).toBe('refused')
+    refresh().reply(400, { error: 'invalid_client', error_description: 'refresh 1' })
+    const error = await caught(exchange('refresh 1'))
+    expect(error).toMatchObject({ name: 'Fatal', kind: 'credentials' })
+    expect(String(error)).not.toContain('refresh 1')
+    refresh().reply(503, 'down')
+    expect(await caught(exchange('refresh 1'))).toMatchObject({ name: 'RetryLater' })
+    refresh().reply(200, answer('one', 'https://evil.example'))
+    expect(await caught(exchange('refresh 1'))).toMatchObject({ message: expect.stringContaining('evil.example') })
+  })
 })
 
 describe('hosts', () => {

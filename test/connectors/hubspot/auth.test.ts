@@ -1,0 +1,90 @@
+// OAuth with HubSpot: one form post gives a new set of tokens, or says what to do; secrets and tokens are in no message.
+import nock from 'nock'
+import { expect, test } from 'vitest'
+import { signIn, staticToken } from '../../../connectors/hubspot/auth.ts'
+import { never, ORIGIN, strict } from './fake.ts'
+
+strict()
+const app = { clientId: 'client', clientSecret: 's3cret/+', timeoutMs: 300 }
+const { exchange, consent, parse } = signIn({ baseUrl: ORIGIN, ...app })
+const post = (refresh_token = 'refresh 1') =>
+  nock(ORIGIN).post('/oauth/2026-09/token', {
+    ...{ grant_type: 'refresh_token', client_id: 'client', client_secret: 's3cret/+', refresh_token },
+  })
+const caught = (work: Promise<unknown>): Promise<unknown> => work.catch((error: unknown) => error)
+
+test('a refresh token becomes a set of tokens with its life; a new refresh token comes along where there is one', async () => {
+  expect(consent).toBe(true)
+  post().reply(200, {
+    access_token: 'a1',
+    refresh_token: 'refresh 2',
+    expires_in: 1800,
+    token_type: 'bearer',
+    hub_id: 7,
+  })
+  const set = await exchange('refresh 1')
+  expect(set).toEqual({ token: 'a1', refresh: 'refresh 2', lifeMs: 1_800_000 })
+  expect(parse(JSON.parse(JSON.stringify(set)))).toEqual(set)
+  post('refresh 2').reply(200, { access_token: 'a2', expires_in: 60 })
+  expect(await exchange('refresh 2')).toEqual({ token: 'a2', refresh: undefined, lifeMs: 60_000 })
+})
+
+test.each([
+  { status: 'BAD_REFRESH_TOKEN', message: 'missing or invalid refresh token' },
+  { status: 'error', category: 'BAD_REFRESH_TOKEN', message: 'x' },
+  { error: 'invalid_grant', error_description: 'x' },
+  { category: 'VALIDATION_ERROR', message: 'Invalid refresh token' },
+])('400 %j: the refresh token is dead', async (body) => {
+  post().reply(400, body)
+  expect(await exchange('refresh 1')).toBe('refused')
+})
+
+test.each([
+  [400, { status: 'BAD_CLIENT_ID', message: 'missing or unknown client id s3cret/+' }, /BAD_CLIENT_ID.*clientSecret/],
+  [401, { status: 'error', category: 'UNAUTHORIZED', message: 's3cret/+' }, /UNAUTHORIZED/],
+  [403, '<html>refresh 1</html>', /status 403/],
+  [200, { access_token: '', expires_in: 1 }, /status 200/],
+  [200, '<html>refresh 1</html>', /status 200/],
+  [302, '', /status 302/],
+])('%i %j: Fatal, without what was sent', async (status, body, words) => {
+  post().reply(status, body, { location: 'https://evil.example/steal' })
+  const error = await caught(exchange('refresh 1'))
+  expect(error).toMatchObject({ name: 'Fatal', kind: 'credentials', message: expect.stringMatching(words) })
+  expect(String(error)).not.toMatch(/s3cret|refresh 1/)
+})
+
+test.each([
+  [429, { 'retry-after': '7' }, 7000],
+  [429, {}, 30_000],
+  [503, { 'retry-after': 'soon' }, 30_000],
+])('%i %j: later', async (status, headers, afterMs) => {
+  post().reply(status, 'busy', headers)
+  expect(await caught(exchange('refresh 1'))).toMatchObject({ name: 'RetryLater', afterMs })
+})
+
+test('no answer, or none in time: later, and nothing of the request in the error', async () => {
+  post().replyWithError('refresh 1 s3cret/+')
+  post().delay(2000).reply(200, {})
+  for (const _ of [1, 2]) {
+    const error = await caught(exchange('refresh 1'))
+    expect(error).toMatchObject({ name: 'RetryLater', message: 'could not sign in to HubSpot: no answer' })
+    expect(error instanceof Error && error.cause).toBeUndefined()
+  }
+})
+
+test.each(['https://evil.example', 'http://api.hubapi.com', 'https://api.hubapi.com.evil.example', 'http://10.0.0.1'])(
+  'no token goes to %s',
+  (baseUrl) => {
+    expect(() => signIn({ baseUrl, ...app })).toThrow('not an address of HubSpot')
+  },
+)
+
+test('a static token that was refused needs a person, by the same words', async () => {
+  const credential = staticToken('pat-secret', 'hub')
+  expect(await credential.token(never)).toBe('pat-secret')
+  credential.expired('pat-secret')
+  const error = await caught(credential.token(never))
+  expect(error).toMatchObject({ name: 'Fatal', kind: 'credentials' })
+  expect(String(error)).toMatch(/hub needs re-connecting: HubSpot does not accept the token: it was revoked/)
+  expect(String(error)).not.toContain('pat-secret')
+})
