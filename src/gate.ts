@@ -24,6 +24,8 @@ export interface GateOptions {
   readonly search?: Rate
   /** Longest wait for a pause inside the process; a longer one rejects with RetryLater. Default 10 s. */
   readonly patienceMs?: number
+  /** Looks, right before a call may start, whether this process stood still so long that others do its work by now. */
+  readonly awake?: () => void
 }
 
 /** Share of an announced limit that is used: the rest absorbs jitter between our clock and the CRM's. */
@@ -38,7 +40,7 @@ const RECOVERY = 0.01
  * reason, or with RetryLater when the CRM asked for a pause longer than `patienceMs`. Lanes do not share a budget.
  */
 export function createGate(options: GateOptions): Gate {
-  const { clock, sleep, patienceMs = 10_000 } = options
+  const { clock, sleep, patienceMs = 10_000, awake } = options
   const lanes = {
     normal: new Lane(options.normal ?? { max: 90, windowMs: 10_000 }),
     search: new Lane(options.search ?? { max: 4, windowMs: 1000, burst: 1 }),
@@ -52,7 +54,9 @@ export function createGate(options: GateOptions): Gate {
         const at = lanes[lane].reserve(clock())
         if (at > clock()) await sleep(at - clock(), signal)
         // A pause that came while this call slept: take a new place behind it, so that the pause does not end in a burst.
-        if (lanes[lane].pausedUntil <= at) return
+        if (lanes[lane].pausedUntil > at) continue
+        awake?.()
+        return signal.throwIfAborted()
       }
     },
     observe(seen, lane = 'normal') {

@@ -50,6 +50,9 @@ export interface StepQueue {
   schedule(nights: readonly Night[]): Promise<void>
   /** Re-adds the next step of every open run whose job is gone. Runs by itself every few seconds. */
   sweep(): Promise<void>
+  /** Aborts the running steps if this process stood still (stopped, suspended) longer than its locks live: by now another
+   *  worker may have taken them over, and a call that still leaves could double its writes. */
+  awake(): void
   /** Waits up to `graceMs` (default 8 s) for running steps, then aborts their signal and gives them back. */
   close(graceMs?: number): Promise<void>
 }
@@ -140,6 +143,16 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     for (const id of ids) worker.cancelJob(id, 'the lock of this job was lost')
   })
 
+  let beat = Date.now()
+  const awake = () => {
+    const stood = Date.now() - beat
+    beat = Date.now()
+    if (stood < options.lockDuration) return
+    log.warn({ seconds: Math.round(stood / 1000) }, 'this process stood still: its steps are given back')
+    worker.cancelAllJobs('this process stood still')
+  }
+  const pulse = setInterval(awake, options.lockDuration / 8).unref()
+
   let nights: readonly Night[] = []
   const idOf = (night: Night) => `${NIGHT}.${night.connection}`
   const putNight = (night: Night) => {
@@ -167,6 +180,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   return {
     add,
     sweep,
+    awake,
     async schedule(wanted) {
       nights = wanted
       const keep = wanted.map(idOf)
@@ -175,6 +189,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)
+      clearInterval(pulse)
       const closed = worker.close()
       if (!(await within(closed, graceMs))) {
         worker.cancelAllJobs('shutting down')
