@@ -90,6 +90,8 @@ export interface ProgramOptions {
   readonly crash?: JobContext['crash']
   readonly timing?: { readonly lockMs?: number; readonly stalledCheckMs?: number }
   readonly patienceMs?: number
+  /** As in the configuration file; default: `settings`. */
+  readonly settings?: unknown
 }
 
 export interface Program {
@@ -137,8 +139,9 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     log: { info: say, warn: say },
     ...{ lockMs: 10_000, stalledCheckMs: 5_000, sweepMs: 60_000, ...options.timing },
   })
+  const set = options.settings === undefined ? settings : Settings.parse(options.settings)
   async function open({ name, system }: Connection, now: Instant, how: Partial<Night> = {}) {
-    const night = { connection: name, system, settings, kind: 'manual', now, ...how } as const
+    const night = { connection: name, system, settings: set, kind: 'manual', now, ...how } as const
     const opened = await openNight(ctx, night)
     if ('busy' in opened) throw new Error(`${opened.busy.id} is in the way`)
     return opened.run
