@@ -85,6 +85,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
         connect(connection(name), log, {
           ...options.timing,
           tokens,
+          awake: () => queue.awake(),
           unpaced: options.unpaced === true,
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
@@ -209,6 +210,8 @@ const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
 
 interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
   readonly unpaced?: boolean
+  /** See the gate: asked before every call. */
+  readonly awake?: () => void
   /** Where tokens are kept; absent: only in this process, which `check` of client credentials makes do with. */
   readonly tokens?: () => Tokens | null
   /** The local copy, so that history is read only where it can have changed. */
@@ -220,7 +223,11 @@ const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal
 export function connect(connection: ConnectionConfig, log: Log, options: ConnectOptions = {}): Connector {
   const { auth, baseUrl, name, settings, system } = connection
   const common = {
-    gate: createGate({ clock: Date.now, sleep, ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}) }),
+    gate: createGate({
+      ...{ clock: Date.now, sleep },
+      ...(options.awake ? { awake: options.awake } : {}),
+      ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}),
+    }),
     ...(options.known ? { known: options.known } : {}),
     ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
