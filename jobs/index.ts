@@ -2,9 +2,19 @@
 import { localTime } from '../src/core/calendar.ts'
 import { Fatal, RetryLater } from '../src/errors.ts'
 import type { QueueHandlers } from '../src/queue.ts'
+import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
-import { dropPlanned } from '../src/store/ledger.ts'
-import { failRun, fenced, getRun, openRuns, type Run, recordAttempt, startStep } from '../src/store/runs.ts'
+import { dropPlanned, rowsOfRun } from '../src/store/ledger.ts'
+import {
+  failRun,
+  fenced,
+  getRun,
+  openRuns,
+  type Run,
+  recordAttempt,
+  saveSummary,
+  startStep,
+} from '../src/store/runs.ts'
 import type { Circuit, Step, Trx } from '../src/store/schema.ts'
 import { apply } from './apply.ts'
 import type { JobContext } from './context.ts'
@@ -68,7 +78,7 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
           const patience = run.options.patienceMs ?? ctx.patienceMs
           if (step !== 'apply' && until - run.createdAt > patience) {
             const next = run.kind === 'night' ? 'the next night tries again' : `try again after ${when}`
-            return giveUp(ctx, run, `${message} Nothing was written; ${next}.`, circuit)
+            return giveUp(ctx, run, `${message.replace(/\.?$/, '.')} Nothing was written; ${next}.`, circuit)
           }
           const park = async (trx: Trx) => circuit && updateConnection(trx, connection, { circuit })
           await fenced(ctx.db, run, park, 'ended')
@@ -124,6 +134,8 @@ async function moving(ctx: JobContext, run: Run, step: Step, signal: AbortSignal
 async function giveUp(ctx: JobContext, run: Run, problem: string, circuit?: Circuit): Promise<void> {
   await fenced(ctx.db, run, async (trx) => {
     await dropPlanned(trx, run, 'the run was given up', ctx.clock())
+    const summary = Summary.safeParse(run.summary).data
+    if (summary) await saveSummary(trx, run, withWrites(summary, await rowsOfRun(trx, run.id)))
     if (circuit) await updateConnection(trx, run.connection, { circuit })
     await failRun(trx, run, ctx.clock(), problem)
   })

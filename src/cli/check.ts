@@ -1,14 +1,21 @@
 // `unstall check`: reads only; every line is green or says what to do.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { connectionNamed, currentTime, withConnector } from '../app.ts'
-import { type ConnectionConfig, loadConfig } from '../config.ts'
+import { type Config, type ConnectionConfig, loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
 import type { Pipeline } from '../core/deal.ts'
 import type { Policy } from '../core/policy.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { createLog } from '../log.ts'
+import { circuits } from '../store/connections.ts'
+import { DatabaseInUse, openDatabase } from '../store/db.ts'
+import { quarantined } from '../store/deals.ts'
+import { listRuns } from '../store/runs.ts'
+import type { Db } from '../store/schema.ts'
 import type { GlobalOptions } from './main.ts'
 import { bold, EXIT, type ExitCode, green, hang, print, printJson, red, yellow } from './output.ts'
-import { count, SYSTEMS } from './print.ts'
+import { circuitWords, count, quarantineLine, SYSTEMS } from './print.ts'
 
 const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as const
 
@@ -16,6 +23,7 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
   const config = loadConfig(options.config, Date.now())
   const log = createLog(config.environment.logLevel ?? 'warn')
   const connections = name ? [connectionNamed(config, name)] : config.connections
+  const stored = await remembered(config)
   const results = []
   for (const connection of connections) {
     let findings: readonly Finding[]
@@ -35,11 +43,47 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
       if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
       findings = [{ level: 'problem', what: error.message }]
     }
+    findings = [...findings, ...(stored.get(connection.name) ?? [])]
     results.push({ connection: connection.name, system: connection.system, findings, steps })
     if (!options.json) printHealth(connection, findings, steps)
   }
   if (options.json) printJson(results)
   return results.some(({ findings }) => findings.some(({ level }) => level === 'problem')) ? EXIT.problem : EXIT.ok
+}
+
+/** By connection: what runs have met with. Looking creates and migrates nothing. */
+async function remembered({ connections, dataDir, environment, timezone }: Config) {
+  const { databaseUrl } = environment
+  const found = new Map<string, readonly Finding[]>()
+  if (!databaseUrl && !existsSync(join(dataDir, 'db'))) return found
+  try {
+    const database = await openDatabase(databaseUrl ? { databaseUrl: databaseUrl.reveal() } : { dataDir })
+    const look = async () => {
+      for (const { name } of connections) found.set(name, await storedFindings(database.db, name, timezone))
+    }
+    await look().finally(() => database.close())
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    // No table yet: nothing ran.
+    if (code === '42P01') return found
+    const why = error instanceof DatabaseInUse ? error.message : `the database does not answer (${code ?? error})`
+    const what = `Pauses and deals that could not be read are not shown: ${why}`
+    for (const { name } of connections) found.set(name, [{ level: 'warn', what }])
+  }
+  return found
+}
+
+async function storedFindings(db: Db, name: string, timezone: string): Promise<readonly Finding[]> {
+  const circuit = (await circuits(db, Date.now(), name)).get(name)
+  const held = await quarantined(db, name)
+  const [last] = await listRuns(db, { connection: name, limit: 1 })
+  const findings: Finding[] = []
+  if (circuit) findings.push({ level: 'warn', what: circuitWords(name, circuit, timezone) })
+  const some = held.slice(0, 3).map(quarantineLine).join('; ')
+  const what = `Not understood, so held and never written: ${count(held.length, 'deal')}, such as ${some}`
+  const todo = `unstall runs ${last?.id} lists all; once one can be read it comes out by itself`
+  if (held.length > 0) findings.push({ level: 'warn', what, todo })
+  return findings
 }
 
 /** A name in the policy that this CRM does not know. Several CRMs may share a policy: one name of each is enough. */

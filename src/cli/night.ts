@@ -6,9 +6,11 @@ import { type Night, openNight } from '../../jobs/nightly.ts'
 import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
 import type { ConnectionConfig } from '../config.ts'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
+import { circuits } from '../store/connections.ts'
 import { findDeal, type StoredDeal } from '../store/deals.ts'
 import { getPlan, getRun, type Run } from '../store/runs.ts'
 import { EXIT, leaveBy, Progress, plain, say } from './output.ts'
+import { circuitLines } from './print.ts'
 
 const PATIENCE_MS = 60_000
 const LOOK_EVERY_MS = 100
@@ -41,7 +43,10 @@ export async function withApp<T>(
     },
   })
   try {
-    return await work(app, progress, stop.signal)
+    return await work(app, progress, stop.signal).finally(async () => {
+      progress.end()
+      if (options.concurrency !== 0) for (const line of await circuitLines(app.ctx.db, app.config)) say(line)
+    })
   } finally {
     await app.close()
     progress.end()
@@ -133,6 +138,12 @@ export async function finished(app: App, run: Run, stop: AbortSignal): Promise<R
     if (now === null) throw new Error(`${run.id} vanished`)
     if (now.status === 'failed') throw new Fatal('data', `${now.id}: ${now.problem ?? 'failed'}`)
     if (now.status !== 'open') return now
+    // Any other run is given up by its worker, which says so.
+    const outlasts = now.step === 'apply' || (now.options.patienceMs ?? 0) > app.ctx.patienceMs
+    const circuit = outlasts && (await circuits(app.ctx.db, Date.now(), now.connection)).get(now.connection)
+    const ms = circuit && circuit.state === 'paused' ? circuit.until - Date.now() : 0
+    if (ms > app.ctx.patienceMs)
+      throw new RetryLater(`${run.id} waits and stays open: the next run goes on with it.`, ms)
     if (now.epoch > run.epoch + 200 || Date.now() - started > PATIENCE_MS * 60) {
       throw new RetryLater(`${run.id} is not over after an hour. It stays open; "unstall run" goes on with it.`, 0)
     }

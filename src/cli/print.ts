@@ -1,13 +1,14 @@
 // How a plan and a night look in a terminal. Names, dates and money go through the texts; nothing a deal is called
 // reaches the terminal unfiltered.
-import type { ConnectionConfig } from '../config.ts'
+import type { Config, ConnectionConfig } from '../config.ts'
 import { localTime } from '../core/calendar.ts'
 import type { Texts } from '../core/explain.ts'
-import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
-import { Summary } from '../report/summary.ts'
-import { getDeals, type StoredDeal } from '../store/deals.ts'
+import type { LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
+import { NO_SUMMARY, Summary, withWrites } from '../report/summary.ts'
+import { circuits } from '../store/connections.ts'
+import { getDeals, type Quarantined, type StoredDeal } from '../store/deals.ts'
 import type { Run } from '../store/runs.ts'
-import type { Executor } from '../store/schema.ts'
+import type { Circuit, Executor } from '../store/schema.ts'
 import { bold, dim, green, hang, plain, print, red, table, yellow } from './output.ts'
 
 export const SYSTEMS = { hubspot: 'HubSpot', salesforce: 'Salesforce' } as const
@@ -24,10 +25,29 @@ export function money(texts: Texts, sums: Readonly<Record<string, number>>): str
 export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en')} ${n === 1 ? one : many}`
 
+/** Why a connection is not called, and what happens next. */
+export const circuitWords = (name: string, circuit: Circuit, timezone: string): string =>
+  circuit.state === 'paused'
+    ? `${name} is paused until ${localTime(circuit.until, timezone)} and then goes on: ${circuit.reason}`
+    : `${name} needs re-connecting since ${localTime(circuit.since, timezone)}; every run tries once: ${circuit.reason}`
+
+/** A line for each of the connections that something stands against. */
+export async function circuitLines(db: Executor, { connections, timezone }: Config): Promise<readonly string[]> {
+  const found = await circuits(db, Date.now())
+  return connections.flatMap(({ name }) => {
+    const circuit = found.get(name)
+    return circuit ? [yellow(plain(circuitWords(name, circuit, timezone)))] : []
+  })
+}
+
+/** Name, problem and link of a record that could not be understood. */
+export const quarantineLine = ({ id, name, url, problem }: Quarantined): string =>
+  plain(`${name ?? `deal ${id}`}: ${problem}${url ? `  ${url}` : ''}`)
+
 /** The preview of one connection, or the plan a night executed. */
 export async function printPlan(
   db: Executor,
-  connection: ConnectionConfig,
+  connection: Pick<ConnectionConfig, 'name' | 'system'>,
   rows: Rows,
   run: Run,
   texts: Texts,
@@ -122,14 +142,27 @@ function printLists({ lists }: Summary): void {
   list('Stalled long without an answer, to archive', lists.archive)
 }
 
-/** What became of a run, line by line what was not written and why. */
-export async function printOutcome(db: Executor, run: Run, rows: readonly LedgerRow[], texts: Texts): Promise<void> {
-  const summary = Summary.parse(run.summary)
+const UNWRITTEN: Partial<Record<LedgerStatus, string>> = {
+  refused: 'refused',
+  left: 'left as it is',
+  dropped: 'dropped',
+  sent: 'still without an answer; the next run looks what became of it',
+}
+
+/** What became of a run, line by line what was not written and why; at most `most` lines of each kind. */
+export async function printOutcome(
+  db: Executor,
+  run: Run,
+  rows: readonly LedgerRow[],
+  texts: Texts,
+  most = MOST,
+): Promise<void> {
+  const summary = withWrites(Summary.safeParse(run.summary).data ?? NO_SUMMARY, rows)
   const done = (group: string) => summary.writes[group]?.done ?? 0
   print()
   print(bold(run.id))
   const undo = run.kind === 'undo'
-  if (!undo) printFigures(texts, summary)
+  if (!undo && run.summary) printFigures(texts, summary)
   const parts = [
     ['flag', undo ? ' put back' : ' marked', 'deal', 'deals'],
     ['forecast', undo ? ' put back' : '', 'forecast category', 'forecast categories'],
@@ -141,16 +174,16 @@ export async function printOutcome(db: Executor, run: Run, rows: readonly Ledger
   const list = did.map(([group, verb, one, many]) => `${count(done(group), one, many)}${verb}`).join(', ')
   print(green(list === '' ? 'Nothing was written.' : `Written: ${list}.`))
   printHeld(texts, rows)
-  const odd = rows.filter((row) => row.status === 'refused' || row.status === 'left' || row.status === 'dropped')
+  const odd = rows.filter((row) => UNWRITTEN[row.status])
   if (odd.length > 0) {
     const deals = await getDeals(db, run.connection, [...new Set(odd.map((row) => row.deal.id))])
     print('\nNot written:')
-    for (const { deal, group, status, message } of odd.slice(0, MOST)) {
+    for (const { deal, group, status, message } of odd.slice(0, most)) {
       const colour = status === 'refused' ? red : yellow
       const name = deals.get(deal.id)?.known.deal.name ?? deal.id
-      print(colour(`  ${hang(`${name} (${group}): ${status}${message ? `: ${message}` : ''}`, '    ')}`))
+      print(colour(`  ${hang(`${name} (${group}): ${UNWRITTEN[status]}${message ? `: ${message}` : ''}`, '    ')}`))
     }
-    if (odd.length > MOST) print(dim(`… and ${odd.length - MOST} more (--json lists all)`))
+    if (odd.length > most) print(dim(`… and ${odd.length - most} more (unstall runs ${run.id} lists all)`))
   }
   if (summary.conflicts.length > 0) {
     print('\nLeft as people made it:')
