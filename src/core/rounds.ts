@@ -9,26 +9,21 @@ const NEW_DATE_DAYS = 15
 
 const isDecision = (value: string | null): value is Decision => DECISIONS.some((decision) => decision === value)
 
-export interface DecisionFacts {
-  /** First entry into a decision stage; null: no proposal presented, or moved back before that stage. */
-  readonly presentedAt: Instant | null
-  /** The rep's date as it is judged, and when it was set. `set`: what the field says, later where it is beyond the maximum. */
-  readonly due: { readonly date: LocalDate; readonly set: LocalDate; readonly at: Instant } | null
-  /** A second new date after a maybe: not counted. */
-  readonly refusedDate: LocalDate | null
-  readonly answer: { readonly value: Decision; readonly at: Instant } | null
-  /** A person set a new date after the answer: it answers the earlier one. */
-  readonly answerIsOfEarlierDate: boolean
-  /** How often the answer became maybe in this round. */
-  readonly maybes: number
-}
+export type DecisionFacts = Readonly<
+  Pick<DecisionRound, 'presentedAt' | 'due' | 'refusedDate' | 'answer' | 'answerIsOfEarlierDate' | 'maybes'>
+>
 
-export class DecisionRound implements DecisionFacts {
+export class DecisionRound {
+  /** First entry into a decision stage; null: no proposal presented, or moved back before that stage. */
   presentedAt: Instant | null = null
-  due: DecisionFacts['due'] = null
+  /** The rep's date as it is judged, and when it was set. `set`: what the field says, later where it is beyond the maximum. */
+  due: { readonly date: LocalDate; readonly set: LocalDate; readonly at: Instant } | null = null
+  /** A second new date after a maybe: not counted. */
   refusedDate: LocalDate | null = null
-  answer: DecisionFacts['answer'] = null
+  answer: { readonly value: Decision; readonly at: Instant } | null = null
+  /** A person set a new date after the answer: it answers the earlier one. */
   answerIsOfEarlierDate = false
+  /** How often the answer became maybe in this round. */
   maybes = 0
   #presentedOrder: number | null = null
   #newDates = 0
