@@ -77,8 +77,13 @@ async function checkPreview(ctx: JobContext, night: Night, id: string, settingsH
     throw new UsageError(`The settings have changed since preview ${id}. ${again}`)
 }
 
-/** Takes a run back: a run of its own, so that it is planned, stored and executed like any other. */
-export async function openUndo(ctx: JobContext, of: Run, now: Instant): Promise<{ run: Run } | { busy: Run }> {
+/** Takes a run back, or only some deals of it: a run of its own, planned, stored and executed like any other. */
+export async function openUndo(
+  ctx: JobContext,
+  of: Run,
+  now: Instant,
+  deals?: readonly DealId[],
+): Promise<{ run: Run } | { busy: Run }> {
   return openRun(ctx.db, {
     connection: of.connection,
     kind: 'undo',
@@ -86,7 +91,7 @@ export async function openUndo(ctx: JobContext, of: Run, now: Instant): Promise<
     now,
     settings: of.settings,
     settingsHash: of.settingsHash,
-    options: { undoes: of.id, patienceMs: ctx.patienceMs },
+    options: { undoes: of.id, ...(deals === undefined ? {} : { deals }), patienceMs: ctx.patienceMs },
     step: 'decide',
     createdAt: ctx.clock(),
   })

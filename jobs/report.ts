@@ -1,11 +1,17 @@
 // Step 4: counts what became of the plan and closes the run.
-import { Summary, withWrites } from '../src/report/summary.ts'
+import { leftAlone, Summary, withWrites } from '../src/report/summary.ts'
+import { getDeals } from '../src/store/deals.ts'
 import { rowsOfRun } from '../src/store/ledger.ts'
 import { finishRun, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
 
 export async function report(ctx: JobContext, run: Run): Promise<void> {
-  const summary = withWrites(Summary.parse(run.summary), await rowsOfRun(ctx.db, run.id))
+  const rows = await rowsOfRun(ctx.db, run.id)
+  const planned = Summary.parse(run.summary)
+  const left = leftAlone(rows)
+  const deals = await getDeals(ctx.db, run.connection, [...new Set(left.map(({ deal }) => deal))])
+  const named = left.map((one) => ({ ...one, name: deals.get(one.deal)?.known.deal.name ?? one.deal }))
+  const summary = withWrites({ ...planned, conflicts: [...planned.conflicts, ...named] }, rows)
   await finishRun(ctx.db, run, ctx.clock(), summary)
   ctx.log.info({ run: run.id, connection: run.connection, writes: summary.writes }, 'run finished')
 }

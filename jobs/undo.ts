@@ -2,55 +2,62 @@
 // plan in the ledger like any other and goes through the same `apply`.
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, TaskKey } from '../src/core/deal.ts'
-import { planUndo, undoable } from '../src/core/undo.ts'
-import { NO_SUMMARY } from '../src/report/summary.ts'
+import { planUndo, type UndoPlan, undoable } from '../src/core/undo.ts'
+import { type Left, leftByUndo, NO_SUMMARY } from '../src/report/summary.ts'
+import { getConnection } from '../src/store/connections.ts'
 import { getDeals, saveStandings, saveTransitions } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, rowsOfRun, settle } from '../src/store/ledger.ts'
 import { fenced, nextStep, type Run, saveSummary } from '../src/store/runs.ts'
 import { settleUnknown } from './apply.ts'
 import { crmTime, type JobContext } from './context.ts'
 
-export async function undo(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
-  const of = run.options.undoes
+/** What taking back would do now: reads the CRM, writes nothing anywhere. */
+export async function drawUndo(
+  ctx: JobContext,
+  run: Pick<Run, 'id' | 'connection' | 'now' | 'settings' | 'options'>,
+  signal: AbortSignal,
+): Promise<{ readonly plan: UndoPlan; readonly left: readonly Left[] }> {
+  const { undoes: of, deals: only } = run.options
   if (of === undefined) throw new Error(`${run.id} does not say which run it takes back`)
   const connector = await ctx.connector(run.connection)
-  await settleUnknown(ctx, run, connector, signal)
-  const rows = (await rowsOfRun(ctx.db, of)).filter(undoable)
+  const rows = (await rowsOfRun(ctx.db, of)).filter((row) => undoable(row) && (only?.includes(row.deal.id) ?? true))
   const ids = [...new Set(rows.map((row) => row.deal.id))]
   const keys = rows.flatMap((row): [TaskKey, DealId][] => (row.kind === 'fields' ? [] : [[row.taskKey, row.deal.id]]))
-  const fresh = await connector.read(ids, signal)
-  const tasks = await connector.find(new Map(keys), signal)
   const stored = await getDeals(ctx.db, run.connection, ids)
   const ledger = await ledgerForDeals(ctx.db, run.connection, ids)
-  const undone = rows[0]?.plannedAt ?? 0
+  const reference = (await getConnection(ctx.db, run.connection))?.reference ?? (await connector.reference(signal))
+  const fresh = await connector.read(ids, signal)
+  const tasks = await connector.find(new Map(keys), signal)
   const plan = planUndo({
     run: run.id,
     now: run.now,
+    policy: run.settings.policy,
+    reference,
     rows,
     current: (id) => fresh.get(id) ?? 'unreadable',
     task: (key) => tasks.get(key) ?? null,
     standing: (id) => stored.get(id)?.standing ?? null,
-    later: [...ledger.values()].flat().filter((row) => row.run !== of && row.plannedAt >= undone),
+    others: [...ledger.values()].flat().filter((row) => row.run !== of),
   })
   const name = (id: DealId) => stored.get(id)?.known.deal.name ?? id
-  const conflicts = plan.conflicts.map(({ deal, field, group, why }) => ({
-    deal: name(deal.id),
-    what: field ?? group,
-    why,
-  }))
+  return { plan, left: plan.conflicts.map((one) => leftByUndo(one, name(one.deal.id), run.settings.timezone)) }
+}
+
+export async function undo(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
+  await settleUnknown(ctx, run, await ctx.connector(run.connection), signal)
+  const { plan, left } = await drawUndo(ctx, run, signal)
+  const words = new Map(plan.conflicts.map(({ key }, at) => [key, left[at]?.words]))
   await fenced(ctx.db, run, async (trx) => {
     const week = makeCalendar(run.settings).isoWeek(run.now)
     await insertPlan(trx, run, plan.rows, { now: run.now, week })
-    await settle(
-      trx,
-      of,
-      plan.left.map((key) => ({ key, status: 'left' as const })),
-      crmTime(ctx, run),
+    const over = plan.left.map(
+      (key) => ({ key, status: 'left', message: words.get(key) ?? 'nothing to take back' }) as const,
     )
+    await settle(trx, run.options.undoes ?? '', over, crmTime(ctx, run))
     const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing }))
     await saveStandings(trx, run.connection, standings)
     await saveTransitions(trx, run.id, plan.transitions)
-    await saveSummary(trx, run, { ...NO_SUMMARY, conflicts })
+    await saveSummary(trx, run, { ...NO_SUMMARY, conflicts: left })
     await nextStep(trx, run, 'apply')
   })
 }

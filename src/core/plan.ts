@@ -175,15 +175,15 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     ledger.length === 0 &&
     !verdict.decision.answerIsOfEarlierDate &&
     untouched(deal.own) &&
-    (was === null || (was.state === verdict.state && was.borrowed === null && was.undoneStall === null))
+    (was === null || (was.state === verdict.state && was.borrowed === null && was.undone === null))
   )
     return null
 
   const moved = advance(was, { ...item, now: context.now, dead: isDead(verdict, context) })
   const tonight = { ...item, ...context, observed: observedAfter(deal, ledger), moved }
   // What was undone stays as it is.
-  const undone = moved.standing.undoneStall !== null
-  const { standing, rows: planned } = undone ? { standing: moved.standing, rows: [] } : rowsOf(tonight)
+  const final = moved.standing.undone !== null
+  const { standing, rows: planned } = final ? { standing: moved.standing, rows: [] } : rowsOf(tonight)
   const rows = unreadable ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : planned
   const { stall, state } = standing
   count(totals, state, moved)

@@ -89,7 +89,7 @@ function flag(deal: Lent): Rows {
  *  @returns `category`, `saved`: to write, the latter as `categoryBefore`; undefined: as it is. `again`: we had taken it
  *  before, and something other than a person put it back. */
 function loan(deal: Tonight) {
-  const { known, observed, ledger, settings, reference, policy, now } = deal
+  const { known, observed, ledger, settings, reference, now } = deal
   const { standing } = deal.moved
   const { borrowed } = standing
   const { omitted } = reference
@@ -119,11 +119,21 @@ function loan(deal: Tonight) {
   const away = known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
   const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
   if (omitted === null || category !== omitted || !ours) return { standing, saved: null }
-  // Won: the CRM's closed category. Another stage: what that stage maps to. Else what it was.
-  const moved = borrowed !== null && stage !== borrowed.stage
-  const mapped = moved ? stageTable(reference, policy)(observed.pipelineId, stage)?.category : null
-  const back = (observed.outcome === 'won' ? reference.closedCategory : mapped) ?? recall(saved)
+  const back = givenBack(observed, borrowed, recall(saved), deal)
   return { standing, saved: null, category: back === omitted ? undefined : back }
+}
+
+/** What a borrowed category goes back to. Won: the CRM's closed category. Another stage: what that stage maps to. Else
+ *  what it was. */
+export function givenBack(
+  { outcome, pipelineId, stageId }: Deal,
+  borrowed: Standing['borrowed'],
+  was: string | null,
+  { reference, policy }: Pick<PlanContext, 'reference' | 'policy'>,
+): string | null {
+  const moved = borrowed !== null && stageId !== borrowed.stage
+  const mapped = moved ? stageTable(reference, policy)(pipelineId, stageId)?.category : null
+  return (outcome === 'won' ? reference.closedCategory : mapped) ?? was
 }
 
 /** CRMs reset the category in the same save that changes the stage, in the name of whoever saved. */

@@ -27,10 +27,9 @@ export interface Standing {
   readonly categoryTheirs: boolean
   /** A person cleared the flag: silent for 10 working days. */
   readonly dismissedAt: Instant | null
-  /** Taken back by `undo` (start of that stall): final, until the stall would have ended or `--again` asks for it. */
-  readonly undoneStall: Instant | null
-  /** What was undone was not a stall but this state: equally final until it would have ended. */
-  readonly undoneState?: 'parked' | 'answered_no'
+  /** Taken back by `undo`: final. The deal stays as the undo left it while the verdict is what it was then (`state`),
+   *  unless `--again` asks. `stall`: start of the stall that was open, which still counts as open. */
+  readonly undone: { readonly state: State; readonly stall: Instant | null } | null
 }
 
 export interface Transition {
@@ -43,13 +42,12 @@ export interface Transition {
   readonly evidence: Readonly<Record<string, string | number | boolean | null>>
 }
 
-const NOTHING = { stall: null, borrowed: null, categoryTheirs: false, dismissedAt: null, undoneStall: null }
+const NOTHING = { stall: null, borrowed: null, categoryTheirs: false, dismissedAt: null, undone: null }
 /** A deal unstall has never had in hand. */
 export const NEW_STANDING = (state: State, now: Instant): Standing => ({ state, since: now, ...NOTHING })
 
-const KEYS = ['state', 'since', 'stall', 'borrowed', 'categoryTheirs', 'dismissedAt', 'undoneStall'] as const
-export const sameStanding = (a: Standing, b: Standing): boolean =>
-  KEYS.every((key) => a[key] === b[key]) && a.undoneState === b.undoneState
+const KEYS = ['state', 'since', 'stall', 'borrowed', 'categoryTheirs', 'dismissedAt', 'undone'] as const
+export const sameStanding = (a: Standing, b: Standing): boolean => KEYS.every((key) => a[key] === b[key])
 
 /** How the CRM's state property says it. All but `moving` are out of the forecast. */
 export const writtenState = (state: State): WrittenState =>
@@ -57,8 +55,7 @@ export const writtenState = (state: State): WrittenState =>
 
 /** What the judge must know. An undone stall still counts as open, so that weak movement does not end it. */
 export function memoryOf(standing: Standing | null): Memory {
-  const undone = standing?.undoneState === undefined ? standing?.undoneStall : null
-  const stalledSince = standing?.stall?.startedAt ?? undone ?? null
+  const stalledSince = standing?.stall?.startedAt ?? standing?.undone?.stall ?? null
   return { stalledSince, rule: standing?.stall?.rule ?? null, dismissedAt: standing?.dismissedAt ?? null }
 }
 
@@ -103,19 +100,19 @@ export function advance(standing: Standing | null, input: AdvanceInput): Advance
   const was = standing ?? NEW_STANDING(verdict.state === 'closed' ? 'closed' : 'moving', now)
   const { own } = observedAfter(known.deal, ledger)
   const dismissed = was.stall !== null && verdict.state === 'stalled' && clearedByPerson(known, own, ledger)
-  const { undoneState, ...rest } = was
-  const final = was.undoneStall !== null && input.again !== true && verdict.state === (undoneState ?? 'stalled')
-  const state = dismissed || final ? 'moving' : verdict.state
+  if (was.undone?.state === verdict.state && !dismissed && input.again !== true)
+    return { standing: was, transitions: [], opened: false, dismissed }
+  const state = dismissed ? 'moving' : verdict.state
   const opens = state === 'stalled' && was.stall === null
   const adopted = opens ? adoptable(own, known, standing, now) : null
   const next: Standing = {
-    ...(final ? was : rest),
+    ...was,
     state,
     since: state === was.state ? was.since : (adopted ?? now),
     stall: state === 'stalled' ? stallOf(was.stall, adopted ?? now, input) : null,
     categoryTheirs: was.categoryTheirs && !opens && state !== 'moving' && state !== 'closed',
     dismissedAt: dismissed ? now : opens ? null : was.dismissedAt,
-    undoneStall: final ? was.undoneStall : null,
+    undone: null,
   }
   const { lastMovement, lastMovementKind, idleDays, protection, rule } = verdict
   const check = verdict.checks.find((one) => one.rule === rule)

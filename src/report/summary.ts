@@ -1,7 +1,9 @@
 // What a run says of itself when it is over: the figures of the night, what became of every planned write, and what
 // people should look at. Stored with the run, printed by the command line.
 import { z } from 'zod'
-import type { LedgerRow, LedgerStatus } from '../core/plan.ts'
+import { localTime } from '../core/calendar.ts'
+import type { Group, LedgerRow, LedgerStatus } from '../core/plan.ts'
+import type { Conflict } from '../core/undo.ts'
 
 const count = z.number().int()
 const money = z.record(z.string(), z.number())
@@ -13,6 +15,17 @@ const Listed = z.object({
   amount: z.number().nullable(),
   currency: z.string().nullable(),
 })
+const value = z.union([z.string(), z.number(), z.boolean(), z.null()])
+const Left = z.object({
+  deal: z.string(),
+  name: z.string(),
+  what: z.string(),
+  wrote: value.default(null),
+  found: value.default(null),
+  why: z.string(),
+  words: z.string().default(''),
+})
+export type Left = z.infer<typeof Left>
 export const Summary = z.object({
   figures: z.object({
     open: count,
@@ -29,8 +42,9 @@ export const Summary = z.object({
   forecast: z.object({ all: money, moving: money }),
   dead: z.array(z.object({ fromDays: count, toDays: count.nullable(), count, value: money })),
   lists: z.object({ ownerLeft: z.array(Listed), noStillOpen: z.array(Listed), archive: z.array(Listed) }),
-  /** What an undo left as it is, and why. */
-  conflicts: z.array(z.object({ deal: z.string(), what: z.string(), why: z.string() })).default([]),
+  /** What a night or an undo left as it is: its deal (id and name), what of it, what we wrote and what is there now
+   *  where that is known, and why: one word, and a sentence. */
+  conflicts: z.array(Left).default([]),
   unreadable: count.default(0),
   /** Status of the ledger rows, by group. Empty until the run is over. */
   writes: z.record(z.string(), z.record(z.string(), count)).default({}),
@@ -69,4 +83,57 @@ export function withWrites(summary: Summary, rows: readonly LedgerRow[]): Summar
 /** How many rows of a summary have this status. */
 export function written(summary: Summary, status: LedgerStatus): number {
   return Object.values(summary.writes).reduce((sum, group) => sum + (group[status] ?? 0), 0)
+}
+
+/** How fields are called in a sentence. */
+const FIELDS: Readonly<Record<string, string>> = {
+  ...{ stageId: 'stage', pipelineId: 'pipeline', outcome: 'won or lost', ownerId: 'owner', closeDate: 'close date' },
+  ...{ decisionDue: 'decision date', parkedUntil: 'parked until', parkedReason: 'reason for parking' },
+  ...{ stalled: 'flag', since: 'stalled since', reason: 'rule', lastMovement: 'last movement' },
+  ...{ categoryBefore: 'category before', category: 'forecast category' },
+}
+const GROUPS: Readonly<Record<Group, string>> = {
+  ...{ flag: 'flag', forecast: 'forecast category', answer: 'answer', task: 'task', 'task-done': 'completed task' },
+}
+/** Of the neutral model, by the words of a RevOps manager: `stage, owner`. */
+export const fieldNames = (fields: readonly string[]): string => fields.map((one) => FIELDS[one] ?? one).join(', ')
+
+/** What a run did not write because somebody was faster or the deal was not as judged: one entry per deal and reason.
+ *  `name`: only the id. */
+export function leftAlone(rows: readonly LedgerRow[]): readonly Left[] {
+  const left = rows.filter(({ status }) => status === 'left' || status === 'dropped')
+  return [...Map.groupBy(left, (row) => `${row.deal.id} ${row.status} ${row.message}`).values()].flatMap((some) => {
+    const [first] = some
+    if (!first) return []
+    const { deal, status, message } = first
+    const what = some.map(({ group }) => GROUPS[group]).join(', ')
+    return [{ deal: deal.id, name: deal.id, what, wrote: null, found: null, why: status, words: message ?? '' }]
+  })
+}
+
+const AT = new Set<string | null>(['since', 'lastMovement'])
+const UNDO_WORDS: Readonly<Record<Conflict['why'], string>> = {
+  changed: 'we wrote {wrote}, somebody made it {found}',
+  later_run: '{run} wrote it again and its value is there: take that run back as well',
+  closed: 'the deal is closed: nothing of ours is put back on it',
+  omitted: 'it stays {found}: the stage the deal is in now is out of the forecast by itself',
+  gone: 'the deal was deleted or merged',
+  unreadable: 'the deal cannot be read at the moment: take it back again later',
+  task_gone: 'somebody deleted the task',
+  task_closed: 'somebody completed the task',
+  task_open: 'somebody opened the task again',
+  task_owner: 'somebody gave the task to another owner',
+  task_due: 'somebody moved the task from {wrote} to {found}',
+  task_text: 'somebody changed the text of the task',
+}
+
+/** What an undo leaves as it is, in words. `timezone`: of the company. */
+export function leftByUndo(one: Conflict, name: string, timezone: string): Left {
+  const { deal, field, group, why } = one
+  const told = (value: Conflict['found']) =>
+    typeof value === 'number' && AT.has(field) ? localTime(value, timezone) : value
+  const [wrote, found] = [told(one.wrote), told(one.found)]
+  const holes = { wrote: wrote ?? 'nothing', found: found ?? 'empty', run: one.run ?? '' }
+  const words = UNDO_WORDS[why].replace(/\{(wrote|found|run)\}/g, (_, hole: keyof typeof holes) => String(holes[hole]))
+  return { deal: deal.id, name, what: field === null ? GROUPS[group] : fieldNames([field]), wrote, found, why, words }
 }

@@ -21,8 +21,9 @@ export interface RunOptions {
   readonly again?: readonly DealId[]
   /** How long whoever opened this run waits for a CRM that does not answer. */
   readonly patienceMs?: number
-  /** The run this run takes back. */
+  /** The run this run takes back; `deals`: only these of it. */
   readonly undoes?: string
+  readonly deals?: readonly DealId[]
   /** `plan --now`: when the CRM was really read; it is only judged as of `now`. */
   readonly readAt?: Instant
   /** New tasks per person that previews of other connections, made by the same command, already count on. */

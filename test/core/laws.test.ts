@@ -129,6 +129,25 @@ const touch = fc.record({
 
 const LATER = START + 2 * 3_600_000
 
+/** Takes a run back, or only some deals of it. */
+function takeBack(of: World, run: string, at: number, only?: string) {
+  const undone = planUndo({
+    ...contextOf(at, options),
+    run: `undo-${at}`,
+    rows: of.ledger.filter((row) => row.run === run && (only === undefined || row.deal.id === only)),
+    current: (id) => of.deals.get(id)?.deal ?? 'gone',
+    task: (key) => of.tasks.get(key) ?? null,
+    standing: (id) => of.standings.get(id) ?? null,
+    others: of.ledger.filter((row) => row.run !== run),
+  })
+  for (const row of undone.rows) apply(of, row, at, 'done', `undo-${at}`)
+  const became = new Map<string | null, LedgerStatus>(undone.left.map((key) => [key, 'left']))
+  for (const { undoes } of undone.rows) became.set(undoes, 'undone')
+  of.ledger = of.ledger.map((row) => ({ ...row, status: became.get(row.key) ?? row.status }))
+  for (const { deal: ref, standing } of undone.standings) of.standings.set(ref.id, standing)
+  return undone
+}
+
 test('law 4: run then undo restores every field nobody else touched; touched ones are reported', () => {
   fc.assert(
     fc.property(company(1, 8), fc.array(touch, { maxLength: 4 }), (make, touches) => {
@@ -138,16 +157,7 @@ test('law 4: run then undo restores every field nobody else touched; touched one
       const after = new Map([...of.deals].map(([id, { deal: one }]) => [id, one]))
       for (const { who, what } of touches) if (of.deals.has(`d${who}`)) edit(of, `d${who}`, START + 3_600_000, what)
       const touched = new Map([...of.deals].map(([id, { deal: one }]) => [id, one]))
-      const undone = planUndo({
-        run: 'u1',
-        now: LATER,
-        rows: of.ledger.filter((row) => row.run === 'r1'),
-        current: (id) => of.deals.get(id)?.deal ?? 'gone',
-        task: (key) => of.tasks.get(key) ?? null,
-        standing: (id) => of.standings.get(id) ?? null,
-        later: [],
-      })
-      for (const row of undone.rows) apply(of, row, LATER, 'done', 'u1')
+      const undone = takeBack(of, 'r1', LATER)
       expect(of.tasks.size).toBe(0)
       const reported = new Set(undone.conflicts.map((one) => `${one.deal.id} ${one.field}`))
       for (const [id, { deal: now }] of of.deals) {
@@ -163,14 +173,76 @@ test('law 4: run then undo restores every field nobody else touched; touched one
         }
       }
       // And the next night leaves what was taken back alone.
-      for (const row of undone.rows)
-        of.ledger = of.ledger.map((other) => (other.key === row.undoes ? { ...other, status: 'undone' } : other))
-      for (const { deal: ref, standing } of undone.standings) of.standings.set(ref.id, standing)
       if (touches.length === 0) {
         expect(written(night(of, LATER + 60_000, options)).filter((row) => row.rule !== null)).toEqual([])
       }
     }),
     RUNS,
+  )
+})
+
+test('law 4: whole runs or single deals, weeks later and in any order: what nobody else touched ends as it began', () => {
+  const ours = ({ deal: one }: Known): Record<string, unknown> => ({ ...one.own, category: one.category })
+  const nights = fc.array(fc.tuple(fc.integer({ min: 1, max: 12 }), fc.array(touch, { maxLength: 3 })), {
+    minLength: 1,
+    maxLength: 4,
+  })
+  const order = fc.array(fc.tuple(fc.nat(5), fc.option(fc.nat(4))), { maxLength: 6 })
+  fc.assert(
+    fc.property(company(1, 5), nights, order, (make, history, asked) => {
+      const of = make()
+      const began = new Map([...of.deals].map(([id, known]) => [id, ours(known)]))
+      const theirs = new Map<string, unknown[]>()
+      let at = START
+      const runs: string[] = []
+      for (const [skip, touches] of history) {
+        runs.push(`r${runs.length}`)
+        night(of, at, { ...options, run: runs.at(-1) ?? '' })
+        for (const { who, what } of touches) {
+          const [id, was] = [`d${who}`, of.deals.get(`d${who}`)]
+          if (!was) continue
+          edit(of, id, at + 3_600_000, what)
+          const is = of.deals.get(id) ?? was
+          const [before, after] = [ours(was), ours(is)]
+          const gave = (field: string, value: unknown) =>
+            theirs.set(`${id} ${field}`, [...(theirs.get(`${id} ${field}`) ?? []), value])
+          for (const field of Object.keys(after)) if (after[field] !== before[field]) gave(field, after[field])
+          // A category goes back to what the stage it is in now maps to.
+          if (is.deal.stageId !== was.deal.stageId) gave('category', 'BEST_CASE')
+        }
+        at += runs.length < history.length ? skip * DAY : 2 * 3_600_000
+      }
+      const held = new Map([...of.deals].map(([id, known]) => [id, ours(known)]))
+      const last = new Map<string, unknown>()
+      for (const { deal: ref, ...row } of of.ledger)
+        if (row.kind === 'fields')
+          for (const [field, value] of Object.entries(row.after)) last.set(`${ref.id} ${field}`, value)
+      const left = new Map<string, Set<unknown>>([...of.deals.keys()].map((id) => [id, new Set()]))
+      const takeAll = (run: string, only?: string) => {
+        for (const { deal: ref, field, why } of takeBack(of, run, at++, only).conflicts)
+          if (why !== 'later_run') left.get(ref.id)?.add(field)
+      }
+      for (const [n, only] of asked) takeAll(runs[n % runs.length] ?? '', only === null ? undefined : `d${only}`)
+      // A person's last word stands, whatever was asked.
+      for (const [id, known] of of.deals)
+        for (const [field, value] of Object.entries(ours(known))) {
+          const was = held.get(id)?.[field]
+          if (was !== last.get(`${id} ${field}`)) expect(value, `${id} ${field}`).toBe(was)
+        }
+      for (const run of runs) takeAll(run)
+      for (const [id, known] of of.deals) {
+        if (known.deal.outcome !== 'open') continue
+        for (const [field, value] of Object.entries(ours(known)))
+          if (!left.get(id)?.has(field))
+            expect([began.get(id)?.[field], ...(theirs.get(`${id} ${field}`) ?? [])], `${id} ${field}`).toContain(value)
+      }
+      if (theirs.size > 0) return
+      expect([...of.tasks.values()]).toEqual([])
+      expect(
+        written(night(of, at + 60_000, options)).filter((row) => row.kind !== 'fields' || 'stalled' in row.after),
+      ).toEqual([])
+    }),
+    { numRuns: 400 },
   )
 })
 

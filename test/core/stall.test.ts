@@ -141,22 +141,22 @@ describe('what people did', () => {
     expect(advance(standing('stalled'), at).dismissed).toBe(false)
   })
   test('an undone stall is final until it would have ended, or until asked for again', () => {
-    const undone: Standing = { ...NEW_STANDING('moving', T0), undoneStall: T0 }
+    const undone: Standing = { ...NEW_STANDING('moving', T0), undone: { state: 'stalled', stall: T0 } }
     expect(memoryOf(undone).stalledSince).toBe(T0)
     expect(advance(undone, input('stalled')).standing).toBe(undone)
-    expect(advance(undone, input('moving')).standing.undoneStall).toBeNull()
-    expect(advance(undone, input('parked')).standing).toMatchObject({ state: 'parked', undoneStall: null })
+    expect(advance(undone, input('moving')).standing.undone).toBeNull()
+    expect(advance(undone, input('parked')).standing).toMatchObject({ state: 'parked', undone: null })
     expect(advance(undone, input('stalled', T1, { again: true })).standing).toMatchObject({
       state: 'stalled',
       stall: { startedAt: T1 },
-      undoneStall: null,
+      undone: null,
     })
   })
   test('an undone parking is final as well', () => {
-    const undone: Standing = { ...NEW_STANDING('moving', T0), undoneStall: T0, undoneState: 'parked' }
+    const undone: Standing = { ...NEW_STANDING('moving', T0), undone: { state: 'parked', stall: null } }
     expect(memoryOf(undone).stalledSince).toBeNull()
     expect(advance(undone, input('parked')).standing).toBe(undone)
-    expect(advance(undone, input('stalled')).standing).toMatchObject({ state: 'stalled', undoneStall: null })
+    expect(advance(undone, input('stalled')).standing).toMatchObject({ state: 'stalled', undone: null })
   })
 })
 

@@ -4,7 +4,7 @@ import type { Deal } from '../../src/core/deal.ts'
 import type { Verdict } from '../../src/core/judge.ts'
 import { planUndo, type UndoPlan } from '../../src/core/undo.ts'
 import { known, on } from './build.ts'
-import { apply, edit, type NightOptions, night, plan, says, type World, world, written } from './nights.ts'
+import { apply, contextOf, edit, type NightOptions, night, plan, says, type World, world, written } from './nights.ts'
 
 const N0 = on('2026-11-02', '02:00')
 const N1 = on('2026-11-03', '02:00')
@@ -22,13 +22,13 @@ const now = (of: World): Deal => {
 /** Plans the undo of a run and carries it out. */
 function undo(of: World, run: string, more: { gone?: boolean; unreadable?: boolean } = {}, at = U): UndoPlan {
   const result = planUndo({
+    ...contextOf(at),
     run: 'hub-u1',
-    now: at,
     rows: of.ledger.filter((row) => row.run === run),
     current: (id) => (more.gone ? 'gone' : more.unreadable ? 'unreadable' : (of.deals.get(id)?.deal ?? 'gone')),
     task: (key) => of.tasks.get(key) ?? null,
     standing: (id) => of.standings.get(id) ?? null,
-    later: of.ledger.filter((row) => row.run !== run && row.plannedAt > Number(run.slice(4))),
+    others: of.ledger.filter((row) => row.run !== run),
   })
   for (const row of result.rows) apply(of, row, at, 'done', 'hub-u1')
   const undone = new Set(result.rows.map((row) => row.undoes))
@@ -59,7 +59,12 @@ describe('a run that flagged', () => {
       ['hub-u1.d1.forecast', 'fields', 'undo', `hub-${N0}.d1.forecast`],
       ['hub-u1.d1.task', 'delete-task', 'undo', `hub-${N0}.d1.task`],
     ])
-    expect(of.standings.get('d1')).toMatchObject({ state: 'moving', stall: null, borrowed: null, undoneStall: N0 })
+    expect(of.standings.get('d1')).toMatchObject({
+      state: 'moving',
+      stall: null,
+      borrowed: null,
+      undone: { state: 'stalled', stall: N0 },
+    })
     expect(night(of, U + 1, as('stalled'))).toMatchObject({ rows: [], transitions: [] })
   })
   test('--again: a new stall with a new task', () => {
@@ -75,7 +80,7 @@ describe('a run that flagged', () => {
     night(of, N0, as('stalled'))
     undo(of, run(N0))
     night(of, U + 1, as('moving'))
-    expect(of.standings.get('d1')?.undoneStall).toBeNull()
+    expect(of.standings.get('d1')?.undone).toBeNull()
     expect(written(night(of, U + 2, as('stalled')))).toHaveLength(3)
   })
   test('fields that somebody changed are left and reported, the others go back', () => {
@@ -92,17 +97,17 @@ describe('a run that flagged', () => {
     expect(night(of, U + 1, as('stalled')).rows).toEqual([])
   })
   test.each([
-    ['completed', { open: false }],
-    ['another text', { body: 'called them' }],
-    ['another subject', { subject: 'Call' }],
-    ['another date', { due: '2027-01-01' }],
-    ['another owner', { owner: 'bob' }],
-  ])('a task that somebody touched stays: %s', (_, touched) => {
+    ['task_closed', { open: false }],
+    ['task_text', { body: 'called them' }],
+    ['task_text', { subject: 'Call' }],
+    ['task_due', { due: '2027-01-01' }],
+    ['task_owner', { owner: 'bob' }],
+  ])('a task that somebody touched stays: %s %o', (why, touched) => {
     const of = world(known())
     night(of, N0, as('stalled'))
     for (const [key, task] of of.tasks) of.tasks.set(key, { ...task, ...touched })
     const { conflicts, left } = undo(of, run(N0))
-    expect(conflicts).toMatchObject([{ group: 'task', field: null, why: 'task_changed' }])
+    expect(conflicts).toMatchObject([{ group: 'task', field: null, why }])
     expect(left).toEqual([`hub-${N0}.d1.task`])
     expect(of.tasks.size).toBe(1)
   })
@@ -115,9 +120,11 @@ describe('a run that flagged', () => {
   test.each(['gone', 'unreadable'] as const)('a deal that is %s: nothing is written, and the report says so', (why) => {
     const of = world(known())
     night(of, N0, as('stalled'))
-    const { conflicts, standings } = undo(of, run(N0), { [why]: true })
+    const { conflicts, standings, left } = undo(of, run(N0), { [why]: true })
     expect(conflicts.map((one) => one.why)).toEqual([why, why])
     expect(standings).toEqual([])
+    // What cannot be read today may be taken back tomorrow.
+    expect(left).toHaveLength(why === 'gone' ? 2 : 0)
   })
   test('only what was done is taken back', () => {
     const of = world(known())
@@ -147,7 +154,7 @@ describe('after later runs', () => {
     expect(conflicts.find((one) => one.field === 'category')).toMatchObject({ why: 'changed', found: 'COMMIT' })
     expect(conflicts.find((one) => one.group === 'task')).toMatchObject({ why: 'later_run', run: run(N1) })
     expect(rows).toMatchObject([{ after: { lastMovement: null } }])
-    expect(of.standings.get('d1')).toMatchObject({ state: 'moving', undoneStall: null })
+    expect(of.standings.get('d1')).toMatchObject({ state: 'moving', undone: { state: 'moving' } })
   })
   test('undoing the later one first makes room for the earlier one', () => {
     const of = world(known())
@@ -166,9 +173,81 @@ describe('after later runs', () => {
     expect(content(now(of))).toEqual(before)
     expect(of.tasks.size).toBe(0)
   })
+  test('the other way round ends the same: the later one does not bring back what was taken back before', () => {
+    const of = world(known())
+    const before = content(now(of))
+    night(of, N0, as('stalled'))
+    night(of, N1, as('stalled', { rule: 'close_date_passed' }))
+    night(of, N2, as('moving'))
+    for (const [at, one] of [N0, N2, N1].entries()) undo(of, run(one), {}, U + at)
+    expect(content(now(of))).toEqual(before)
+    expect(of.tasks.size).toBe(0)
+  })
+})
+
+describe('weeks later', () => {
+  const category = (to: Partial<Deal>) => {
+    const of = world(known())
+    night(of, N0, as('stalled'))
+    edit(of, 'd1', N1, () => to)
+    const { conflicts } = undo(of, run(N0))
+    expect(now(of).own).toMatchObject({ stalled: false, categoryBefore: null })
+    return [now(of).category, conflicts.map(({ field, why }) => [field, why])]
+  }
+  test('the category goes back as a night would give it back', () => {
+    expect(category({})).toEqual(['PIPELINE', []])
+    expect(category({ stageId: 'negotiation' })).toEqual(['COMMIT', []])
+    expect(category({ stageId: 'won', outcome: 'won' })).toEqual(['CLOSED', []])
+    expect(category({ stageId: 'lost', outcome: 'lost' })).toEqual(['OMIT', [['category', 'omitted']]])
+  })
+  test('nothing of ours is put back on a deal that is closed by now', () => {
+    const of = world(known())
+    night(of, N0, as('stalled'))
+    edit(of, 'd1', N1, () => ({ outcome: 'won', stageId: 'won' }))
+    night(of, N1, as('closed'))
+    const { conflicts, rows } = undo(of, run(N1))
+    expect(conflicts.map(({ group, why }) => [group, why])).toEqual([
+      ['flag', 'closed'],
+      ['forecast', 'closed'],
+      ['task-done', 'closed'],
+    ])
+    expect(rows).toEqual([])
+    expect(now(of)).toMatchObject({ category: 'CLOSED', own: { stalled: false } })
+  })
+  test.each(['parked', 'answered_no'] as const)('a later %s night does not borrow the category again', (state) => {
+    const of = world(known())
+    night(of, N0, as('stalled'))
+    night(of, N1, as(state))
+    undo(of, run(N0))
+    expect(now(of)).toMatchObject({ category: 'PIPELINE', own: { state, categoryBefore: null } })
+    expect(night(of, U + 1, as(state)).rows).toEqual([])
+    night(of, U + 2, as('moving'))
+    expect(now(of)).toMatchObject({ category: 'PIPELINE', own: { state: 'moving' } })
+  })
+  test('a flag that a person cleared ends the stall as theirs, though a reason was taken back', () => {
+    const of = world(known())
+    night(of, N0, as('stalled'))
+    night(of, N1, as('stalled', { rule: 'close_date_passed' }))
+    edit(of, 'd1', N2, (one) => ({ own: { ...one.own, stalled: false } }))
+    undo(of, run(N1))
+    const after = night(of, U + 1, as('stalled'))
+    expect(after.figures.dismissed).toBe(1)
+    expect(now(of)).toMatchObject({ category: 'PIPELINE', own: { stalled: false, state: 'moving' } })
+  })
 })
 
 describe('a run that lifted or parked', () => {
+  test('an undone lifting, or another reason, stays undone while the verdict is the same', () => {
+    for (const verdict of [as('moving'), as('stalled', { rule: 'close_date_passed' })]) {
+      const of = world(known())
+      night(of, N0, as('stalled'))
+      night(of, N1, verdict)
+      undo(of, run(N1))
+      expect(night(of, U + 1, verdict).rows).toEqual([])
+      expect(now(of).own).toMatchObject({ stalled: true, since: N0, reason: 'no_movement' })
+      expect(night(of, U + 2, { ...verdict, again: 'd1' }).rows).not.toEqual([])
+    }
+  })
   test('an undone lifting: same stall again; still stalled by the rules, nothing more is written', () => {
     const of = world(known())
     night(of, N0, as('stalled'))

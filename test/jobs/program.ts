@@ -103,7 +103,7 @@ export interface Program {
   finish(run: Run): Promise<Run>
   /** Opens a night by hand, unless told otherwise, and waits for its end. */
   night(crm: Connection, now: Instant, how?: Partial<Night>): Promise<Run>
-  undo(of: Run, now: Instant): Promise<Run>
+  undo(of: Run, now: Instant, deals?: readonly string[]): Promise<Run>
   close(): Promise<void>
 }
 
@@ -167,8 +167,8 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     open,
     finish,
     night: async (crm, now, how) => finish(await open(crm, now, how)),
-    async undo(of, now) {
-      const opened = await openUndo(ctx, of, now)
+    async undo(of, now, deals) {
+      const opened = await openUndo(ctx, of, now, deals)
       if ('busy' in opened) throw new Error(`${opened.busy.id} is in the way`)
       return finish(opened.run)
     },

@@ -56,7 +56,7 @@ export const standing = (change: Partial<Standing> = {}): Standing => ({
   borrowed: null,
   categoryTheirs: false,
   dismissedAt: null,
-  undoneStall: null,
+  undone: null,
   ...change,
 })
 
