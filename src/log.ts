@@ -43,10 +43,12 @@ export function clean(value: unknown, depth = 0): unknown {
   if ('toJSON' in value && typeof value.toJSON === 'function') return clean(value.toJSON(), depth + 1)
   if (Array.isArray(value)) return value.map((each) => clean(each, depth + 1))
   if (value instanceof Map || value instanceof Set) return clean([...value], depth)
-  const entries = Object.entries(value).map(([key, each]) => [key, hides(key) ? HIDDEN : clean(each, depth + 1)])
-  return Object.fromEntries(entries)
+  return cleanFields(value, depth + 1)
 }
-const hides = (key: string) => SECRET_KEY.test(key) || CAMEL_KEY.test(key)
+const cleanFields = (data: object, depth = 0): Record<string, unknown> => {
+  const hides = (key: string) => SECRET_KEY.test(key) || CAMEL_KEY.test(key)
+  return Object.fromEntries(Object.entries(data).map(([key, each]) => [key, hides(key) ? HIDDEN : clean(each, depth)]))
+}
 
 export interface LogOptions {
   /** Readable text instead of JSON; default: when stderr is a terminal. */
@@ -65,11 +67,7 @@ export function createLog(level: string, { pretty: asText, stream }: LogOptions 
       level,
       // An error handed over alone arrives as `err`; all else goes through `log`. Messages are cleaned before both.
       serializers: { err: (error: unknown) => clean(error) },
-      formatters: {
-        bindings: (bindings) => Object.fromEntries(Object.entries(bindings).map(([key, each]) => [key, clean(each)])),
-        log: (data) =>
-          Object.fromEntries(Object.entries(data).map(([key, each]) => [key, hides(key) ? HIDDEN : clean(each)])),
-      },
+      formatters: { bindings: (bindings) => cleanFields(bindings), log: (data) => cleanFields(data) },
       hooks: { streamWrite: scrub },
     },
     out,
