@@ -5,8 +5,8 @@ import { basename, dirname, join } from 'node:path'
 import { CsvError as ParseError, parse } from 'csv-parse/sync'
 import { z } from 'zod'
 import type { Instant, Seed, SeedDeal, SeedOwner, SeedPipeline, SeedStage } from './seed.ts'
+import { DAY, dateOf, emailOf, ownerOf, plain } from './seed.ts'
 
-const DAY = 86_400_000
 const LISTED = 20
 
 /** The files cannot be used: `problems` names each fault with file and line. The command line exits with 2. */
@@ -82,16 +82,9 @@ function rows<T>(file: CsvText, schema: z.ZodObject & z.ZodType<T>, problems: st
   return found
 }
 
-const plain = (value: string) => value.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase()
 const slug = (value: string) => plain(value).replace(/[^a-z0-9]+/g, '') || 'stage'
-const email = (name: string) =>
-  `${plain(name)
-    .split(/\s+/)
-    .join('.')
-    .replace(/[^a-z0-9.-]/g, '')}@example.com`
 /** Midday, so that the date is the same in nearly every time zone; never later than now. */
 const at = (date: string, now: Instant, hour = 12) => Math.min(Date.parse(date) + hour * 3_600_000, now)
-const iso = (instant: Instant) => new Date(instant).toISOString().slice(0, 10)
 
 /**
  * Turns the text of a pipeline file (and of `products.csv` and `teams.csv`) into a seed. `now`: what the sandbox's clock
@@ -125,13 +118,13 @@ export function parseCsv(
     if (first !== undefined) problem(`opportunity_id ${row.opportunity_id} is already on line ${first}`)
     seen.set(row.opportunity_id, line)
     if (row.engage_date && Date.parse(row.engage_date) > now)
-      problem(`engage_date is after ${iso(now)}, the date of now`)
+      problem(`engage_date is after ${dateOf(now)}, the date of now`)
 
     const amount = row.close_value ?? price.get(row.product.replace(/\s/g, '').toLowerCase()) ?? null
     const shared = {
       name: row.opportunity_id,
       account: row.account || null,
-      ownerEmail: email(row.sales_agent),
+      ownerEmail: emailOf(row.sales_agent),
       pipeline: 'default',
       amount,
       category: null,
@@ -140,7 +133,7 @@ export function parseCsv(
     const open = stage.probability > 0 && stage.probability < 1
     const engaged = row.engage_date ? at(row.engage_date, now) : now - 30 * DAY
     if (open) {
-      const closeDate = iso(engaged + 90 * DAY)
+      const closeDate = dateOf(engaged + 90 * DAY)
       deals.push({ ...shared, stage: stage.id, createdAt: engaged, closeDate, events: [] })
       continue
     }
@@ -149,7 +142,7 @@ export function parseCsv(
       continue
     }
     if (row.engage_date && row.close_date < row.engage_date) problem('close_date is before engage_date')
-    if (Date.parse(row.close_date) > now) problem(`close_date is after ${iso(now)}, the date of now`)
+    if (Date.parse(row.close_date) > now) problem(`close_date is after ${dateOf(now)}, the date of now`)
     const closed = at(row.close_date, now, 13)
     const events = [{ at: closed, kind: 'stage', to: stage.id, by: 'person' } as const]
     const createdAt = Math.min(engaged, closed)
@@ -208,9 +201,7 @@ function stagesOf(names: readonly string[]): SeedStage[] {
 function ownersOf(agents: readonly string[], teams: readonly z.infer<typeof TeamRow>[]): SeedOwner[] {
   const owners = new Map<string, SeedOwner>()
   const add = (name: string, team: string, manager: string) => {
-    const [firstName = name, ...rest] = name.split(/\s+/)
-    const managerEmail = manager ? email(manager) : null
-    const owner = { email: email(name), firstName, lastName: rest.join(' '), team, managerEmail, active: true }
+    const owner = ownerOf(name, team, manager)
     if (!owners.has(owner.email)) owners.set(owner.email, owner)
   }
   for (const row of teams) add(row.sales_agent, row.regional_office, row.manager)

@@ -2,8 +2,8 @@
 // way a deal dies in real CRMs: silence, pushed dates, unanswered contracts, bulk imports, a rep who left.
 import { type Random, random } from './random.ts'
 import type { Instant, Seed, SeedDeal, SeedEvent, SeedOwner, SeedPipeline, SeedStage } from './seed.ts'
+import { DAY, dateOf, ownerOf } from './seed.ts'
 
-const DAY = 86_400_000
 const HOUR = 3_600_000
 
 export interface GenerateOptions {
@@ -52,26 +52,17 @@ export const PIPELINES: readonly SeedPipeline[] = [
 ]
 
 const MANAGERS = ['Hélène Marchand', 'Daniel Okafor'] as const
-const owner = (name: string, team: string, manager: string | null, active = true): SeedOwner => {
-  const email = (person: string) =>
-    `${person
-      .normalize('NFKD')
-      .replace(/\p{M}/gu, '')
-      .toLowerCase()
-      .replace(/[^a-z]+/g, '.')}@example.com`
-  const [firstName = '', ...last] = name.split(' ')
-  const managerEmail = manager && email(manager)
-  return { email: email(name), firstName, lastName: last.join(' '), team, managerEmail, active }
-}
 /** The same people whatever the seed: a company that uses both CRMs has one team. */
 export const OWNERS: readonly SeedOwner[] = [
-  owner(MANAGERS[0], 'Paris', null),
-  owner(MANAGERS[1], 'London', null),
+  ownerOf(MANAGERS[0], 'Paris', null),
+  ownerOf(MANAGERS[1], 'London', null),
   ...['Camille Durand', 'Julien Lefèvre', 'Inès Benali', 'Théo Garnier'].map((name) =>
-    owner(name, 'Paris', MANAGERS[0]),
+    ownerOf(name, 'Paris', MANAGERS[0]),
   ),
-  ...['Grace Whitfield', 'Tom Ashby', 'Priya Raman', "Sean O'Leary"].map((name) => owner(name, 'London', MANAGERS[1])),
-  owner('Marc Fontaine', 'Paris', MANAGERS[0], false),
+  ...['Grace Whitfield', 'Tom Ashby', 'Priya Raman', "Sean O'Leary"].map((name) =>
+    ownerOf(name, 'London', MANAGERS[1]),
+  ),
+  ownerOf('Marc Fontaine', 'Paris', MANAGERS[0], false),
 ]
 const ACTIVE = OWNERS.filter((person) => person.active && person.managerEmail)
 const LEFT = OWNERS.filter((person) => !person.active)
@@ -112,8 +103,6 @@ export function generate(options: GenerateOptions): Seed {
   }
   return { now, currency: 'EUR', owners: OWNERS, pipelines: PIPELINES, deals: made }
 }
-
-const iso = (instant: Instant) => new Date(instant).toISOString().slice(0, 10)
 
 /** `days` before now, moved to a weekday between 8 and 17 h UTC, and not later than now. */
 function before(r: Random, now: Instant, days: number): Instant {
@@ -170,7 +159,7 @@ function deal(r: Random, now: Instant, fate: Fate, hostile: string | undefined):
   const pushes = fate === 'pushed' ? r.int(3, 5) : fate === 'dead' || !r.chance(0.3) ? 0 : 1
   for (let push = pushes; push > 0; push--) {
     const at = before(r, now, fate === 'pushed' ? push * 24 - r.int(0, 10) : span.moved + 3 + push)
-    events.push({ at, kind: 'close-date', to: iso(now - span.close * DAY - (push - 1) * 30 * DAY), by: 'person' })
+    events.push({ at, kind: 'close-date', to: dateOf(now - span.close * DAY - (push - 1) * 30 * DAY), by: 'person' })
   }
   const account = `${r.pick(heads)} ${r.pick(tails)}`
   const set = openFate && !imported && r.chance(0.6)
@@ -182,7 +171,7 @@ function deal(r: Random, now: Instant, fate: Fate, hostile: string | undefined):
     stage: path[start]?.id ?? '',
     createdAt,
     ...(imported ? { createdBy: 'import' as const } : {}),
-    closeDate: iso(now - span.close * DAY - pushes * 30 * DAY),
+    closeDate: dateOf(now - span.close * DAY - pushes * 30 * DAY),
     amount,
     category: set ? r.pick(['pipeline', 'best_case', 'commit'] as const) : null,
     type: pipeline === renewals ? 'existingbusiness' : 'newbusiness',

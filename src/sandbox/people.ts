@@ -2,9 +2,8 @@
 // answer, some act, some tick the task off without doing anything. They use nothing but the sandbox's public interface.
 import { z } from 'zod'
 import { random } from './random.ts'
-import type { Instant, SeedPipeline } from './seed.ts'
+import { DAY, dateOf, type Instant, type SeedPipeline } from './seed.ts'
 
-const DAY = 86_400_000
 const CAUSES = ['no_decision_maker', 'budget', 'comparing', 'timing', 'buyer_silent', 'we_owe_something'] as const
 const PARKED = ['budget_cycle', 'buyer_project', 'seasonal', 'contract_end', 'other'] as const
 const NEXT_STEPS = ['Follow up', 'Relancer la semaine prochaine', 'call back after the holidays'] as const
@@ -76,7 +75,7 @@ function choose(deal: Seen, task: Seen | undefined, options: PeopleOptions) {
   const stage = path?.stages[index]
   if (!path || !stage || stage.probability <= 0 || stage.probability >= 1) return null
 
-  const r = random(`${seed} ${deal.id} ${new Date(now).toISOString().slice(0, 10)}`)
+  const r = random(`${seed} ${deal.id} ${dateOf(now)}`)
   const draw = <D extends Deed>(chance: number, weights: Partial<Record<D, number>>): Deed | null => {
     const names = Object.keys(weights) as D[]
     return r.chance(chance) ? (names[r.weighted(names.map((name) => weights[name] ?? 0))] ?? null) : null
@@ -93,8 +92,7 @@ function choose(deal: Seen, task: Seen | undefined, options: PeopleOptions) {
   if (!deed) return null
 
   const id = deal.id
-  const on = (from: Instant, least: number, most: number) =>
-    new Date(from + r.int(least, most) * DAY).toISOString().slice(0, 10)
+  const on = (from: Instant, least: number, most: number) => dateOf(from + r.int(least, most) * DAY)
   const set = (field: string, value: string) => ({ act: 'set', id, field, value })
   const answered = (value: string, ...more: object[]) => [
     set(own(system, 'decision'), value),

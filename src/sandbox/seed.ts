@@ -3,6 +3,9 @@
 
 /** Milliseconds since 1970-01-01T00:00:00Z. */
 export type Instant = number
+export const DAY = 86_400_000
+/** `YYYY-MM-DD`, in UTC. */
+export const dateOf = (at: Instant) => new Date(at).toISOString().slice(0, 10)
 
 export interface SeedOwner {
   readonly email: string
@@ -11,6 +14,19 @@ export interface SeedOwner {
   readonly team: string
   readonly managerEmail: string | null
   readonly active: boolean
+}
+
+/** Without accents, in lower case. */
+export const plain = (value: string) => value.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase()
+export const emailOf = (name: string) =>
+  `${plain(name)
+    .replace(/\s+/g, '.')
+    .replace(/[^a-z0-9.-]/g, '')}@example.com`
+/** Everybody's address is first.last@example.com. */
+export function ownerOf(name: string, team: string, manager: string | null, active = true): SeedOwner {
+  const [firstName = name, ...rest] = name.split(/\s+/)
+  const managerEmail = manager ? emailOf(manager) : null
+  return { email: emailOf(name), firstName, lastName: rest.join(' '), team, managerEmail, active }
 }
 
 export interface SeedStage {

@@ -1,6 +1,6 @@
 // A lookalike Salesforce org on loopback: put together from the kernel, the org's rules, REST, SOAP metadata and OAuth.
 import type { Answer, Call, Kernel, Lookalike, Refusal } from '../kernel.ts'
-import type { Seed } from '../seed.ts'
+import { DAY, type Seed } from '../seed.ts'
 import { metadataApi } from './metadata.ts'
 import { oauth } from './oauth.ts'
 import { Org } from './org.ts'
@@ -17,7 +17,6 @@ export interface SalesforceOptions {
   readonly dailyCalls?: number
 }
 
-const DAY = 86_400_000
 const MAX_URI = 16_384
 
 /** For `startSandbox`. Client id and secret: `sandbox`. */

@@ -2,7 +2,7 @@
 // tell a flow from the person whose save ran it, so a workflow acts in the owner's name.
 import type { Act } from '../control.ts'
 import { WrongAct } from '../kernel.ts'
-import type { By, Seed, SeedDeal, SeedEvent } from '../seed.ts'
+import { type By, DAY, type Seed, type SeedDeal, type SeedEvent } from '../seed.ts'
 import { categoryOf, type Org, type Saver } from './org.ts'
 import { choices, day, type Row, stamp, text, type Value } from './schema.ts'
 
@@ -14,7 +14,6 @@ const CALLS = {
   incoming: { CallType: 'Inbound', CallDisposition: 'Connected', CallDurationInSeconds: 300 },
   'no-answer': { CallType: 'Outbound', CallDisposition: 'No answer', CallDurationInSeconds: 0 },
 }
-const DAY = 86_400_000
 const HALF_HOUR = 30 * 60_000
 
 /** Fills the org, and returns how an act is carried out. `dropField` deletes a custom field. */
