@@ -24,7 +24,7 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
   const org = createOrg(api, options)
   const reading = async (now: Instant | null, signal: AbortSignal) => {
     const { lens } = await org.get(signal)
-    return createReading(org, lens, now ?? api.now() ?? clock(), signal)
+    return createReading(org, lens, now ?? api.now() ?? clock(), signal, options.known)
   }
   const reference = async (signal: AbortSignal) => {
     org.forget()

@@ -1,7 +1,7 @@
 // Reading: the first sync by id, later nights by SystemModstamp, and the evidence beside it. A page carries the cursor
 // with which a later pull goes on after it; everything may come twice, nothing may be left out.
 import { z } from 'zod'
-import type { Cursor, Page } from '../../src/connector.ts'
+import type { ConnectorOptions, Cursor, Page } from '../../src/connector.ts'
 import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { gather, READ_BATCH } from './api.ts'
@@ -55,7 +55,13 @@ const day = (at: Instant) => iso(at).slice(0, 10)
 const among = (ids: readonly string[]) => `IN (${ids.map((id) => `'${id}'`).join(',')})`
 
 /** Reading at `now` (Salesforce's clock): what lies before it has happened. */
-export function createReading({ select, retrieve }: Org, lens: Lens, now: Instant, signal: AbortSignal) {
+export function createReading(
+  { select, retrieve }: Org,
+  lens: Lens,
+  now: Instant,
+  signal: AbortSignal,
+  known?: ConnectorOptions['known'],
+) {
   const rowsOf = async (object: SObject, where: string, options?: Parameters<typeof select>[3]) =>
     (await gather(select(object, `WHERE ${where}`, signal, options))).flatMap(({ records }) => records)
 
@@ -132,10 +138,16 @@ export function createReading({ select, retrieve }: Org, lens: Lens, now: Instan
       const { deals, gone, bad } = toDeals(records, booked)
       for (const { id } of deals) left.delete(id)
       // History is read whole: a snapshot means nothing without the one before.
-      const ids = deals.map(({ id }) => id).filter((id) => since === null || history.delete(id))
-      const conditions = chunks(ids, IN_CHUNK).map((some) => (of: string) => `${of} ${among(some)}`)
-      const sources = since === null ? [HISTORY, ...ACTIVITIES] : [HISTORY]
-      const { told, unreadable } = await evidence(sources, conditions)
+      const ids = deals.map(({ id }) => id)
+      // Never seen, though it may be old (it was unreadable so far): all that ever happened counts.
+      const seen = since === null ? new Map() : await known?.(ids)
+      const unseen = ids.filter((id) => seen && !seen.has(id))
+      const changed = ids.filter((id) => history.delete(id) && !unseen.includes(id))
+      const of = (some: DealId[]) => chunks(some, IN_CHUNK).map((few) => (of: string) => `${of} ${among(few)}`)
+      const both = [evidence([HISTORY, ...ACTIVITIES], of(unseen)), evidence([HISTORY], of(changed))] as const
+      const [whole, part] = await Promise.all(both)
+      const told = new Map([...whole.told, ...part.told])
+      const unreadable = [...whole.unreadable, ...part.unreadable]
       read += records.length
       yield {
         deals,

@@ -8,6 +8,7 @@ import type { Instant, System } from '../../src/core/deal.ts'
 import { Settings } from '../../src/core/policy.ts'
 import { type StepQueue, startQueue } from '../../src/queue.ts'
 import type { Database } from '../../src/store/db.ts'
+import { knownDeals } from '../../src/store/deals.ts'
 import { getRun, type Run } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
 
@@ -28,18 +29,20 @@ export interface Reached extends Connection {
 export interface ConnectHow {
   readonly token?: string
   readonly settleMs?: number
+  readonly known?: NonNullable<ConnectorOptions['known']>
 }
 
 /** `settleMs`: how long a task without an answer is left alone in lookup mode; these CRMs never commit late. */
 export async function connectTo(
   { system, url }: Pick<Reached, 'system' | 'url'>,
-  { token, settleMs }: ConnectHow = {},
+  { token, settleMs, known }: ConnectHow = {},
 ): Promise<Connector> {
   const common = {
     gate: openGate,
     clock: Date.now,
     sleep: async (_ms: number, signal: AbortSignal) => signal.throwIfAborted(),
     timezone: 'UTC',
+    ...(known ? { known } : {}),
   }
   const settled = (connector: Connector) =>
     settleMs === undefined ? connector : instead(connector, () => ({ can: { ...connector.can, settleMs } }))
@@ -120,7 +123,9 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     connector: async (name) => {
       const crm = crms.find((one) => one.name === name)
       if (!crm) throw new Error(`no connection ${name}`)
-      const connector = connectors.get(name) ?? (await connectTo(crm, { settleMs: 0 }))
+      const known: ConnectHow['known'] = async (ids) =>
+        new Map([...(await knownDeals(database.db, name, ids))].map(([id, { deal }]) => [id, deal]))
+      const connector = connectors.get(name) ?? (await connectTo(crm, { settleMs: 0, known }))
       connectors.set(name, connector)
       return connector
     },
