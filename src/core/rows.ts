@@ -140,13 +140,17 @@ export function givenBack(
 const SAME_SAVE_MS = 2000
 
 /** Who made the category leave "omitted": a person (then it is theirs), or the CRM with a stage change or a workflow.
- *  Where the CRM keeps no history of it, a category that changed while the stage did not was a person's. */
-function putBackByPerson({ known, observed, moved: { standing } }: Tonight, taken: boolean, omitted: string): boolean {
-  const { borrowed, since } = standing
+ *  Where the CRM keeps no history of it: the CRM, if the stage has moved and maps to just this; else a person. */
+function putBackByPerson(deal: Tonight, taken: boolean, omitted: string): boolean {
+  const { known, observed, reference, policy } = deal
+  const { borrowed, since } = deal.moved.standing
   const edit = latestChange(known.changes, 'category', borrowed?.at ?? since)
   const staged = latestChange(known.changes, 'stage', borrowed?.at ?? since)
-  if (edit === null || edit.to === omitted || !(taken || edit.from === omitted))
-    return taken && borrowed !== null && staged === null && observed.stageId === borrowed.stage
+  if (edit === null || edit.to === omitted || !(taken || edit.from === omitted)) {
+    const mapped = stageTable(reference, policy)(observed.pipelineId, observed.stageId)?.category ?? null
+    const moved = staged !== null || observed.stageId !== borrowed?.stage
+    return taken && borrowed !== null && !(moved && mapped !== null && observed.category === mapped)
+  }
   const bySystem = edit.by === 'automation' || edit.by === 'self'
   return !bySystem && (staged === null || Math.abs(edit.at - staged.at) > SAME_SAVE_MS)
 }

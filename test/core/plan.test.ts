@@ -187,6 +187,14 @@ describe('the forecast category', () => {
     edit(of, 'd1', N0 + 9000, () => ({ category: 'PIPELINE' }), { changes })
     expect(groups(night(of, N1, as('stalled')))).toEqual(['forecast'])
   })
+  test('put back by a person after the stage moved: theirs, the stage does not map to it', () => {
+    const { of } = stalled()
+    edit(of, 'd1', N0 + 9000, () => ({ stageId: 'demo' }), { changes: [change('stage', N0 + 9000, 'new', 'demo')] })
+    expect(groups(night(of, N1, as('stalled')))).not.toContain('forecast')
+    edit(of, 'd1', N1 + 9000, () => ({ category: 'COMMIT' }))
+    for (const at of [N2, night_(3)]) expect(groups(night(of, at, as('stalled')))).not.toContain('forecast')
+    expect(now(of).category).toBe('COMMIT')
+  })
   test('put back and then omitted by a person: not given back', () => {
     const { of } = stalled()
     edit(of, 'd1', N0 + 9000, () => ({ category: 'COMMIT' }))

@@ -319,6 +319,14 @@ const forecast: readonly Row[] = [
     differs: { salesforce: { 6: { category: 'best_case' }, 11: { category: 'best_case' } } },
   },
   {
+    name: 'stage changed, put back by a person afterwards',
+    sentence: 'put back by a person without a stage change → theirs for the rest of this stall',
+    policy: patient,
+    deal: late,
+    acts: [stage(1, 'demo'), set(4, 'category', 'commit')],
+    nights: { 0: STALLED, 3: STALLED, 6: { ...STALLED, category: 'commit', wrote: [] }, 11: { category: 'commit' } },
+  },
+  {
     name: 'omitted by a person before',
     sentence: 'borrowed and given back: what was not taken is not given',
     deal: idle,
