@@ -156,7 +156,8 @@ class Life {
   #categoryBy: Edit['by'] | 'unstall' = 'person'
   readonly #seen: Sighting[] = []
   #tasks: ExpectedTask[] = []
-  #stall: { readonly since: number; readonly rule: Rule } | null = null
+  /** `dead`: before the first night already, so that it never gets a task. */
+  #stall: { readonly since: number; readonly rule: Rule; readonly dead: boolean } | null = null
   #sinceAlso: number | null = null
   #dismissedAt: Instant | null = null
   /** The category we took, and the stage then. */
@@ -207,7 +208,7 @@ class Life {
       this.#value.decision = null
       this.#seen.push({ night, at: now, field: 'decision', from, to: null, ours: true, first: false })
     }
-    const budget = this.#task(night, now, verdict, done)
+    const budget = this.#task(night, now, done)
 
     const own = {
       stalled: this.#stall !== null,
@@ -230,8 +231,10 @@ class Life {
     const was = { ...this.#value }
     for (let edit = this.#edits[0]; edit !== undefined && edit.at <= now; edit = this.#edits[0]) {
       this.#edits.shift()
+      // No CRM tells who set a category that did not change with its stage: whoever it was counts as a person.
+      if (edit.field === 'category' && edit.to !== (this.#value.category ?? null))
+        this.#categoryBy = edit.by === 'crm' ? 'crm' : 'person'
       this.#value[edit.field] = edit.to
-      if (edit.field === 'category') this.#categoryBy = edit.by
       if (edit.field === 'stalled') this.#crm.stalled = edit.to === 'true'
     }
     for (const field of WATCHED) {
@@ -251,7 +254,11 @@ class Life {
     }
   }
 
-  #advance(night: number, now: Instant, { state, rule }: Judged, cleared: boolean): void {
+  #advance(night: number, now: Instant, { state, rule, evidence }: Judged, cleared: boolean): void {
+    const { days, firstNight, settings } = this.#context
+    const idle = days.between(days.date(evidence.lastMovement), days.date(firstNight), this.#value.owner ?? null)
+    const dead = this.#stall?.dead === true || idle > settings.firstNight.deadAfter
+
     // A person cleared the flag of a deal that is stalled still: a wrong flag.
     if (cleared && state === 'stalled') this.#dismissedAt = now
     if (state !== 'stalled' || rule === null || cleared) {
@@ -260,7 +267,7 @@ class Life {
       return
     }
     if (this.#stall === null) this.#theirs = false
-    this.#stall = { since: this.#stall?.since ?? night, rule }
+    this.#stall = { since: this.#stall?.since ?? night, rule, dead }
     this.#state = state
   }
 
@@ -295,8 +302,8 @@ class Life {
 
   /** One a stall; none for deals dead before the first night, for owners who left, for new ones in their first days.
    *  @returns whose weekly budget it waits for, if that is spent */
-  #task(night: number, now: Instant, { evidence }: Judged, done: Done): string | null {
-    const { days, settings, firstNight } = this.#context
+  #task(night: number, now: Instant, done: Done): string | null {
+    const { days, settings } = this.#context
     const owner = this.#value.owner ?? null
     const since = this.#stall?.since ?? null
     this.#tasks = this.#tasks.map((one) =>
@@ -304,9 +311,8 @@ class Life {
     )
     if (since === null || owner === null || this.#tasks.some((one) => one.since === since)) return null
     const between = (from: Instant, to: Instant) => days.between(days.date(from), days.date(to), owner)
-    const dead = between(evidence.lastMovement, firstNight) > settings.firstNight.deadAfter
     const settling = this.#ownerSince !== null && between(this.#ownerSince, now) <= 5
-    if (dead || settling || !this.#held.active.has(owner)) return null
+    if (this.#stall?.dead || settling || !this.#held.active.has(owner)) return null
     const week = done.weekly.get(`${owner} ${isoWeek(days.date(now))}`) ?? []
     const spent = week.filter((at) => at <= night).length >= settings.tasks.perOwnerPerWeek
     if (spent && !done.tasks.get(this.#story.id)?.includes(night)) return owner

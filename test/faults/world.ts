@@ -17,6 +17,8 @@ export interface WorldOptions {
   readonly perOwnerPerWeek?: number
   /** Weekdays from each night to the next. Default: 2, then 12, by when every silence and protection is over. */
   readonly gaps?: readonly number[]
+  /** Share of the deals to which anything happens. */
+  readonly wild?: number
 }
 export interface World {
   readonly seed: number
@@ -270,6 +272,65 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
   'excluded type': all(quiet, is({ type: 'partner' })),
 }
 
+const PATHS = PIPELINES.map(({ id, stages }) => ({ id, stages: stages.map((one) => one.id) }))
+const WHO: readonly By[] = ['person', 'person', 'person', 'person', 'workflow', 'import', 'integration']
+
+/** Anything at any time: what nobody thought of. */
+const wild: Situation = (draft) => {
+  const { r, nights, events, acts } = draft
+  const path = r.pick(PATHS)
+  const open = path.stages.slice(0, -2)
+  const somewhere = () => (r.chance(0.85) ? r.pick(open) : r.pick(path.stages))
+  const age = r.int(2, 130)
+  is({ createdAt: on(-age), pipeline: path.id, stage: r.pick(open), closeDate: date(r.int(-40, 90)) })(draft)
+  if (r.chance(0.1)) is({ category: null })(draft)
+  for (let n = r.int(0, 6); n > 0; n--) {
+    const at = on(-r.int(2, age), r.int(6, 17))
+    const by = r.pick(WHO)
+    if (at <= on(-age)) continue
+    const some: readonly SeedEvent[] = [
+      ...[somewhere(), somewhere(), somewhere()].map((to) => ({ at, kind: 'stage', to, by }) as const),
+      { at, kind: 'amount', to: r.int(1, 90) * 1000, by },
+      ...[r.int(-20, 60), r.int(0, 90)].map((to) => ({ at, kind: 'close-date', to: date(to), by }) as const),
+      ...([
+        { at, kind: 'reply' },
+        { at, kind: 'note' },
+      ] as const),
+      { at, kind: 'meeting', held: r.chance(0.7), outside: r.chance(0.7) },
+      { at, kind: 'call', outcome: r.pick(['connected', 'incoming', 'no-answer'] as const) },
+    ]
+    events.push(r.pick(some))
+  }
+  for (const night of [-1, ...nights.keys()])
+    for (let n = r.int(0, 2); n > 0; n--) {
+      const day = Math.round(((((nights[night] ?? weekday(-1)) - FIRST_NIGHT) / DAY) * 5) / 7)
+      const doing = r.pick<() => readonly Doing[]>([
+        () => [{ does: 'stage', to: somewhere() }],
+        () => [{ does: 'stage', to: somewhere() }],
+        () => [{ does: 'stage', to: r.pick(path.stages.slice(-2)) }],
+        () => [replies],
+        () => [set('amount', r.chance(0.1) ? null : r.int(1, 90) * 1000)],
+        () => [set('closeDate', date(day + r.int(-10, 60)))],
+        () => [set('closeDate', date(day + r.int(5, 90)))],
+        () => [set('owner', r.pick([...REPS, LEFT]))],
+        () => [set('category', r.pick(['pipeline', 'best_case', 'commit']))],
+        () => [set('stalled', false)],
+        () => [set('decision', r.pick(['yes', 'no', 'maybe', 'maybe', null]))],
+        () => [set('decisionDue', r.chance(0.1) ? null : date(day + r.int(-2, 25)))],
+        () => [set('parkedReason', 'seasonal'), set('parkedUntil', date(day + r.int(0, 30)))],
+        () => [set('parkedUntil', null)],
+        () => [{ does: r.pick(['complete', 'bin'] as const) }],
+        () => [{ does: 'meeting', on: on(day + r.int(1, 14), 15), held: r.chance(0.7), outside: r.chance(0.8) }],
+        () => [{ does: 'call', outcome: 'connected' }, set('nextStep', `Step ${n}`)],
+        () => (r.chance(0.1) ? [{ does: 'delete' }] : []),
+      ])()
+      const by = r.pick(WHO)
+      acts.push(
+        ...doing.map((one) => ({ night, doing: one, ...(one.does === 'set' || one.does === 'stage' ? { by } : {}) })),
+      )
+    }
+}
+
 /** What people and programs really leave in names. */
 const HOSTILE = [
   ...['🚀🔥 mega deal 👩‍👩‍👧', 'صفقة الرياض \u202e 2026', `O'Brien & Sons "rush"; DROP TABLE deals --`],
@@ -277,7 +338,7 @@ const HOSTILE = [
 ]
 
 /** Same options, same world. */
-export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12] }: WorldOptions): World {
+export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12], wild: share = 0 }: WorldOptions): World {
   const nights = [FIRST_NIGHT, ...gaps.map((_, i) => weekday(gaps.slice(0, i + 1).reduce((sum, gap) => sum + gap, 0)))]
   const names = Object.keys(SITUATIONS)
   const made: SeedDeal[] = []
@@ -287,9 +348,11 @@ export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12] }: W
     // Each once in its turn, then as chance has it.
     const situation = names[i < names.length ? i : r.int(0, names.length - 1)] ?? ''
     const draft: Draft = { r, nights, deal: {}, events: [], acts: [] }
-    SITUATIONS[situation]?.(draft)
+    const anything = i >= names.length && r.chance(share)
+    if (anything) wild(draft)
+    else SITUATIONS[situation]?.(draft)
     const hostile = r.chance(0.2) ? ` ${r.pick(HOSTILE)}` : ''
-    const name = `${String(i).padStart(4, '0')} ${situation}${hostile}`
+    const name = `${String(i).padStart(4, '0')} ${anything ? 'wild' : situation}${hostile}`
     made.push({
       ...{ name, account: null, ownerEmail: r.pick(REPS), pipeline: 'default', stage: 'appointmentscheduled' },
       ...{ createdAt: on(-60), closeDate: date(60), amount: r.int(1, 90) * 1000, type: null },
@@ -297,7 +360,8 @@ export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12] }: W
       ...draft.deal,
       events: draft.events.toSorted((a, b) => a.at - b.at),
     })
-    for (const { night, doing, by: who } of draft.acts)
+    const end = draft.acts.findIndex(({ doing }) => doing.does === 'delete')
+    for (const { night, doing, by: who } of draft.acts.slice(0, end < 0 ? undefined : end + 1))
       acts.push({ ...doing, deal: name, at: noonAfter(night, nights), ...(who ? { by: who } : {}) })
   }
   return {
