@@ -220,6 +220,12 @@ interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'
 
 const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
 
+/** What the stored tokens of a connection belong to (see secrets.ts). */
+export const belongs = ({ system, baseUrl, auth }: ConnectionConfig): readonly string[] => [
+  ...[system, baseUrl, auth.kind],
+  'clientId' in auth ? auth.clientId : '',
+]
+
 export function connect(connection: ConnectionConfig, log: Log, options: ConnectOptions = {}): Connector {
   const { auth, baseUrl, name, settings, system } = connection
   const common = {
@@ -243,7 +249,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     throw new UsageError(`${name}: signing in by "jwt" is not built yet. Use client-credentials or oauth.`)
   const { kind, clientId } = auth
   const clientSecret = auth.clientSecret.reveal()
-  const account = { connection: name, belongs: [system, baseUrl, kind, clientId], clientSecret }
+  const account = { connection: name, belongs: belongs(connection), clientSecret }
   const tokens = options.tokens?.() ?? null
   if (system === 'salesforce' && kind === 'client-credentials' && !tokens)
     return connectSalesforce({

@@ -96,6 +96,9 @@ export interface Worker {
   readonly over: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
 }
 
+/** What tokens are stored under. */
+export const SECRET_KEY = 'of the fault harness, in this process and nowhere else'
+
 /** Short ones, so that a killed worker's job is back soon; the program's own are 8 s and 3 s. */
 const TIMING = { lockMs: 1_000, stalledCheckMs: 300, sweepMs: 500, retryMs: 50, settleMs: 0, timeoutMs: 5_000 }
 
@@ -114,13 +117,13 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
   const folder = mkdtempSync(join(tmpdir(), 'unstall-faults-'))
   trial.onEnd(() => rmSync(folder, { recursive: true, force: true }))
   const config = join(folder, 'unstall.config.yaml')
-  writeFileSync(config, configuration(crms, where.dataDir ?? join(folder, 'data'), options.config ?? {}))
+  writeFileSync(config, configuration(crms, where.dataDir ?? join(folder, 'data'), options))
 
   const env = {
     ...process.env,
     NODE_COMPILE_CACHE: join(tmpdir(), 'unstall-compile-cache'),
     ...{ DATABASE_URL: where.databaseUrl ?? '', REDIS_URL: where.redisUrl ?? '' },
-    UNSTALL_SECRET_KEY: 'of the fault harness, in this process and nowhere else',
+    UNSTALL_SECRET_KEY: SECRET_KEY,
   }
   let spare = launch(env)
   trial.onEnd(() => spare.worker.kill())
@@ -165,10 +168,11 @@ export async function place(name: HomeName): Promise<Where> {
 export const ended = ({ events }: Pick<Worker, 'events'>): Ended[] =>
   events.flatMap((event) => (event.event === 'over' ? [event] : []))
 
-function configuration(crms: readonly Crm[], dataDir: string, more: Readonly<Record<string, unknown>>): string {
+function configuration(crms: readonly Crm[], dataDir: string, { auth: other, config: more }: StageOptions): string {
   const auth = {
     hubspot: { kind: 'token', token: 'sandbox-faults' },
     salesforce: { kind: 'client-credentials', clientId: 'sandbox', clientSecret: 'sandbox' },
+    ...other,
   }
   const connections = crms.map(({ name, system, url }) => [
     name,
