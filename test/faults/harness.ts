@@ -63,6 +63,8 @@ export interface StageOptions {
   readonly systems?: readonly System[]
   readonly sandbox?: SandboxOptions
   readonly taskKey?: 'unique' | 'plain'
+  /** How these sign in instead of by what a sandbox takes without more. */
+  readonly auth?: Readonly<Partial<Record<System, object>>>
   /** Merged over the file's top level: policy, tasks, brakes … */
   readonly config?: Readonly<Record<string, unknown>>
   /** Instead of a fresh place of the trial's home. */
