@@ -37,9 +37,11 @@ export function connectHubspot(options: HubspotOptions): Connector {
 
   async function learn(signal: AbortSignal): Promise<Learned> {
     const hub = api(signal)
+    // Alone and first: a probe while calls are used up costs one.
+    const account = await hub.account()
     const everyone = Promise.all([owners(false, signal), owners(true, signal)])
-    const asked = [hub.account(), hub.pipelines(), propertiesOf(hub), everyone] as const
-    const [account, { results }, properties, people] = await Promise.all(asked)
+    const asked = [hub.pipelines(), propertiesOf(hub), everyone] as const
+    const [{ results }, properties, people] = await Promise.all(asked)
     const pipelines = results.map(toPipeline)
     const stages = pipelines.flatMap(({ id, stages }) => stages.map((one) => ({ ...one, id: `${id}/${one.id}` })))
     const categories = properties.get(FORECAST_CATEGORY)?.options?.map((option) => option.value)

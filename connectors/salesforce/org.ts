@@ -33,12 +33,12 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
     }
     const objects: SObject[] = ['Opportunity', 'OpportunityHistory', 'Event', 'Task', 'EmailMessage']
     const stageFields = Object.keys(Stage.shape).join(', ')
-    const [described, stageRows, userRows, company] = await Promise.all([
+    // Not in every org: then the company currency stays unknown. Alone and first: a probe while calls are used up costs one.
+    const company = await api.rows('SELECT DefaultCurrencyIsoCode FROM Organization', signal).catch(optional)
+    const [described, stageRows, userRows] = await Promise.all([
       Promise.all(objects.map(async (name) => [name, await api.describe(name, signal).catch(optional)] as const)),
       api.rows(`SELECT ${stageFields} FROM OpportunityStage`, signal),
       api.rows('SELECT Id, Name, Email, IsActive, UserType, UserRole.Name, Manager.Name FROM User', signal),
-      // Not in every org: then the company currency stays unknown.
-      api.rows('SELECT DefaultCurrencyIsoCode FROM Organization', signal).catch(optional),
     ])
     const shown = new Map(described.flatMap(([name, one]) => (one ? [[name, one] as const] : [])))
     const opportunity = shown.get('Opportunity')
