@@ -116,8 +116,9 @@ export interface Health {
 
 export interface Capabilities {
   readonly system: System
-  /** `unique`: the CRM refuses a second task with our key. `lookup`: it does not, so absence needs `settleMs`. */
-  readonly taskKey: 'unique' | 'lookup'
+  /** `unique`: the CRM refuses a second task with our key. `lookup`: it does not, so absence needs `settleMs`. `none`: its
+   *  field is missing now, so that tasks can neither be found nor made, and `find` throws Fatal('schema'). */
+  readonly taskKey: 'unique' | 'lookup' | 'none'
   /** How long a write without an answer may still commit. */
   readonly settleMs: number
   /** Most ids a `read` call, most records a `write` call takes. Callers may pass more: connectors chunk. */
@@ -126,7 +127,7 @@ export interface Capabilities {
 }
 
 export interface Connector {
-  /** Fixed once `reference` has been called. */
+  /** As of the last `reference`. */
   readonly can: Capabilities
   /** Read-only: token, scopes, budget, what setup would do. */
   check(signal: AbortSignal): Promise<Health>

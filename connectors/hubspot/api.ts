@@ -4,6 +4,7 @@
 import { Client } from '@hubspot/api-client'
 import { Request } from '@hubspot/api-client/lib/src/services/http/Request.js'
 import type { z } from 'zod'
+import { Unknown } from '../../src/batches.ts'
 import type { ConnectorOptions } from '../../src/connector.ts'
 import type { Instant } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
@@ -39,11 +40,6 @@ export class Refusal extends Fatal {
     super('data', `HubSpot refused the call (${status}): ${message}`)
     this.problem = { ...problem, status, message }
   }
-}
-
-/** A write that got no usable answer: it may have been applied or not. */
-export class Unknown extends Error {
-  override readonly name = 'Unknown'
 }
 
 /** GET without a body, else POST. `nullOn`: the status that is no refusal, but null. */

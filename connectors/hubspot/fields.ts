@@ -1,6 +1,6 @@
 // What setup creates in a portal, as a table: one property group, our deal properties (product.md, "What is written in
 // the CRM") and the task key. Option values are the neutral model's own; the labels are what managers read.
-import { CAUSES, DECISIONS, type FieldValues, PARKED_REASONS, RULES } from '../../src/core/deal.ts'
+import { CAUSES, DECISIONS, type OurField, PARKED_REASONS, type Reference, RULES } from '../../src/core/deal.ts'
 import type { Property } from './wire.ts'
 
 export const GROUP = { name: 'unstall', label: 'unstall' } as const
@@ -66,8 +66,8 @@ export const DEAL_FIELDS = table([
 const TASK_FIELDS = table([[TASK_KEY, 'unstall key', `${ours} Keeps a task from being made twice.`, KEY]])
 export const FIELDS = [...DEAL_FIELDS, ...TASK_FIELDS]
 
-/** Where each neutral field is written. */
-export const WRITTEN: Readonly<Record<keyof FieldValues, string>> = {
+/** Our fields by their neutral names. */
+export const OURS: Readonly<Record<OurField, string>> = {
   stalled: 'unstall_stalled',
   state: 'unstall_state',
   since: 'unstall_stalled_since',
@@ -79,7 +79,26 @@ export const WRITTEN: Readonly<Record<keyof FieldValues, string>> = {
   decision: 'unstall_decision',
   decisionDue: 'unstall_decision_due',
   cause: 'unstall_cause',
+  parkedUntil: 'unstall_parked_until',
+  parkedReason: 'unstall_parked_reason',
+  taskKey: TASK_KEY,
 }
+/** Of these we write no option but none. */
+const THEIRS: readonly string[] = [OURS.decision, OURS.cause, OURS.parkedReason]
+
+/** What of our fields a portal with these properties lets us use. */
+export function fieldsIn(found: ReadonlyMap<string, Property>): NonNullable<Reference['fields']> {
+  const states = Object.entries(OURS).map(([key, name]) => {
+    const there = found.get(name)
+    const spec = FIELDS.find((one) => one.name === name)
+    const readable = there !== undefined && (!spec || there.type === spec.type)
+    const takes = THEIRS.includes(name) || (spec && there ? !conflict(spec, there) : hasOmit(there))
+    return [key, { name, readable, writable: readable && takes, made: readable ? (there.createdAt ?? '') : null }]
+  })
+  return Object.fromEntries(states)
+}
+export const hasOmit = (category: Property | undefined) =>
+  category?.options?.some(({ value }) => value === 'OMIT') === true
 
 /** Why a property of the portal cannot serve as ours; null: it can. */
 export function conflict({ type, options = [] }: PropertySpec, found: Property): string | null {

@@ -1,12 +1,13 @@
 // The HubSpot connector: the port over api.ts, map.ts, pull.ts, write.ts and setup.ts. It learns once what the portal is
 // like (stages, our properties, whether task keys are unique) and goes by that until `reference` is called again.
+import { chunks, createSender } from '../../src/batches.ts'
 import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connector.ts'
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { createApi, type Hub, pages } from './api.ts'
-import { FORECAST_CATEGORY, TASK_KEY } from './fields.ts'
+import { createApi, type Hub, pages, Refusal } from './api.ts'
+import { FORECAST_CATEGORY, fieldsIn, hasOmit, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
-import { census, chunks, digest, pull } from './pull.ts'
+import { census, digest, pull } from './pull.ts'
 import { check, propertiesOf, setUp, survey } from './setup.ts'
 import { CrmRecord, names } from './wire.ts'
 import { write } from './write.ts'
@@ -22,18 +23,24 @@ export interface HubspotOptions extends ConnectorOptions {
 const BATCH = 100
 /** A timed-out call may still commit a while after we stopped listening. */
 const SETTLE_MS = 120_000
+const OURS_NAMED = /\b(?:unstall_\w+|hs_manual_forecast_category)\b/g
+const NO_KEY = `tasks of unstall cannot be found: HubSpot has no property ${TASK_KEY} for them: run unstall setup`
 
 interface Learned {
   readonly reference: Reference
   readonly portal: Portal
-  readonly unusable: Map<string, string>
+  /** Why a property of ours cannot be written. */
+  readonly unusable: ReadonlyMap<string, string>
 }
 
 /** A connection to one portal. */
 export function connectHubspot(options: HubspotOptions): Connector {
   const api = createApi(options)
+  const send = createSender()
   let current: Promise<Learned> | null = null
-  let taskKey: 'unique' | 'lookup' = 'lookup'
+  let taskKey: 'unique' | 'lookup' | 'none' = 'lookup'
+  /** Properties of ours that HubSpot named in refusals: each is a reason to learn the portal anew, once. */
+  const doubted = new Set<string>()
 
   async function learn(signal: AbortSignal): Promise<Learned> {
     const hub = api(signal)
@@ -45,7 +52,10 @@ export function connectHubspot(options: HubspotOptions): Connector {
     const pipelines = results.map(toPipeline)
     const stages = pipelines.flatMap(({ id, stages }) => stages.map((one) => ({ ...one, id: `${id}/${one.id}` })))
     const categories = properties.get(FORECAST_CATEGORY)?.options?.map((option) => option.value)
-    taskKey = properties.get(TASK_KEY)?.hasUniqueValue ? 'unique' : 'lookup'
+    const fields = fieldsIn(properties)
+    const unreadable = Object.values(fields).flatMap(({ name, readable }) => (readable ? [] : [name]))
+    if (!fields.taskKey?.readable) taskKey = 'none'
+    else taskKey = properties.get(TASK_KEY)?.hasUniqueValue ? 'unique' : 'lookup'
     const unusable = survey(properties).flatMap(({ spec: { name }, step: { action, detail } }) =>
       action === 'present' ? [] : [[name, `${name}: ${detail ?? 'it is missing: run unstall setup'}`] as const],
     )
@@ -55,16 +65,18 @@ export function connectHubspot(options: HubspotOptions): Connector {
         stages: new Map(stages.map(({ id, outcome }) => [id, outcome])),
         dealUrl: `https://${account.uiDomain ?? 'app.hubspot.com'}/contacts/${account.portalId ?? ''}/record/0-3/`,
         timezone: options.timezone,
+        unreadable: new Set(unreadable),
       },
       reference: {
         pipelines,
         owners: people.flat(),
-        omitted: categories?.includes('OMIT') ? 'OMIT' : null,
+        omitted: hasOmit(properties.get(FORECAST_CATEGORY)) ? 'OMIT' : null,
         closedCategory: categories?.includes('CLOSED') ? 'CLOSED' : null,
         currency: account.companyCurrency ?? null,
         // A token does not say which user or app it belongs to.
         self: null,
         ...(account.portalId && { account: account.portalId }),
+        fields,
         tells: { participants: false, personFromAutomation: true, history: true, replies: true, calls: false },
       },
     }
@@ -109,16 +121,32 @@ export function connectHubspot(options: HubspotOptions): Connector {
     return found
   }
 
-  async function find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal) {
+  async function find(
+    keys: ReadonlyMap<TaskKey, DealId>,
+    signal: AbortSignal,
+    again = false,
+  ): Promise<ReadonlyMap<TaskKey, RemoteTask>> {
     await learned(signal)
+    if (keys.size > 0 && taskKey === 'none') throw new Fatal('schema', NO_KEY)
     const hub = api(signal)
     const unique = taskKey === 'unique'
     const ids = unique ? [...keys.keys()] : await tasksOf(hub, [...new Set(keys.values())])
     const what = { properties: TASK_PROPERTIES, ...(unique && { idProperty: TASK_KEY }) }
-    const answers = await Promise.all(chunks(ids, BATCH).map((some) => hub.batchRead('tasks', some, what)))
+    const read = (some: readonly string[]) => hub.batchRead('tasks', some, what)
+    const answers = await Promise.all(chunks(ids, BATCH).map(read)).catch((error) => {
+      if (error instanceof Refusal) return null
+      throw error
+    })
+    const records = answers?.flatMap(({ results }) => results).map((raw) => CrmRecord.safeParse(raw).data) ?? []
+    // Refused, or told of no record: the property may be gone, or not unique any more, and then absence proves nothing.
+    const told = answers && (records.length === 0 || records.some((one) => one && TASK_KEY in one.properties))
+    if (!told && !again) {
+      current = null
+      return find(keys, signal, true)
+    }
+    if (answers === null) throw new Fatal('schema', NO_KEY)
     const found = new Map<TaskKey, RemoteTask>()
-    for (const raw of answers.flatMap(({ results }) => results)) {
-      const { data: record } = CrmRecord.safeParse(raw)
+    for (const record of records) {
       const key = String(record?.properties[TASK_KEY])
       const deal = keys.get(key)
       if (record && deal !== undefined) found.set(key, toTask(record, deal, options.timezone))
@@ -143,6 +171,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
     },
     reference: async (signal) => {
       current = null
+      doubted.clear()
       return (await learned(signal)).reference
     },
     async *pull(since, now, signal) {
@@ -151,15 +180,26 @@ export function connectHubspot(options: HubspotOptions): Connector {
     },
     census: (signal) => census(api, signal),
     read,
-    find,
-    write(writes, signal) {
-      const learn = async () => {
-        const { unusable } = await learned(signal)
-        const lookUp = (keys: ReadonlyMap<TaskKey, DealId>) => find(keys, signal)
-        return { hub: api(signal), options, unusable, find: lookUp }
-      }
-      return write(learn, writes, options.timezone)
-    },
+    find: (keys, signal) => find(keys, signal),
+    write: (writes, signal) =>
+      write(
+        {
+          hub: api(signal),
+          options,
+          unusable: async () => (await learned(signal)).unusable,
+          doubt(problem) {
+            const fresh =
+              JSON.stringify(problem)
+                .match(OURS_NAMED)
+                ?.filter((name) => !doubted.has(name)) ?? []
+            if (fresh.length > 0) current = null
+            for (const name of fresh) doubted.add(name)
+          },
+          find: async (keys) => (keys.size === 0 || taskKey === 'none' ? new Map() : find(keys, signal)),
+        },
+        writes,
+        send,
+      ),
     async close() {},
   }
 }

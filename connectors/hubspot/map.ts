@@ -1,10 +1,20 @@
 // Between HubSpot's records and the neutral model, both ways; pure. What HubSpot's values mean, which of its sources are
 // automation, and which of its activity dates may be believed is decided here (hubspot.md 2).
 import type { RemoteTask, Write } from '../../src/connector.ts'
-import type { Activity, Change, Deal, Evidence, FieldValues, Instant, Outcome, Pipeline } from '../../src/core/deal.ts'
+import type {
+  Activity,
+  Change,
+  Deal,
+  Evidence,
+  FieldValues,
+  Instant,
+  OurField,
+  Outcome,
+  Pipeline,
+} from '../../src/core/deal.ts'
 import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { FORECAST_CATEGORY, STATES, TASK_KEY, WRITTEN } from './fields.ts'
+import { OURS, STATES, TASK_KEY } from './fields.ts'
 import type { CrmRecord, Pipelines, Version } from './wire.ts'
 
 /** All that is asked of a deal. `notes_last_updated` and `notes_next_activity_date` are not: our own task moves them. */
@@ -13,7 +23,7 @@ export const DEAL_PROPERTIES = [
   ...['hubspot_owner_id', 'hs_lastmodifieddate', 'hs_object_source'],
   ...['hs_object_source_label', 'hs_next_meeting_start_time', 'hs_next_meeting_id', 'hs_latest_meeting_activity'],
   ...['hs_sales_email_last_replied', 'notes_last_contacted', 'hs_v2_date_entered_current_stage'],
-  ...['unstall_parked_until', 'unstall_parked_reason', ...Object.values(WRITTEN)],
+  ...Object.values(OURS).filter((name) => name !== TASK_KEY),
 ]
 /** What history is read of. */
 const TRACKED = { dealstage: 'stage', pipeline: 'pipeline', amount: 'amount', closedate: 'closeDate' } as const
@@ -29,6 +39,8 @@ export interface Portal {
   /** `https://app.hubspot.com/contacts/<portal>/record/0-3/` */
   readonly dealUrl: string
   readonly timezone: string
+  /** Properties of ours that are not what they should be: what stands in them is not read. */
+  readonly unreadable: ReadonlySet<string>
 }
 
 /** This record cannot be understood: quarantine it and go on. */
@@ -99,7 +111,8 @@ function oneOf<T extends string>(values: readonly T[], value: string | null): T 
 /** Throws Unreadable naming the property that is wrong. */
 export function toDeal(record: CrmRecord, portal: Portal): Deal {
   const get = (name: string) => text(record, name)
-  const own = (name: keyof typeof WRITTEN) => get(WRITTEN[name])
+  const own = <T>(name: OurField, read: (record: CrmRecord, name: string) => T) =>
+    portal.unreadable.has(OURS[name]) ? null : read(record, OURS[name])
   const tracked = (name: keyof typeof TRACKED) => {
     const value = toValue(get(name) ?? '', TRACKED[name], portal.timezone)
     return value === undefined ? fail(name, get(name)) : value
@@ -110,7 +123,7 @@ export function toDeal(record: CrmRecord, portal: Portal): Deal {
   if (currency !== null && !/^[A-Z]{3}$/.test(currency)) fail('deal_currency_code', currency)
   const createdAt = instant(record, 'createdate')
   if (createdAt === null) throw new Unreadable('it has no creation date')
-  const amount = tracked('amount')
+  const [amount, stalled] = [tracked('amount'), own('stalled', text)]
   const meetingAt = instant(record, 'hs_next_meeting_start_time')
   return {
     id: record.id,
@@ -126,20 +139,20 @@ export function toDeal(record: CrmRecord, portal: Portal): Deal {
     closeDate: tracked('closedate'),
     createdAt,
     imported: /^(import|migration|mass_import)/i.test(get('hs_object_source') ?? get('hs_object_source_label') ?? ''),
-    category: get(FORECAST_CATEGORY),
+    category: own('category', text),
     own: {
-      stalled: own('stalled') === null ? null : own('stalled') === 'true',
-      state: oneOf(STATES, own('state')),
-      since: instant(record, WRITTEN.since),
-      reason: oneOf(RULES, own('reason')),
-      explanation: own('explanation'),
-      lastMovement: instant(record, WRITTEN.lastMovement),
-      categoryBefore: own('categoryBefore'),
-      decisionDue: day(record, WRITTEN.decisionDue),
-      decision: oneOf(DECISIONS, own('decision')),
-      cause: oneOf(CAUSES, own('cause')),
-      parkedUntil: day(record, 'unstall_parked_until'),
-      parkedReason: get('unstall_parked_reason'),
+      stalled: stalled === null ? null : stalled === 'true',
+      state: oneOf(STATES, own('state', text)),
+      since: own('since', instant),
+      reason: oneOf(RULES, own('reason', text)),
+      explanation: own('explanation', text),
+      lastMovement: own('lastMovement', instant),
+      categoryBefore: own('categoryBefore', text),
+      decisionDue: own('decisionDue', day),
+      decision: oneOf(DECISIONS, own('decision', text)),
+      cause: oneOf(CAUSES, own('cause', text)),
+      parkedUntil: own('parkedUntil', day),
+      parkedReason: own('parkedReason', text),
     },
     lockGroup: null,
     modifiedAt: instant(record, 'hs_lastmodifieddate') ?? createdAt,
@@ -216,7 +229,7 @@ function toChanges(versions: readonly Version[], field: Change['field'], timezon
     })
 }
 
-const PROPERTY = new Map(Object.entries(WRITTEN))
+const PROPERTY = new Map(Object.entries(OURS))
 /** Values are always sent as text; empty text clears. Moments are the only numbers. */
 export function toProperties(after: FieldValues): Record<string, string> {
   const sent: Record<string, string> = {}

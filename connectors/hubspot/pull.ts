@@ -1,6 +1,7 @@
 // Reading deals in bulk: the first sync by list (with history), later ones by search over what changed (history only
 // where it can have changed), the sweep of ids. The cursor travels with its page, so any page can be the last one.
 import { z } from 'zod'
+import { chunks } from '../../src/batches.ts'
 import type { ConnectorOptions, Page } from '../../src/connector.ts'
 import type { Deal, DealId, Evidence, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
@@ -168,8 +169,4 @@ export async function* census(api: Api, signal: AbortSignal): AsyncGenerator<rea
   const query = { limit: '100', properties: 'hs_object_id' }
   const ask = (hub: Hub, after: string | null) => hub.list('deals', { ...query, ...(after && { after }) })
   for await (const { page } of pages(api, signal, ask)) yield page.results.map(idOf)
-}
-
-export function chunks<T>(all: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
 }

@@ -71,6 +71,7 @@ export const Property = z.object({
   name: z.string(),
   type: z.string(),
   hasUniqueValue: z.boolean().nullish(),
+  createdAt: Text,
   options: z.array(z.object({ value: z.string() })).nullish(),
 })
 export type Property = z.infer<typeof Property>

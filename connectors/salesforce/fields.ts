@@ -1,6 +1,15 @@
 // What setup creates in the org, as data: Metadata bodies as the Metadata API takes them, and the kind by which a field
 // of our name that is something else is recognised and left alone.
-import { CAUSES, DECISIONS, type FieldValues, type OwnFields, PARKED_REASONS, RULES } from '../../src/core/deal.ts'
+import {
+  CAUSES,
+  DECISIONS,
+  type FieldValues,
+  type OwnFields,
+  PARKED_REASONS,
+  type Reference,
+  RULES,
+} from '../../src/core/deal.ts'
+import type { Described } from './wire.ts'
 
 export interface OwnField {
   readonly name: string
@@ -55,6 +64,24 @@ export const OWN = {
   parkedReason: field('Opportunity.Unstall_Parked_Reason__c', 'Parked because', rep, picklist(PARKED_REASONS)),
 } as const satisfies Record<keyof OwnFields, OwnField>
 
+const KEY = field(`Activity.${TASK_KEY}`, 'unstall key', 'Marks the tasks of unstall.', { type: 'Text', length: 80 })
+
+/** What our user can do with our fields, by what `describe` shows of Opportunity and Task. `omitted`: the org has a
+ *  forecast category for us to write. */
+export function fieldsIn(deals: Described, tasks: Described, omitted: boolean): NonNullable<Reference['fields']> {
+  const state = ({ fields }: Described, name: string, kind: string | null, takes = true) => {
+    const there = fields.find((one) => one.name === name)
+    const readable = there !== undefined && (kind === null || kindOf(there.type, there.calculated) === kind)
+    const made = readable ? (there.inlineHelpText ?? '') : null
+    return { name, readable, writable: readable && there.updateable && takes, made }
+  }
+  return {
+    ...Object.fromEntries(Object.entries(OWN).map(([key, { name, kind }]) => [key, state(deals, name, kind)])),
+    category: state(deals, CATEGORY, null, omitted),
+    taskKey: state(tasks, TASK_KEY, KEY.kind),
+  }
+}
+
 const uncounted = STATES.slice(1).map((state) => `ISPICKVAL(Unstall_State__c,'${state}')`)
 const counts = 'The amount, or 0 while the deal is stalled, parked or answered no.'
 
@@ -68,7 +95,7 @@ export const OWN_FIELDS: readonly OwnField[] = [
     formula: `IF(OR(${uncounted.join()}), IF(ISBLANK(Amount), Amount, 0), Amount)`,
     formulaTreatBlanksAs: 'BlankAsBlank',
   }),
-  field(`Activity.${TASK_KEY}`, 'unstall key', 'Marks the tasks of unstall.', { type: 'Text', length: 80 }),
+  KEY,
 ]
 
 /** Field access of the API user; a custom field of Activity is granted under Task (Salesforce mirrors it to Event). */

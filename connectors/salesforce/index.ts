@@ -1,13 +1,15 @@
 // The Salesforce connector: the port, put together from org.ts, pull.ts, write.ts and setup.ts.
+import { chunks } from '../../src/batches.ts'
 import type { Connector, RemoteTask } from '../../src/connector.ts'
 import type { DealId, Instant } from '../../src/core/deal.ts'
+import { Fatal } from '../../src/errors.ts'
 import { createApi, gather, READ_BATCH, WRITE_BATCH } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { TASK_KEY } from './fields.ts'
 import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
 import { findings, setUp, survey } from './setup.ts'
-import { chunks, sort, Task } from './wire.ts'
+import { sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
 export { clientCredentials, type SalesforceCredential, signIn } from './auth.ts'
@@ -16,23 +18,31 @@ export { clientCredentials, type SalesforceCredential, signIn } from './auth.ts'
 const KEY_CHUNK = 150
 /** A request runs ten minutes at most on Salesforce's side: after that a lost write will not commit any more. */
 const SETTLE_MS = 600_000
+const NO_KEY = `tasks of unstall cannot be found: Salesforce has no field ${TASK_KEY} for us: run \`unstall setup\``
 
 /** A connection to one org. */
 export function connectSalesforce(options: SalesforceOptions): Connector {
   const { clock, settleMs = SETTLE_MS } = options
   const api = createApi(options)
   const org = createOrg(api, options)
+  let taskKey: 'lookup' | 'none' = 'lookup'
+  const learned = async (signal: AbortSignal) => {
+    const known = await org.get(signal)
+    taskKey = known.reference.fields?.taskKey?.readable ? 'lookup' : 'none'
+    return known
+  }
   const reading = async (now: Instant | null, signal: AbortSignal) => {
-    const { lens } = await org.get(signal)
+    const { lens } = await learned(signal)
     return createReading(org, lens, now ?? api.now() ?? clock(), signal, options.known)
   }
   const reference = async (signal: AbortSignal) => {
     org.forget()
-    return await org.get(signal)
+    return await learned(signal)
   }
 
   async function find(keys: ReadonlyMap<string, DealId>, signal: AbortSignal) {
     const found = new Map<string, RemoteTask>()
+    if (keys.size > 0 && (await learned(signal)) && taskKey === 'none') throw new Fatal('schema', NO_KEY)
     const quoted = [...keys.keys()].map((key) => `'${key.replace(/[\\']/g, '\\$&')}'`)
     const only = `Id, WhatId, OwnerId, Subject, Description, ActivityDate, IsClosed, ${TASK_KEY}`
     for (const some of chunks(quoted, KEY_CHUNK)) {
@@ -51,7 +61,9 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
   }
 
   return {
-    can: { system: 'salesforce', taskKey: 'lookup', settleMs, readBatch: READ_BATCH, writeBatch: WRITE_BATCH },
+    get can() {
+      return { system: 'salesforce', taskKey, settleMs, readBatch: READ_BATCH, writeBatch: WRITE_BATCH } as const
+    },
     async check(signal) {
       const known = await reference(signal)
       const steps = await survey(api, known, signal)

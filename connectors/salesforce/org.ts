@@ -4,6 +4,7 @@ import type { Reference } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Api, Drift, gather } from './api.ts'
 import { remembered, type SalesforceOptions } from './auth.ts'
+import { fieldsIn } from './fields.ts'
 import { categoryNamed, type Lens, toOwner, toPipelines } from './map.ts'
 import { type Described, Email, Event, History, Opportunity, type Row, Stage, sort, Task, User } from './wire.ts'
 
@@ -42,8 +43,9 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
     ])
     const shown = new Map(described.flatMap(([name, one]) => (one ? [[name, one] as const] : [])))
     const opportunity = shown.get('Opportunity')
+    const task = shown.get('Task')
     // Without tasks `find` would take every task of ours for missing.
-    if (!opportunity || !shown.has('Task'))
+    if (!opportunity || !task)
       throw new Fatal(
         'permission',
         'our Salesforce user may not see Opportunities and Tasks: grant Read and Edit on them',
@@ -55,6 +57,8 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
     const { pipelines, recordTypes } = toPipelines(stages.good, opportunity)
     const iso = company?.[0]?.DefaultCurrencyIsoCode
     const currency = typeof iso === 'string' ? iso : null
+    const omitted = categoryNamed('Omitted', stages.good, opportunity)
+    const ours = fieldsIn(opportunity, task, omitted !== null)
     const byId = new Map(users.good.map((user) => [user.Id, user]))
     return {
       described: shown,
@@ -62,11 +66,12 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
       reference: {
         pipelines,
         owners: users.good.map(toOwner),
-        omitted: categoryNamed('Omitted', stages.good, opportunity),
+        omitted,
         closedCategory: categoryNamed('Closed', stages.good, opportunity),
         currency,
         self,
         ...(org && { account: org }),
+        fields: ours,
         tells: {
           participants: true,
           personFromAutomation: false,
@@ -92,9 +97,10 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
     }
   }
 
-  /** Those of the wanted fields that this org shows to our user. */
-  const fields = ({ described }: Known, object: SObject) => {
+  /** Those of the wanted fields that this org shows to our user, without those of ours that are something else. */
+  const fields = ({ described, reference }: Known, object: SObject) => {
     const there = new Set(described.get(object)?.fields.map(({ name }) => name))
+    for (const { name, readable } of Object.values(reference.fields ?? {})) if (!readable) there.delete(name)
     return WANTED[object].filter((name) => there.has(name))
   }
 

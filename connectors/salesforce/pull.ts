@@ -1,13 +1,14 @@
 // Reading: the first sync by id, later nights by SystemModstamp, and the evidence beside it. A page carries the cursor
 // with which a later pull goes on after it; everything may come twice, nothing may be left out.
 import { z } from 'zod'
+import { chunks } from '../../src/batches.ts'
 import type { ConnectorOptions, Cursor, Page } from '../../src/connector.ts'
 import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { gather, READ_BATCH } from './api.ts'
 import { type Lens, nextMeetings, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
 import type { Org, SObject } from './org.ts'
-import { chunks, Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
+import { Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
 
 /** Rows commit late and clocks differ: each delta looks back this far. */
 const OVERLAP_MS = 10 * 60_000

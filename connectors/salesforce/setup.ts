@@ -1,12 +1,13 @@
 // What the org has of what unstall needs, and the making of the rest. Nothing that setup did not create is ever
 // changed: a field of our name with another type stops it before the first write.
 import { z } from 'zod'
+import { chunks } from '../../src/batches.ts'
 import type { Finding, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
 import type { Api } from './api.ts'
 import { CATEGORY, kindOf, OWN_FIELDS, PERMISSION_SET, permissionSet } from './fields.ts'
 import type { Known } from './org.ts'
-import { chunks, type Described } from './wire.ts'
+import type { Described } from './wire.ts'
 
 /** Components per call of the Metadata API. */
 const METADATA_BATCH = 10

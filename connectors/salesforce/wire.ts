@@ -97,6 +97,7 @@ export type User = z.infer<typeof User>
 const Value = z.object({ value: z.string(), active: z.boolean() })
 const Field = z.object({
   ...all(z.string(), 'name', 'type'),
+  ...all(text, 'inlineHelpText'),
   ...all(flag, 'updateable', 'calculated'),
   ...all(maybe(z.array(Value)), 'picklistValues'),
 })
@@ -138,8 +139,4 @@ export function sort<T>(schema: z.ZodType<T>, rows: readonly Row[], owner: strin
     else bad.push({ deal: String(row[owner] ?? '?'), problem: `${issue?.path.join('.')}: ${issue?.message}` })
   }
   return { good, bad }
-}
-
-export function chunks<T>(all: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, at) => all.slice(at * size, (at + 1) * size))
 }

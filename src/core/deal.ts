@@ -198,6 +198,21 @@ export interface Tells {
   readonly calls: boolean
 }
 
+/** A field of ours by its neutral name. */
+export type OurField = keyof OwnFields | 'category' | 'taskKey'
+
+/** What the CRM lets us do with a field of ours. People delete, rename and retype fields, or take access away. */
+export interface FieldState {
+  /** Its name in the CRM. */
+  readonly name: string
+  readonly readable: boolean
+  readonly writable: boolean
+  /** Which making of the field this is; empty: the CRM does not tell; null: never readable. */
+  readonly made: string | null
+  /** The night that found it made anew: what was written before went with the old one. Noted by `fieldsSince`. */
+  readonly lost?: Instant
+}
+
 /** Company-wide facts of one connection, read once a night before the deals. */
 export interface Reference {
   readonly pipelines: readonly Pipeline[]
@@ -213,6 +228,8 @@ export interface Reference {
   /** Which portal or org this is: the memory of one says nothing of another. Absent: the CRM does not say. */
   readonly account?: string
   readonly tells: Tells
+  /** Absent: all as they should be. */
+  readonly fields?: Readonly<Partial<Record<OurField, FieldState>>>
 }
 
 /** Everything remembered of one deal: the newest observation plus the union of all evidence. The store keeps it. */

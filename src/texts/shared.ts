@@ -1,19 +1,9 @@
 // What both languages share: dates and money by Intl, deal names made safe to put into a sentence, and lengths.
 import type { Instant, LocalDate } from '../core/deal.ts'
+import { cut } from '../core/text.ts'
 
 /** Salesforce text fields and task subjects; HubSpot takes more. */
 export const FIELD_LENGTH = 255
-
-/** Cut to at most `length` UTF-16 units, never inside a character. */
-export function cut(text: string, length: number): string {
-  if (text.length <= length) return text
-  let kept = ''
-  for (const { segment } of new Intl.Segmenter().segment(text.slice(0, length + 64))) {
-    if (kept.length + segment.length > length - 1) break
-    kept += segment
-  }
-  return `${kept.trimEnd()}…`
-}
 
 /** A name as one line of visible text: no control characters, no changes of writing direction, not endless. */
 export function plain(name: string, length = 80): string {

@@ -4,8 +4,9 @@ import type { LocalDate } from '../core/deal.ts'
 import type { ExplainStep, Reason, Texts } from '../core/explain.ts'
 import type { Protection } from '../core/judge.ts'
 import { DECISION_RULES } from '../core/rows.ts'
+import { cut } from '../core/text.ts'
 import type { Words } from './en.ts'
-import { cut, FIELD_LENGTH, formats, plain } from './shared.ts'
+import { FIELD_LENGTH, formats, plain } from './shared.ts'
 
 /** `locale`: of Intl. */
 export function textsOf(language: Texts['language'], locale: string, words: Words): Texts {

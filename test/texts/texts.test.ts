@@ -7,9 +7,10 @@ import type { ExplainStep, Reason, Texts } from '../../src/core/explain.ts'
 import type { Protection, Warning } from '../../src/core/judge.ts'
 import type { LogEntry, MovementKind } from '../../src/core/movement.ts'
 import type { Hold, WriteCause } from '../../src/core/plan.ts'
+import { cut } from '../../src/core/text.ts'
 import { en } from '../../src/texts/en.ts'
 import { fr } from '../../src/texts/fr.ts'
-import { cut, plain } from '../../src/texts/shared.ts'
+import { plain } from '../../src/texts/shared.ts'
 
 const LANGUAGES: readonly (readonly [string, Texts])[] = [
   ['en', en],

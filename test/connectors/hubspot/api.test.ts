@@ -2,7 +2,8 @@
 
 import nock from 'nock'
 import { expect, test } from 'vitest'
-import { createApi, Refusal, Unknown } from '../../../connectors/hubspot/api.ts'
+import { createApi, Refusal } from '../../../connectors/hubspot/api.ts'
+import { Unknown } from '../../../src/batches.ts'
 import type { Credential } from '../../../src/connector.ts'
 import { Fatal, RetryLater } from '../../../src/errors.ts'
 import { DATE, hubspot, NOW, never, ORIGIN, options, strict, TOKEN } from './fake.ts'

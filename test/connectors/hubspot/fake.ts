@@ -47,8 +47,16 @@ export function options(over: Partial<HubspotOptions> = {}) {
   }
 }
 
-/** A connector that has already learned a portal of one pipeline. `properties`: names of ours that are missing or odd. */
+/** A connector that has already learned a portal of one pipeline. */
 export async function portal(over: Partial<HubspotOptions> = {}, taskKey: 'unique' | 'plain' = 'unique') {
+  await learnt(taskKey)
+  const connector = connectHubspot(options(over))
+  const reference = await connector.reference(never)
+  return { connector, reference }
+}
+
+/** What a portal answers to a connector that learns it. `without`: properties of ours it does not have. */
+export async function learnt(taskKey: 'unique' | 'plain' = 'unique', without: readonly string[] = []) {
   const { DEAL_FIELDS } = await import('../../../connectors/hubspot/fields.ts')
   const stage = (id: string, displayOrder: number, probability: string) => ({
     ...{ id, label: id, displayOrder, metadata: { probability } },
@@ -83,7 +91,7 @@ export async function portal(over: Partial<HubspotOptions> = {}, taskKey: 'uniqu
     .get('/crm/properties/2026-09/deals')
     .reply(200, {
       results: [
-        ...DEAL_FIELDS.map(({ name, type, options = [] }) => ({ name, type, options })),
+        ...DEAL_FIELDS.filter(({ name }) => !without.includes(name)),
         {
           name: 'hs_manual_forecast_category',
           type: 'enumeration',
@@ -93,9 +101,6 @@ export async function portal(over: Partial<HubspotOptions> = {}, taskKey: 'uniqu
     })
     .get('/crm/properties/2026-09/tasks/unstall_task_key')
     .reply(200, { name: 'unstall_task_key', type: 'string', hasUniqueValue: taskKey === 'unique' })
-  const connector = connectHubspot(options(over))
-  const reference = await connector.reference(never)
-  return { connector, reference }
 }
 
 export function deal(id: string, properties: Record<string, unknown> = {}, more: Record<string, unknown> = {}) {

@@ -22,6 +22,7 @@ const portal = (timezone = 'UTC'): Portal => ({
   ]),
   dealUrl: 'https://app.hubspot.com/contacts/1/record/0-3/',
   timezone,
+  unreadable: new Set(),
 })
 const read = (properties: Record<string, unknown>, timezone?: string) =>
   toDeal(CrmRecord.parse(deal('1', properties)), portal(timezone))

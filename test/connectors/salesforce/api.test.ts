@@ -2,8 +2,9 @@
 import { createServer } from 'node:http'
 import nock from 'nock'
 import { describe, expect, test } from 'vitest'
-import { createApi, Drift, Rejected, Unknown } from '../../../connectors/salesforce/api.ts'
+import { createApi, Drift, Rejected } from '../../../connectors/salesforce/api.ts'
 import type { SalesforceCredential } from '../../../connectors/salesforce/auth.ts'
+import { Unknown } from '../../../src/batches.ts'
 import { Fatal, RetryLater } from '../../../src/errors.ts'
 import { apiError, DATA, dealId, HOST, never, page, quietGate, strictNock, tokens } from './org.ts'
 

@@ -14,7 +14,6 @@ import {
   toTaskActivity,
 } from '../../../connectors/salesforce/map.ts'
 import {
-  chunks,
   Described,
   Email,
   Event,
@@ -408,5 +407,4 @@ test('our values on the wire: instants as text in UTC, null empties, what is abs
     ForecastCategoryName: 'Omitted',
     [OWN.cause.name]: 'budget',
   })
-  expect(chunks([1, 2, 3, 4, 5], 2)).toEqual([[1, 2], [3, 4], [5]])
 })
