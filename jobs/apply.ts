@@ -7,6 +7,7 @@ import type { PlannedWrite } from '../src/core/plan.ts'
 import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
 import { taskKey } from '../src/core/stall.ts'
 import { RetryLater } from '../src/errors.ts'
+import { fieldNames } from '../src/report/summary.ts'
 import { getDeals } from '../src/store/deals.ts'
 import {
   dropPlanned,
@@ -137,7 +138,9 @@ function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connec
     const deal = fresh.get(row.deal.id)
     if (deal === undefined || deal === 'unreadable')
       // One record must not keep the run open for ever.
-      return now - (row.sentAt ?? now) < PLAN_MS ? null : { key, status: 'left', message: 'it can no longer be read' }
+      return now - (row.sentAt ?? now) < PLAN_MS
+        ? null
+        : { key, status: 'left', message: 'the deal can no longer be read' }
     if (deal === 'gone') return { key, status: 'left', message: 'the deal was deleted' }
     const status = settleFields(row, deal)
     return status === 'left' ? { key, status, message: 'changed by someone else' } : { key, status }
@@ -198,6 +201,9 @@ async function affirm(
   return ready
 }
 
+const WAITS = 'the next night judges it anew'
+const UNREAD = { gone: 'the deal was deleted or merged', unreadable: `the deal could not be read; ${WAITS}` } as const
+
 /** Null: go. */
 function affirmRow(
   row: StoredRow,
@@ -218,15 +224,17 @@ function affirmRow(
   // An undo compares with what the undone run wrote, not with what a judgement saw.
   if (run.kind === 'undo') {
     if (row.kind !== 'fields') return null
-    if (deal === 'gone') return { key, status: 'left', message: 'the deal was deleted' }
-    if (deal === 'unreadable') return { key, status: 'dropped', message: 'the deal could not be read' }
+    if (deal === 'gone') return { key, status: 'left', message: UNREAD.gone }
+    if (deal === 'unreadable') return { key, status: 'dropped', message: UNREAD.unreadable }
     const still = settleFields(row, deal)
-    return still === 'planned' ? null : still === 'done' ? null : { key, status: 'left', message: 'changed since' }
+    return still === 'left' ? { key, status: 'left', message: 'somebody changed it at this moment' } : null
   }
   if (known === undefined) return { key, status: 'dropped', message: 'the deal is not known any more' }
   const answer = reaffirm(row, known.deal, deal, own)
   if (answer === 'go') return null
-  const message = answer.drop === 'changed' ? `changed since it was judged: ${answer.fields.join(', ')}` : answer.drop
+  const { drop } = answer
+  const message =
+    drop === 'changed' ? `changed after it was judged: ${fieldNames(answer.fields)}; ${WAITS}` : UNREAD[drop]
   return { key, status: 'dropped', message }
 }
 
@@ -246,7 +254,7 @@ async function afterFlags(
     const fields = (ledger.get(row.deal.id) ?? []).filter((other) => other.run === run.id && other.kind === 'fields')
     // Dropped rows are not in this list: the snapshot of the deal was stale, so reaffirm dropped the task as well.
     const bad = fields.find((other) => other.status === 'refused' || other.status === 'left')
-    if (bad) dropped.push({ key: row.key, status: 'dropped', message: `the flag was not written (${bad.status})` })
+    if (bad) dropped.push({ key: row.key, status: 'dropped', message: 'the flag of this deal was not written' })
     else if (fields.some((other) => other.status === 'planned' || other.status === 'sent')) wait.push(row.key)
     else go.push(row)
   }

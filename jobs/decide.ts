@@ -75,6 +75,8 @@ const lists_ = (lists: ReturnType<typeof finishPlan>['lists']): Summary['lists']
   ownerLeft: [...lists.ownerLeft],
   noStillOpen: [...lists.noStillOpen],
   archive: [...lists.archive],
+  flagCleared: [...lists.flagCleared],
+  categoryTheirs: [...lists.categoryTheirs],
 })
 
 /** One deal judged at `now`, as `decide` does it. Throws when nothing was pulled yet. */

@@ -79,6 +79,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   on('undo', async () => (await import('./undo.ts')).undo)
     .description('takes a whole run back, except what people changed since')
     .argument('<run>', 'id of the run')
+    .option('--deal <deal>', 'only this deal of it: id, link or name (repeatable)', list)
+    .option('--preview', 'shows what would be taken back and what would be left; writes nothing')
   on('explain', async () => (await import('./explain.ts')).explain)
     .description('the movement of one deal and the verdict, step by step')
     .argument('<deal>', 'id, link or name')

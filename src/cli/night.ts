@@ -68,9 +68,9 @@ const STEPS: Readonly<Record<string, string>> = {
 }
 
 /** By id, name, or the link as the browser shows it. @throws UsageError when it is none or several */
-export async function oneDeal(app: App, words: string): Promise<StoredDeal> {
+export async function oneDeal(app: App, words: string, connection?: string): Promise<StoredDeal> {
   const link = /^https?:\/\//.test(words) ? URL.parse(words)?.pathname.split('/') : undefined
-  const found = await findDeal(app.ctx.db, link?.findLast((part) => /^\w*\d\w{5,}$/.test(part)) ?? words)
+  const found = await findDeal(app.ctx.db, link?.findLast((part) => /^\w*\d\w{5,}$/.test(part)) ?? words, connection)
   const [deal, ...others] = found
   const help = 'Give its id, its link or its name; "unstall plan" reads new deals.'
   if (deal === undefined) throw new UsageError(`No deal is known as "${words}". ${help}`)

@@ -3,8 +3,8 @@
 import type { Config, ConnectionConfig } from '../config.ts'
 import { localTime } from '../core/calendar.ts'
 import type { Texts } from '../core/explain.ts'
-import type { LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
-import { NO_SUMMARY, Summary, withWrites } from '../report/summary.ts'
+import type { Group, LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
+import { type Left, leftAlone, NO_SUMMARY, Summary, withWrites } from '../report/summary.ts'
 import { circuits } from '../store/connections.ts'
 import { getDeals, type Quarantined, type StoredDeal } from '../store/deals.ts'
 import type { Run } from '../store/runs.ts'
@@ -140,12 +140,12 @@ function printLists({ lists }: Summary): void {
   list('Owner has left, for the manager', lists.ownerLeft)
   list('Answered no and still open', lists.noStillOpen)
   list('Stalled long without an answer, to archive', lists.archive)
+  list('Flag cleared by a person, left alone for ten working days', lists.flagCleared)
+  list('Forecast category put back by a person, theirs for this stall', lists.categoryTheirs)
 }
 
 const UNWRITTEN: Partial<Record<LedgerStatus, string>> = {
   refused: 'refused',
-  left: 'left as it is',
-  dropped: 'dropped',
   sent: 'still without an answer; the next run looks what became of it',
 }
 
@@ -163,6 +163,42 @@ export async function printOutcome(
   print(bold(run.id))
   const undo = run.kind === 'undo'
   if (!undo && run.summary) printFigures(texts, summary)
+  const list = didWords(done, undo)
+  print(green(list === '' ? 'Nothing was written.' : `Written: ${list}.`))
+  printHeld(texts, rows)
+  const odd = rows.filter((row) => UNWRITTEN[row.status])
+  // A run that was given up has not summed up.
+  const left = run.status === 'done' ? summary.conflicts : [...summary.conflicts, ...leftAlone(rows)]
+  const ids = [...odd.map((row) => row.deal.id), ...left.map((one) => one.deal)]
+  const deals = await getDeals(db, run.connection, [...new Set(ids)])
+  const nameOf = (id: string) => deals.get(id)?.known.deal.name ?? id
+  if (odd.length > 0) {
+    print('\nNot written:')
+    for (const { deal, group, status, message } of odd.slice(0, most)) {
+      const colour = status === 'refused' ? red : yellow
+      print(
+        colour(
+          `  ${hang(`${nameOf(deal.id)} (${group}): ${UNWRITTEN[status]}${message ? `: ${message}` : ''}`, '    ')}`,
+        ),
+      )
+    }
+    if (odd.length > most) print(dim(`… and ${odd.length - most} more (unstall runs ${run.id} lists all)`))
+  }
+  const named = left.map((one) => ({ ...one, name: nameOf(one.deal) }))
+  printLeft(named, `unstall runs ${run.id}`, most)
+}
+
+/** What was left as people, or later runs, made it. `all`: the command that lists all of it. */
+export function printLeft(left: readonly Left[], all: string, most = MOST): void {
+  if (left.length === 0) return
+  print('\nLeft alone:')
+  for (const { name, what, words } of left.slice(0, most))
+    print(yellow(`  ${hang(`${name} (${what}): ${words}`, '    ')}`))
+  if (left.length > most) print(dim(`… and ${left.length - most} more (${all} lists all)`))
+}
+
+/** `3 deals marked, 2 tasks created`; empty: nothing. `done`: how many of a group. */
+export function didWords(done: (group: Group) => number, undo: boolean): string {
   const parts = [
     ['flag', undo ? ' put back' : ' marked', 'deal', 'deals'],
     ['forecast', undo ? ' put back' : '', 'forecast category', 'forecast categories'],
@@ -171,24 +207,5 @@ export async function printOutcome(
     ['task-done', undo ? ' reopened' : ' completed', 'task', 'tasks'],
   ] as const
   const did = parts.filter(([group]) => done(group) > 0)
-  const list = did.map(([group, verb, one, many]) => `${count(done(group), one, many)}${verb}`).join(', ')
-  print(green(list === '' ? 'Nothing was written.' : `Written: ${list}.`))
-  printHeld(texts, rows)
-  const odd = rows.filter((row) => UNWRITTEN[row.status])
-  if (odd.length > 0) {
-    const deals = await getDeals(db, run.connection, [...new Set(odd.map((row) => row.deal.id))])
-    print('\nNot written:')
-    for (const { deal, group, status, message } of odd.slice(0, most)) {
-      const colour = status === 'refused' ? red : yellow
-      const name = deals.get(deal.id)?.known.deal.name ?? deal.id
-      print(colour(`  ${hang(`${name} (${group}): ${UNWRITTEN[status]}${message ? `: ${message}` : ''}`, '    ')}`))
-    }
-    if (odd.length > most) print(dim(`… and ${odd.length - most} more (unstall runs ${run.id} lists all)`))
-  }
-  if (summary.conflicts.length > 0) {
-    print('\nLeft as people made it:')
-    for (const { deal, what, why } of summary.conflicts.slice(0, MOST))
-      print(`  ${hang(`${deal} (${what}): ${why.replaceAll('_', ' ')}`, '    ')}`)
-    if (summary.conflicts.length > MOST) print(dim(`… and ${summary.conflicts.length - MOST} more (--json lists all)`))
-  }
+  return did.map(([group, verb, one, many]) => `${count(done(group), one, many)}${verb}`).join(', ')
 }

@@ -8,6 +8,7 @@ import { getConnection } from '../store/connections.ts'
 import { quarantined } from '../store/deals.ts'
 import { rowsOfRun } from '../store/ledger.ts'
 import { getPlan, getRun, listRuns, type Run } from '../store/runs.ts'
+import type { RunOptions } from '../store/schema.ts'
 import type { GlobalOptions } from './main.ts'
 import { withApp } from './night.ts'
 import { bold, dim, EXIT, type ExitCode, green, hang, print, printJson, red, table, yellow } from './output.ts'
@@ -51,12 +52,15 @@ export async function runs(options: GlobalOptions & { limit?: unknown }, id: str
     print(table(columns, lines))
     // Whole, beneath the table: a column would cut them where it matters.
     for (const { id, problem, options } of found)
-      if (problem ?? options.undoes) print(`${id}: ${problem ?? `takes back ${options.undoes}`}`)
+      if (problem ?? options.undoes) print(`${id}: ${problem ?? takenBack(options)}`)
     for (const line of await circuitLines(ctx.db, config)) print(line)
     if (found.some(({ status }) => status === 'failed')) print(dim('unstall runs <run> shows one of them in detail.'))
     return EXIT.ok
   })
 }
+
+const takenBack = ({ undoes, deals }: RunOptions): string =>
+  `takes back ${deals === undefined ? '' : `${count(deals.length, 'deal')} of `}${undoes}`
 
 async function oneRun({ db, texts }: JobContext, id: string, asJson: boolean): Promise<ExitCode> {
   const run = await getRun(db, id)
@@ -73,7 +77,7 @@ async function oneRun({ db, texts }: JobContext, id: string, asJson: boolean): P
   const { timezone, language } = run.settings
   const at = (instant: number) => localTime(instant, timezone)
   print(`${bold(id)}  ${run.kind}, ${state(run)}, judged at ${at(run.now)}, begun ${at(run.createdAt)}`)
-  if (run.options.undoes) print(`Takes back ${run.options.undoes}.`)
+  if (run.options.undoes) print(`This run ${takenBack(run.options)}.`)
   if (run.problem) print(red(hang(run.problem, '')))
   if (run.failures.length > 0) print('\nAttempts that failed:')
   for (const failure of run.failures)

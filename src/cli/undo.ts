@@ -1,31 +1,43 @@
-// `unstall undo <run>`: takes a whole run back, except what people changed since.
+// `unstall undo <run>`: takes a whole run back, or some deals of it, except what people changed since.
 import { openUndo } from '../../jobs/nightly.ts'
+import { drawUndo } from '../../jobs/undo.ts'
+import type { App } from '../app.ts'
+import type { DealId } from '../core/deal.ts'
 import { undoable } from '../core/undo.ts'
 import { UsageError } from '../errors.ts'
 import { rowsOfRun } from '../store/ledger.ts'
-import { getRun } from '../store/runs.ts'
+import { getRun, type Run } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
-import { finished, nowOf, withApp } from './night.ts'
-import { EXIT, type ExitCode, printJson } from './output.ts'
-import { printOutcome } from './print.ts'
+import { finished, nowOf, oneDeal, withApp } from './night.ts'
+import { bold, EXIT, type ExitCode, print, printJson } from './output.ts'
+import { didWords, printLeft, printOutcome } from './print.ts'
 
-export async function undo(options: GlobalOptions, id: string): Promise<ExitCode> {
-  return withApp(options.config, {}, async (app, progress, stop) => {
-    const of = await getRun(app.ctx.db, id)
-    if (of === null) throw new UsageError(`There is no run named ${id}. "unstall runs" lists them.`)
-    if (of.kind === 'preview')
-      throw new UsageError(`${id} is a preview: it wrote nothing, so there is nothing to take back.`)
-    if (of.kind === 'undo')
-      throw new UsageError(`${id} is itself an undo. Use "unstall run --again <deal>" to flag a deal again.`)
-    if (of.status === 'open')
-      throw new UsageError(`${id} is not over yet. Finish it first with: unstall run ${of.connection}`)
-    const rows = await rowsOfRun(app.ctx.db, id)
-    if (!rows.some(undoable))
-      throw new UsageError(
-        `Nothing of ${id} is left to take back${rows.some((row) => row.status === 'undone') ? ': it was undone before' : ''}.`,
-      )
-    const connection = app.connection(of.connection)
-    const opened = await openUndo(app.ctx, of, await nowOf(connection, undefined, true))
+interface Options extends GlobalOptions {
+  readonly deal?: readonly string[]
+  readonly preview?: boolean
+}
+
+export async function undo(options: Options, id: string): Promise<ExitCode> {
+  const { preview = false } = options
+  return withApp(options.config, preview ? { concurrency: 0 } : {}, async (app, progress, stop) => {
+    const of = await runToUndo(app, id)
+    const deals = await dealsToUndo(app, of, options.deal ?? [])
+    const now = await nowOf(app.connection(of.connection), undefined, true)
+    if (preview) {
+      const { connection, settings } = of
+      const at = { id: `${id}-undo`, connection, now, settings, options: { undoes: id, ...(deals && { deals }) } }
+      const { plan, left } = await drawUndo(app.ctx, at, stop)
+      progress.end()
+      if (options.json) printJson({ undoes: id, writes: plan.rows, left })
+      else {
+        const done = didWords((group) => plan.rows.filter((row) => row.group === group).length, true)
+        print(`${bold(id)}: ${done === '' ? 'nothing could be taken back' : `to be taken back: ${done}`}.`)
+        printLeft(left, '--json')
+        print('\nNothing was written.')
+      }
+      return EXIT.ok
+    }
+    const opened = await openUndo(app.ctx, of, now, deals)
     if ('busy' in opened)
       throw new UsageError(`${opened.busy.id} is under way. Finish it first with: unstall run ${of.connection}`)
     const run = await finished(app, opened.run, stop)
@@ -33,6 +45,39 @@ export async function undo(options: GlobalOptions, id: string): Promise<ExitCode
     progress.end()
     if (options.json) printJson({ run: run.id, undoes: id, summary: run.summary, writes: taken })
     else await printOutcome(app.ctx.db, run, taken, app.ctx.texts(of.settings.language))
-    return EXIT.ok
+    return taken.some((row) => row.status === 'refused') ? EXIT.problem : EXIT.ok
   })
+}
+
+async function runToUndo(app: App, id: string): Promise<Run> {
+  const of = await getRun(app.ctx.db, id)
+  if (of === null) throw new UsageError(`There is no run named ${id}. "unstall runs" lists them.`)
+  if (of.kind === 'preview')
+    throw new UsageError(`${id} is a preview: it wrote nothing, so there is nothing to take back.`)
+  if (of.kind === 'undo')
+    throw new UsageError(`${id} is itself an undo. Use "unstall run --again <deal>" to flag a deal again.`)
+  if (of.status === 'open')
+    throw new UsageError(`${id} is not over yet. Finish it first with: unstall run ${of.connection}`)
+  return of
+}
+
+/** Undefined: all. @throws UsageError where nothing is left to take back */
+async function dealsToUndo(app: App, of: Run, asked: readonly string[]): Promise<readonly DealId[] | undefined> {
+  const rows = await rowsOfRun(app.ctx.db, of.id)
+  const check = (what: string, some: typeof rows) => {
+    if (some.some(undoable)) return
+    const before = some.some((row) => row.status === 'undone') ? ': it was undone before' : ''
+    throw new UsageError(`Nothing of ${what} is left to take back${before}.`)
+  }
+  check(of.id, rows)
+  const deals: DealId[] = []
+  for (const words of asked) {
+    const { id } = (await oneDeal(app, words, of.connection)).known.ref
+    check(
+      `${of.id} on "${words}"`,
+      rows.filter((row) => row.deal.id === id),
+    )
+    deals.push(id)
+  }
+  return asked.length === 0 ? undefined : deals
 }

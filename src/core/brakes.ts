@@ -14,11 +14,12 @@ export interface Plan {
   readonly standings: readonly { readonly deal: DealRef; readonly standing: Standing }[]
   readonly transitions: readonly Transition[]
   readonly dead: ReturnType<typeof ageBlocks>
-  readonly lists: Readonly<Record<'ownerLeft' | 'noStillOpen' | 'archive', readonly ReturnType<typeof toListed>[]>>
+  readonly lists: Readonly<Record<List, readonly ReturnType<typeof toListed>[]>>
   /** `writes`: rows that will be written. */
   readonly figures: Readonly<Totals> & { readonly writes: number; readonly held: Readonly<HeldBy> }
 }
 
+type List = 'ownerLeft' | 'noStillOpen' | 'archive' | 'flagCleared' | 'categoryTheirs'
 /** Below this many newly stalled deals the share says nothing. */
 const FEW = 20
 
@@ -68,7 +69,13 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
     standings,
     transitions,
     dead: ageBlocks(ordered, context.settings.firstNight.deadAfter),
-    lists: { ownerLeft: listed('owner_left'), noStillOpen: listed('no_still_open'), archive: listed('archive') },
+    lists: {
+      ownerLeft: listed('owner_left'),
+      noStillOpen: listed('no_still_open'),
+      archive: listed('archive'),
+      flagCleared: listed('flag_cleared'),
+      categoryTheirs: listed('category_theirs'),
+    },
     figures: { ...totals, writes: limit - left, held: heldBy },
   }
 }

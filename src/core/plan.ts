@@ -149,7 +149,7 @@ export interface DealIntent extends Pick<Known, 'ref' | 'deal'> {
   /** Its stall waits for a task since ten working days. */
   readonly waiting: boolean
   /** For the manager. */
-  readonly list: readonly ('owner_left' | 'no_still_open' | 'archive')[]
+  readonly list: readonly ('owner_left' | 'no_still_open' | 'archive' | 'flag_cleared' | 'category_theirs')[]
 }
 
 const NONE = { open: 0, stalled: 0, newlyStalled: 0, recovered: 0, parked: 0, answeredNo: 0, dismissed: 0 }
@@ -193,6 +193,9 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   if (state === 'answered_no' && verdict.warnings.some(({ kind }) => kind === 'no_still_open'))
     list.push('no_still_open')
   if (stall !== null && deal.ownerId !== null && context.owner(deal.ownerId)?.active !== true) list.push('owner_left')
+  // What a person had the last word on, named the night it is seen.
+  if (moved.dismissed) list.push('flag_cleared')
+  if (standing.categoryTheirs && was?.categoryTheirs !== true) list.push('category_theirs')
   const propose = stalledDays > context.settings.archive.proposeAfterDays
   if (stall !== null && verdict.decision.answer === null && propose) list.push('archive')
 

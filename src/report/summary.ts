@@ -41,7 +41,14 @@ export const Summary = z.object({
   /** Open pipeline by currency: with stalled deals, and without them, parked ones and answered no. */
   forecast: z.object({ all: money, moving: money }),
   dead: z.array(z.object({ fromDays: count, toDays: count.nullable(), count, value: money })),
-  lists: z.object({ ownerLeft: z.array(Listed), noStillOpen: z.array(Listed), archive: z.array(Listed) }),
+  lists: z.object({
+    ownerLeft: z.array(Listed),
+    noStillOpen: z.array(Listed),
+    archive: z.array(Listed),
+    /** People who had the last word tonight: on the flag, on the category. */
+    flagCleared: z.array(Listed).default([]),
+    categoryTheirs: z.array(Listed).default([]),
+  }),
   /** What a night or an undo left as it is: its deal (id and name), what of it, what we wrote and what is there now
    *  where that is known, and why: one word, and a sentence. */
   conflicts: z.array(Left).default([]),
@@ -65,7 +72,7 @@ export const NO_SUMMARY: Summary = {
   },
   forecast: { all: {}, moving: {} },
   dead: [],
-  lists: { ownerLeft: [], noStillOpen: [], archive: [] },
+  lists: { ownerLeft: [], noStillOpen: [], archive: [], flagCleared: [], categoryTheirs: [] },
   conflicts: [],
   unreadable: 0,
   writes: {},
