@@ -127,7 +127,7 @@ class Court {
   }
 
   #tasks({ name, id }: Story, now: Expected): void {
-    const { held, nights } = this.#given
+    const { held } = this.#given
     const made = held.journal.filter(
       (line) => !isDeal(line) && !isAct(line) && line.before === null && line.after && taskOf(line.after).deal === id,
     )
@@ -136,12 +136,8 @@ class Court {
       const times = keys.filter((one) => one === key).length
       if (times > 1) this.#say(this.DUP, name, `the task ${key} was created ${times} times`)
     }
-    for (const [i, task] of now.tasks.entries()) {
-      const until = now.tasks[i + 1]?.since ?? nights.length
-      const of = made.filter(({ at }) => nightOf(nights, at) >= task.since && nightOf(nights, at) < until)
-      if (of.length > 1 && new Set(of.map(({ after }) => keyOf(after ?? {}))).size > 1)
-        this.#say(this.DUP, name, `${of.length} tasks for the stall of ${this.#at(task.since)}, expected one`)
-    }
+    for (const of of this.#stalls(id))
+      if (of.size > 1) this.#say(this.DUP, name, `${of.size} tasks for one stall, expected one: ${[...of].join()}`)
     const live = held.tasks.filter((task) => task.deal === id)
     for (const key of new Set(live.map((task) => task.key))) {
       const times = live.filter((task) => task.key === key).length
@@ -175,6 +171,20 @@ class Court {
       if (line && owner !== held.owners.get(task.owner))
         this.#say(this.WRONG, name, `${what} went to owner ${owner}, expected ${task.owner}`)
     }
+  }
+
+  /** The task keys made for a deal from each time its flag was set to the next. */
+  #stalls(id: string): readonly ReadonlySet<string>[] {
+    const { held, system } = this.#given
+    const flag = NAMES[system].stalled
+    const stalls: Set<string>[] = []
+    for (const { before, after, ...line } of held.journal) {
+      if (isDeal(line) && line.id === id && text(after?.[flag]) === 'true' && text(before?.[flag]) !== 'true')
+        stalls.push(new Set())
+      if (!isDeal(line) && !isAct(line) && before === null && after !== null && taskOf(after).deal === id)
+        stalls.at(-1)?.add(keyOf(after) ?? '(no key)')
+    }
+    return stalls
   }
 
   /** Every write of the client: was it asked for, and did it pass over a person? */

@@ -76,6 +76,8 @@ export class Days {
 export interface Stages {
   of(id: string): { readonly stage: SeedStage; readonly pipeline: string; readonly order: number }
   readonly decides: (id: string) => boolean
+  /** In or behind its pipeline's first decision stage. */
+  readonly decidable: (id: string) => boolean
   readonly excluded: (id: string) => boolean
 }
 export const isClosed = ({ probability }: SeedStage): boolean => probability === 0 || probability === 1
@@ -96,7 +98,12 @@ export function stagesOf(
     const { label } = of(id).stage
     return list.includes(id) || list.includes(label)
   }
-  return { of, decides: named(policy.decision.stages), excluded: named(policy.exclude.stages) }
+  const decides = named(policy.decision.stages)
+  const decidable = (id: string) => {
+    const { pipeline, order } = of(id)
+    return all.some((one) => one.pipeline === pipeline && one.order <= order && decides(one.stage.id))
+  }
+  return { of, decides, decidable, excluded: named(policy.exclude.stages) }
 }
 
 // ---- what a night sees of the rep's own fields
@@ -265,14 +272,12 @@ class Walk {
         this.#lastForward = at
         this.#pushes.clear()
       }
-    } else if (to.order < from.order) {
-      this.#movedBack = at
-      if (this.#presented !== null && to.order < this.#presented.order) {
-        // The date lapses. A no is final until the deal is closed.
-        const no = this.#answer?.value === 'no' ? this.#answer : null
-        this.#newRound()
-        this.#answer = no
-      }
+    } else if (to.order < from.order) this.#movedBack = at
+    // "Lapses on a move back before the decision stage", out of a closed stage too. A no is final until the deal is closed.
+    if (this.#presented !== null && to.order < this.#presented.order && to.pipeline === from.pipeline) {
+      const no = this.#answer?.value === 'no' ? this.#answer : null
+      this.#newRound()
+      this.#answer = no
     }
     this.#present(at)
   }
@@ -364,7 +369,8 @@ class Walk {
       movedBack: this.#movedBack,
       pushes: [...this.#pushes].filter(([day, { close, due }]) => day >= window && (isPush(close) || isPush(due)))
         .length,
-      presented: presented !== null,
+      // Whoever agreed a date behind the decision stage has presented a proposal, though nobody saw when.
+      presented: presented !== null || (this.#due !== null && stages.decidable(this.#stage)),
       due: this.#due ? { date: this.#due, byRep: true } : derived ? { date: derived, byRep: false } : null,
       answer: this.#staleAnswer ? null : this.#answer,
       staleAnswer: this.#staleAnswer,
