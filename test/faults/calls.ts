@@ -1,0 +1,204 @@
+// Faults of single calls: 9 (refused before anything happened), 10 (applied, but the answer is lost), 11 (some of a batch
+// refused) and 26 (answers that are slow, cut, of another kind or point elsewhere).
+import type { Fault, JournalLine } from '../../src/sandbox/control.ts'
+import { rowsOfRun } from '../../src/store/ledger.ts'
+import { DAY, REPS, seedDeal, seedOf } from '../jobs/harness.ts'
+import type { Result, Scenario, Trial } from './harness.ts'
+import { judged } from './judge.ts'
+import { type Virtual, virtual } from './virtual.ts'
+
+/** All stalled, and nothing else will ever be said of them. */
+export const neglected = (count: number) =>
+  seedOf(
+    Array.from({ length: count }, (_, at) =>
+      seedDeal(`deal ${at}`, { closeDate: '2032-01-01', ownerEmail: REPS[at % REPS.length] ?? '' }),
+    ),
+  )
+/** Creations and changes. */
+const WRITES = {
+  hubspot: ['/batch/create', '/batch/update'].map((path) => ({ method: 'POST', path })),
+  salesforce: ['POST', 'PATCH'].map((method) => ({ method, path: '/composite/sobjects' })),
+}
+
+/** The buyer of every deal answers. */
+export async function replies({ crm }: Virtual): Promise<void> {
+  const { deals } = await crm.look()
+  for (let from = 0; from < deals.length; from += 50)
+    await Promise.all(deals.slice(from, from + 50).map(({ id }) => crm.actOn(id, 'buyer-reply')))
+}
+
+/** Records that were written the same value twice: sent again without looking. */
+function blind(journal: readonly JournalLine[]): string[] {
+  const seen = new Set<string>()
+  return journal.flatMap((line) => {
+    const what = JSON.stringify([line.id, line.after])
+    if (!seen.has(what)) seen.add(what)
+    else return [`${line.object} ${line.id} was written twice: ${what}`]
+    return []
+  })
+}
+
+/** A world that stalls and recovers, until so many writes have had no answer. */
+async function ambiguous(trial: Trial, taskKey: 'unique' | 'plain'): Promise<Result> {
+  const { system, quick } = trial
+  const most = quick ? 400 : 10_000
+  const batch = system === 'hubspot' ? 100 : 200
+  const world = await virtual(trial, {
+    crms: [{ system, seed: neglected(batch * (quick ? 3 : 20)), taskKey }],
+    timeoutMs: 300,
+  })
+  const { crm, passed, time } = world
+  // Each fault looks only at what the ones before it let through.
+  const share = (quick ? 0.4 : 0.2) / 3
+  const faults: Fault[] = WRITES[system].flatMap((where) =>
+    (['timeout-after', '502-after', 'reset-after'] as const).map((fault, at) => ({
+      ...{ fault, ...where },
+      rate: share / (1 - at * share),
+    })),
+  )
+  const unanswered = () => passed.reduce((sum, { rows, status }) => sum + (status === 0 || status >= 500 ? rows : 0), 0)
+  const sums = { dup: 0, lost: 0, wrong: 0 }
+  const problems: string[] = []
+  const before = await crm.look()
+  let written = 0
+  let nights = 0
+  for (let stalls = 1; unanswered() < most && problems.length === 0; stalls++) {
+    for (const state of ['stalled', 'moving'] as const) {
+      await crm.faults(faults)
+      if (nights === 0) await world.firstNight()
+      else await world.night(crm)
+      await crm.faults([])
+      nights += 1
+      const found = await judged(crm, () => ({ state, stalls }), before)
+      const journal = await crm.journal()
+      problems.push(...found.problems, ...blind(journal.slice(written)))
+      written = journal.length
+      sums.dup += found.dup
+      sums.lost += found.lost
+      sums.wrong += found.wrong
+      trial.say(`${nights} nights, ${unanswered()} writes without an answer`)
+      await time.advance(time.clock() + (state === 'stalled' ? DAY : 35 * DAY))
+      if (state === 'stalled') await replies(world)
+    }
+  }
+  return {
+    injected: `${unanswered()} unanswered writes`,
+    ...sums,
+    problems,
+    note: `${nights} nights, ${written} writes`,
+  }
+}
+
+/** The calls of a first night and of the one after everybody answered. */
+async function twoNights(trial: Trial, count: number, faults: readonly Fault[]) {
+  const world = await virtual(trial, { crms: [{ system: trial.system, seed: neglected(count) }], timeoutMs: 1000 })
+  const { crm, time, passed } = world
+  const before = await crm.look()
+  await crm.faults(faults)
+  await world.firstNight()
+  const first = await judged(crm, () => ({ state: 'stalled', stalls: 1 }), before)
+  await time.advance(time.clock() + DAY)
+  await replies(world)
+  await world.night(crm)
+  const second = await judged(crm, () => ({ state: 'moving', stalls: 1 }), before)
+  const struck = passed.filter(({ status }) => status >= 500).length
+  return {
+    ...{ calls: passed.length, struck },
+    dup: first.dup + second.dup,
+    lost: first.lost + second.lost,
+    wrong: first.wrong + second.wrong,
+    problems: [...first.problems, ...second.problems],
+  }
+}
+
+/** What the sandboxes say of a record they were told to refuse. */
+const WORDS = /A rule of this account is not met|Ask Sales Operations|Unexpected character in one of the records/
+
+/** One batch of 100 of which some are refused, then a night without faults. */
+async function refused(trial: Trial, seed: number, faults: readonly Fault[]) {
+  const world = await virtual({ ...trial, seed }, { crms: [{ system: trial.system, seed: neglected(100) }] })
+  const { crm, time, passed, database } = world
+  const before = await crm.look()
+  await crm.faults(faults)
+  const [night] = await world.firstNight()
+  await crm.faults([])
+  const calls = passed.length
+  const rows = await rowsOfRun(database.db, night?.id ?? '')
+  const [flags, tasks] = [rows.filter(({ group }) => group === 'flag'), rows.filter(({ group }) => group === 'task')]
+  const count = (some: typeof rows, status: string) => some.filter((row) => row.status === status).length
+  const silent = rows.filter(({ status, message }) => status === 'refused' && !WORDS.test(message ?? ''))
+  const { deals } = await crm.look()
+  const flagged = deals.filter(({ stalled }) => stalled).length
+  const problems = [
+    ...silent.map(({ key, message }) => `${key} was refused, and the ledger says ${message}`),
+    ...(flagged === count(flags, 'done') ? [] : [`${flagged} flags in the CRM, ${count(flags, 'done')} in the ledger`]),
+  ]
+  await time.advance(time.clock() + DAY)
+  await world.night(crm)
+  const found = await judged(crm, () => ({ state: 'stalled', stalls: 1 }), before)
+  problems.push(...found.problems, ...blind(await crm.journal()))
+  const counts = { flags: count(flags, 'done'), tasks: count(tasks, 'done') }
+  return { ...found, ...counts, calls, problems: problems.map((one) => `seed ${seed}: ${one}`) }
+}
+
+export const calls: readonly Scenario[] = [
+  {
+    fault: 9,
+    title: '5xx before anything was applied, 20 %',
+    async run(trial) {
+      const count = trial.quick ? 1000 : 5000
+      const calm = await twoNights(trial, count, [])
+      const { calls, struck, ...found } = await twoNights(trial, count, [{ fault: '500-before', rate: 0.2 }])
+      const ratio = calls / calm.calls
+      const problems = [
+        ...found.problems,
+        ...(ratio > 1.4 ? [`${calls} calls instead of ${calm.calls}: more than 1.4 times as many`] : []),
+      ]
+      return { ...found, injected: `${struck} of ${calls} calls`, extraCalls: `${ratio.toFixed(2)} x`, problems }
+    },
+  },
+  {
+    fault: 10,
+    title: 'applied, but timeout, 502 or reset',
+    run: (trial) => ambiguous(trial, 'unique'),
+  },
+  {
+    fault: 10,
+    title: 'the same, task keys not unique',
+    systems: ['hubspot'],
+    run: (trial) => ambiguous(trial, 'plain'),
+  },
+  {
+    fault: 11,
+    title: 'one bad row, or a tenth, in a batch of 100',
+    async run(trial) {
+      const sums = { dup: 0, lost: 0, wrong: 0 }
+      const problems: string[] = []
+      let extra = 0
+      const [creates, updates] = WRITES[trial.system]
+      const calm = await refused(trial, trial.seed, [])
+      const seeds = Array.from({ length: trial.quick ? 1 : 10 }, (_, at) => trial.seed + at)
+      const cases = [
+        { faults: [{ fault: 'bad-row', ...updates }], flags: 99, tasks: 99 },
+        { faults: [{ fault: 'bad-row', ...creates }], flags: 100, tasks: 99 },
+        { faults: [{ fault: 'partial', ...updates }], flags: 90, tasks: 90 },
+        { faults: [{ fault: 'partial', ...creates }], flags: 100, tasks: 90 },
+      ] as const
+      for (const seed of seeds)
+        for (const { faults, flags, tasks } of cases) {
+          const found = await refused(trial, seed, faults)
+          sums.dup += found.dup
+          sums.lost += found.lost
+          sums.wrong += found.wrong
+          const more = found.calls - calm.calls
+          extra = Math.max(extra, more)
+          const on = `seed ${seed}, ${JSON.stringify(faults)}`
+          problems.push(...found.problems)
+          if (found.flags !== flags || found.tasks !== tasks)
+            problems.push(`${on}: ${found.flags} flags and ${found.tasks} tasks written, not ${flags} and ${tasks}`)
+          if (more > 14) problems.push(`${on}: ${more} extra calls`)
+        }
+      return { ...sums, injected: `${seeds.length * cases.length} batches`, extraCalls: `at most ${extra}`, problems }
+    },
+  },
+]

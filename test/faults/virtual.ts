@@ -1,0 +1,309 @@
+// Nights in virtual time: the real jobs, store, connectors and gates over real HTTP, in this process, with a clock that
+// jumps to the next sleeper whenever nothing is under way. A storm of ten minutes, a pause of a day or a hundred lost
+// answers cost no real time, and every call can be seen with its moment. Only the request timeout is real.
+import type { JobContext } from '../../jobs/context.ts'
+import { handlers } from '../../jobs/index.ts'
+import { type Night, openNight } from '../../jobs/nightly.ts'
+import type { Connector, Gate } from '../../src/connector.ts'
+import type { Instant, System } from '../../src/core/deal.ts'
+import { Settings } from '../../src/core/policy.ts'
+import { RetryLater } from '../../src/errors.ts'
+import { createGate } from '../../src/gate.ts'
+import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
+import type { Seed } from '../../src/sandbox/seed.ts'
+import { type Database, openDatabase } from '../../src/store/db.ts'
+import { knownDeals } from '../../src/store/deals.ts'
+import { getRun, type Run } from '../../src/store/runs.ts'
+import { en } from '../../src/texts/en.ts'
+import { snapshot } from '../homes.ts'
+import { type Crm, setUp, startCrm } from '../jobs/harness.ts'
+import type { Trial } from './harness.ts'
+
+/** One call as it left the program. `status` 0: no usable answer. */
+export interface Passed {
+  readonly at: Instant
+  until: Instant
+  readonly crm: string
+  readonly method: string
+  readonly path: string
+  /** Records of a batch write; 0: it reads. */
+  readonly rows: number
+  status: number
+  /** What a 429 asked for. */
+  retryAfterS: number | null
+}
+
+interface World {
+  readonly passed: Passed[]
+  begun(origin: string, request: { method: string; path: string; body: unknown }): Passed
+  ended(call: Passed): void
+}
+/** Whose calls are whose: trials share the process and its `fetch`. */
+const worlds = new Map<string, { readonly name: string; readonly world: World }>()
+const real = globalThis.fetch
+const watched: typeof fetch = async (input, init) => {
+  const url = new URL(input instanceof Request ? input.url : String(input))
+  const owner = url.pathname.startsWith('/__sandbox/') ? undefined : worlds.get(url.origin)
+  if (!owner) return real(input, init)
+  const { name, world } = owner
+  const call = world.begun(name, { method: init?.method ?? 'GET', path: url.pathname, body: init?.body })
+  try {
+    const answer = await real(input, init)
+    const asked = answer.headers.get('retry-after')
+    call.retryAfterS = asked === null ? null : Number(asked)
+    const read = answer.text.bind(answer)
+    const over = () => world.ended(call)
+    const text = async () => {
+      try {
+        const all = await read()
+        call.status = answer.status
+        return all
+      } finally {
+        over()
+      }
+    }
+    Object.defineProperty(answer, 'text', { value: text })
+    // Nobody reads the body of a redirect.
+    if (answer.status >= 300 && answer.status < 400) over()
+    return answer
+  } catch (error) {
+    world.ended(call)
+    throw error
+  }
+}
+
+/** How many records a batch write carries. */
+function rowsIn(path: string, method: string, body: unknown): number {
+  if (method === 'GET' || !/batch\/(?:create|update|archive)$|\/composite\/sobjects$/.test(path)) return 0
+  if (typeof body !== 'string') return 1
+  const { inputs, records }: { inputs?: unknown[]; records?: unknown[] } = JSON.parse(body)
+  return (inputs ?? records ?? []).length
+}
+
+/** Loop turns without anything happening after which everybody is taken to be asleep. */
+const QUIET = 20
+
+export function virtualTime(start: Instant) {
+  let now = start
+  let doings = 0
+  let underWay = 0
+  /** Answers the CRM holds back on purpose: they wait for us, not we for them. */
+  let heldBack = 0
+  let stir = () => {}
+  const sleepers: { readonly at: Instant; readonly wake: () => void }[] = []
+  const nap = (ms: number, signal?: AbortSignal) =>
+    new Promise<void>((resolve, reject) => {
+      signal?.throwIfAborted()
+      doings += 1
+      const sleeper = { at: now + Math.max(0, ms), wake: resolve }
+      sleepers.push(sleeper)
+      signal?.addEventListener('abort', () => {
+        const place = sleepers.indexOf(sleeper)
+        if (place >= 0) sleepers.splice(place, 1)
+        reject(signal.reason)
+      })
+    })
+  const passed: Passed[] = []
+  const world: World = {
+    passed,
+    begun(crm, { method, path, body }) {
+      doings += 1
+      underWay += 1
+      const rows = rowsIn(path, method, body)
+      const call = { at: now, until: now, crm, method, path, rows, status: 0, retryAfterS: null }
+      passed.push(call)
+      return call
+    },
+    ended(call) {
+      call.until = now
+      doings += 1
+      underWay -= 1
+      stir()
+    },
+  }
+  async function run<T>(work: Promise<T>): Promise<T> {
+    let over = false
+    const ended = work.finally(() => {
+      over = true
+      stir()
+    })
+    ended.catch(() => {})
+    while (!over) {
+      for (let quiet = 0, seen = doings; quiet < QUIET && !over; quiet++) {
+        await new Promise((resolve) => setImmediate(resolve))
+        if (doings !== seen) quiet = 0
+        seen = doings
+      }
+      if (over) break
+      if (underWay > heldBack) {
+        await new Promise<void>((resolve) => {
+          stir = resolve
+        })
+        stir = () => {}
+        continue
+      }
+      const next = sleepers.sort((a, b) => a.at - b.at).shift()
+      if (!next) continue
+      now = Math.max(now, next.at)
+      next.wake()
+    }
+    return ended
+  }
+  return {
+    ...{ clock: () => Math.floor(now), sleep: nap, run, world, passed },
+    /** For the sandboxes: their waits are somebody's call. */
+    sandbox: {
+      monotonic: () => now,
+      sleep: async (ms: number) => {
+        heldBack += 1
+        stir()
+        await nap(ms)
+        heldBack -= 1
+      },
+    },
+    /** Nobody may be at work. */
+    async advance(to: Instant) {
+      now = Math.max(now, to)
+    },
+  }
+}
+
+export interface VirtualOptions {
+  readonly crms: readonly {
+    /** Of the connection; default: that of the system. */
+    readonly name?: string
+    readonly system: System
+    readonly seed: Seed
+    readonly taskKey?: 'unique' | 'plain'
+    readonly sandbox?: SandboxOptions
+  }[]
+  readonly settings?: Partial<Settings>
+  /** Real. Default 5 s. */
+  readonly timeoutMs?: number
+  readonly settleMs?: number
+  /** Instead of the program's own gate. */
+  readonly gate?: Gate
+}
+
+export interface Virtual {
+  readonly crms: readonly Crm[]
+  readonly crm: Crm
+  readonly database: Database
+  readonly time: ReturnType<typeof virtualTime>
+  /** Every call that left the program so far. */
+  readonly passed: readonly Passed[]
+  /** What was said, `<level> <message> <data>`. */
+  readonly log: readonly string[]
+  /** A night at the present moment, to its end. */
+  night(crm: Crm, how?: Partial<Night>): Promise<Run>
+  /** Preview and confirmation, of each CRM beside the others. */
+  firstNight(): Promise<readonly Run[]>
+  /** As after a kill: what only lived in the process is gone. */
+  restart(): void
+}
+
+export async function virtual(trial: Trial, options: VirtualOptions): Promise<Virtual> {
+  const start = options.crms[0]?.seed.now ?? 0
+  const time = virtualTime(start)
+  globalThis.fetch = watched
+  const crms: Crm[] = []
+  for (const { name, system, seed, taskKey, sandbox } of options.crms) {
+    const crm = await startCrm(system, seed, taskKey, { seed: trial.seed, ...time.sandbox, ...sandbox })
+    const named = name === undefined ? crm : { ...crm, name }
+    trial.onEnd(() => crm.stop())
+    await setUp(named)
+    worlds.set(crm.url, { name: named.name, world: time.world })
+    trial.onEnd(() => worlds.delete(crm.url))
+    crms.push(named)
+  }
+  const [crm] = crms
+  if (crm === undefined) throw new Error('nothing to work on')
+  const database = await openDatabase({ snapshot: await snapshot() })
+  trial.onEnd(() => database.close())
+  const settings = Settings.parse({
+    timezone: 'UTC',
+    policy: { decision: { stages: ['contractsent', 'Contract sent'] } },
+    tasks: { perOwnerPerWeek: 1_000_000 },
+    brakes: { maxNewlyStalledShare: 1, maxWritesPerRun: 1_000_000 },
+    ...options.settings,
+  })
+  const log: string[] = []
+  const note = (level: string) => (data: object, message: string) =>
+    void log.push(
+      `${level} ${message} ${JSON.stringify(data, (_, each) => (each instanceof Error ? each.stack : each))}`,
+    )
+  let connectors = new Map<string, Connector>()
+  const ctx: JobContext = {
+    db: database.db,
+    connector: async (name) => {
+      const connector = connectors.get(name) ?? (await connected(name))
+      connectors.set(name, connector)
+      return connector
+    },
+    texts: () => en,
+    clock: time.clock,
+    log: { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') },
+    progress: () => {},
+    patienceMs: 4 * 3_600_000,
+    retryMs: 15_000,
+  }
+  async function connected(name: string): Promise<Connector> {
+    const found = crms.find((one) => one.name === name)
+    if (!found) throw new Error(`no connection ${name}`)
+    const { system, url } = found
+    const common = {
+      gate: options.gate ?? createGate(time),
+      clock: time.clock,
+      sleep: time.sleep,
+      timezone: 'UTC',
+      timeoutMs: options.timeoutMs ?? 5_000,
+      ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
+      known: async (ids: readonly string[]) => {
+        const known = await knownDeals(database.db, name, ids)
+        return new Map([...known].map(([id, { deal }]) => [id, deal]))
+      },
+      warn: (message: string, data?: Record<string, unknown>) => note('warn')(data ?? {}, message),
+    }
+    if (system === 'hubspot') {
+      const { connectHubspot, staticToken } = await import('../../connectors/hubspot/index.ts')
+      return connectHubspot({ ...common, baseUrl: url, credential: staticToken('sandbox-virtual') })
+    }
+    const { clientCredentials, connectSalesforce } = await import('../../connectors/salesforce/index.ts')
+    const credential = clientCredentials({ loginUrl: url, clientId: 'sandbox', clientSecret: 'sandbox' })
+    return connectSalesforce({ ...common, credential })
+  }
+  /** What the queue does, one run at a time. */
+  async function carry(run: Run): Promise<Run> {
+    const steps = handlers(ctx, async () => null)
+    const { signal } = new AbortController()
+    for (;;) {
+      const step = await steps.next(run.id)
+      if (step === null) break
+      try {
+        await steps.step(run.id, step, signal)
+      } catch (error) {
+        const ms = error instanceof RetryLater ? error.afterMs : await steps.failed(run.id, step, error)
+        if (ms !== null) await time.sleep(ms)
+      }
+    }
+    const over = await getRun(database.db, run.id)
+    if (over?.status !== 'done')
+      throw new Error(`${run.id}: ${over?.status} ${over?.problem} ${log.slice(-5).join('\n')}`)
+    return over
+  }
+  async function one({ name, system }: Crm, how: Partial<Night> = {}): Promise<Run> {
+    const night = { connection: name, system, settings, kind: 'manual', now: time.clock(), ...how } as const
+    const opened = await openNight(ctx, night)
+    if ('busy' in opened) throw new Error(`${opened.busy.id} is in the way`)
+    return carry(opened.run)
+  }
+  const first = async (each: Crm) => one(each, { confirm: (await one(each, { kind: 'preview' })).id })
+  return {
+    ...{ crms, crm, database, time, log, passed: time.passed },
+    night: (each, how) => time.run(one(each, how)),
+    firstNight: () => time.run(Promise.all(crms.map(first))),
+    restart: () => {
+      connectors = new Map()
+    },
+  }
+}
