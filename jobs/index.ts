@@ -59,9 +59,9 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
       ctx.progress({ ...progress, step })
       try {
         // The report calls nobody.
-        const circuit =
-          step === 'report' ? undefined : (await circuits(ctx.db, ctx.clock(), connection)).get(connection)
-        if (circuit?.state === 'paused') throw new RetryLater(circuit.reason, circuit.until - ctx.clock())
+        const circuit = step === 'report' ? undefined : (await circuits(ctx.db, 0, connection)).get(connection)
+        const pausedMs = circuit?.state === 'paused' ? circuit.until - ctx.clock() : 0
+        if (circuit && pausedMs > 0) throw new RetryLater(circuit.reason, pausedMs)
         await moving(ctx, run, step, signal)
         // `pull` has said so itself, at the first answer.
         if (circuit && step !== 'pull') await updateConnection(ctx.db, connection, { circuit: null })

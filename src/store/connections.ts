@@ -21,7 +21,7 @@ export async function getConnection(db: Executor, name: string): Promise<StoredC
   return (await db.selectFrom('connection').selectAll().where('name', '=', name).executeTakeFirst()) ?? null
 }
 
-/** Of one connection or of all: those with something against them at `now`. A pause that is over is nothing. */
+/** Of one connection or of all: those with something against them at `now`; a pause that is over then is left out. */
 export async function circuits(db: Executor, now: Instant, name?: string): Promise<ReadonlyMap<string, Circuit>> {
   const all = db.selectFrom('connection').select(['name', 'circuit']).orderBy('name')
   const rows = await (name === undefined ? all : all.where('name', '=', name)).execute()
