@@ -265,22 +265,17 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
   return connectSalesforce({ ...common, credential: tokens.credential({ ...account, signIn }) })
 }
 
-/** One connection outside of a run. The database is opened only where it holds the tokens that are needed, so that
- *  `check` also answers while the service holds it. */
-export async function withConnector<T>(
-  config: Config,
-  connection: ConnectionConfig,
-  log: Log,
-  work: (connector: Connector) => Promise<T>,
-): Promise<T> {
-  const database = connection.auth.kind === 'oauth' ? await open(config) : null
+/** Connectors outside of a run. The database is opened only where it holds tokens that are needed, so that `check` also
+ *  answers while the service holds it. */
+export async function openConnectors(config: Config, log: Log, connections: readonly ConnectionConfig[]) {
+  const database = connections.some(({ auth }) => auth.kind === 'oauth') ? await open(config) : null
   const tokens = database && tokensIn(config, database, {})
-  try {
-    await database?.migrate()
-    const connector = connect(connection, log, tokens ? { tokens } : {})
-    return await work(connector).finally(() => connector.close())
-  } finally {
-    await tokens?.close()
-    await database?.close()
+  await database?.migrate()
+  return {
+    connect: (connection: ConnectionConfig) => connect(connection, log, tokens ? { tokens } : {}),
+    close: async () => {
+      await tokens?.close()
+      await database?.close()
+    },
   }
 }

@@ -1,7 +1,7 @@
 // `unstall check`: reads only; every line is green or says what to do.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { connectionNamed, currentTime, withConnector } from '../app.ts'
+import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { type Config, type ConnectionConfig, loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
 import type { Pipeline } from '../core/deal.ts'
@@ -24,21 +24,19 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
   const log = createLog(config.environment.logLevel ?? 'warn')
   const connections = name ? [connectionNamed(config, name)] : config.connections
   const stored = await remembered(config)
+  const connectors = await openConnectors(config, log, connections)
   const results = []
   for (const connection of connections) {
+    const connector = connectors.connect(connection)
     let findings: readonly Finding[]
     let steps: readonly SetupStep[] = []
     try {
       await currentTime(connection)
       const signal = AbortSignal.timeout(120_000)
-      const seen = await withConnector(config, connection, log, async (connector) => {
-        const health = await connector.check(signal)
-        // Where stages cannot be read, `check` has said why.
-        return { ...health, reference: await connector.reference(signal).catch(() => null) }
-      })
-      steps = seen.steps
-      const pipelines = seen.reference?.pipelines
-      findings = [...seen.findings, ...(pipelines ? policyFindings(connection.settings.policy, pipelines) : [])]
+      ;({ findings, steps } = await connector.check(signal))
+      // Where stages cannot be read, `check` has said why.
+      const reference = await connector.reference(signal).catch(() => null)
+      if (reference) findings = [...findings, ...policyFindings(connection.settings.policy, reference.pipelines)]
     } catch (error) {
       if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
       findings = [{ level: 'problem', what: error.message }]
@@ -47,6 +45,7 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
     results.push({ connection: connection.name, system: connection.system, findings, steps })
     if (!options.json) printHealth(connection, findings, steps)
   }
+  await connectors.close()
   if (options.json) printJson(results)
   return results.some(({ findings }) => findings.some(({ level }) => level === 'problem')) ? EXIT.problem : EXIT.ok
 }

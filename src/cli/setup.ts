@@ -1,7 +1,7 @@
 // `unstall setup <name>`: lists what would be created; with --apply creates what is missing, and nothing else.
-import { connectionNamed, currentTime, withConnector } from '../app.ts'
+import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { loadConfig } from '../config.ts'
-import type { Connector, SetupStep } from '../connector.ts'
+import type { SetupStep } from '../connector.ts'
 import { Fatal } from '../errors.ts'
 import { createLog } from '../log.ts'
 import type { GlobalOptions } from './main.ts'
@@ -9,43 +9,41 @@ import { EXIT, type ExitCode, green, Progress, plain, print, printJson, red, yel
 
 const WORDS = { create: yellow('would create'), present: green('is there    '), conflict: red('in the way  ') } as const
 
-type SetupOptions = GlobalOptions & { apply?: unknown }
-
-export async function setup(options: SetupOptions, name: string): Promise<ExitCode> {
+export async function setup(options: GlobalOptions & { apply?: unknown }, name: string): Promise<ExitCode> {
   const config = loadConfig(options.config, Date.now())
   const connection = connectionNamed(config, name)
   await currentTime(connection)
-  const log = createLog(config.environment.logLevel ?? 'warn')
-  const work = (connector: Connector) => setUp(connector, name, options)
-  return withConnector(config, connection, log, work)
-}
-
-async function setUp(connector: Connector, name: string, options: SetupOptions): Promise<ExitCode> {
+  const connectors = await openConnectors(config, createLog(config.environment.logLevel ?? 'warn'), [connection])
+  const connector = connectors.connect(connection)
   const signal = AbortSignal.timeout(300_000)
-  const { steps } = await connector.check(signal)
-  const conflicts = steps.filter((step) => step.action === 'conflict')
-  if (options.apply !== true || conflicts.length > 0) {
-    if (options.json) printJson({ connection: name, steps, applied: false })
-    else for (const step of steps) print(line(step, WORDS[step.action]))
-    if (conflicts.length > 0) throw new Fatal('schema', `Nothing was created: ${conflicts.map(inTheWay).join('; ')}.`)
-    const missing = steps.filter((step) => step.action === 'create').length
-    if (!options.json)
-      print(missing === 0 ? 'Everything is there.' : `\nCreate ${missing} with: unstall setup ${name} --apply`)
+  try {
+    const { steps } = await connector.check(signal)
+    const conflicts = steps.filter((step) => step.action === 'conflict')
+    if (options.apply !== true || conflicts.length > 0) {
+      if (options.json) printJson({ connection: name, steps, applied: false })
+      else for (const step of steps) print(line(step, WORDS[step.action]))
+      if (conflicts.length > 0) throw new Fatal('schema', `Nothing was created: ${conflicts.map(inTheWay).join('; ')}.`)
+      const missing = steps.filter((step) => step.action === 'create').length
+      if (!options.json)
+        print(missing === 0 ? 'Everything is there.' : `\nCreate ${missing} with: unstall setup ${name} --apply`)
+      return EXIT.ok
+    }
+    const progress = new Progress()
+    const done: SetupStep[] = []
+    for await (const step of connector.setup(signal)) {
+      done.push(step)
+      progress.show(`${name}: ${step.what}`)
+    }
+    progress.end()
+    if (options.json) printJson({ connection: name, steps: done, applied: true })
+    else {
+      for (const step of done) print(line(step, step.action === 'create' ? green('created') : WORDS[step.action]))
+      print(`\nReady. Next: unstall plan ${name}`)
+    }
     return EXIT.ok
+  } finally {
+    await connectors.close()
   }
-  const progress = new Progress()
-  const done: SetupStep[] = []
-  for await (const step of connector.setup(signal)) {
-    done.push(step)
-    progress.show(`${name}: ${step.what}`)
-  }
-  progress.end()
-  if (options.json) printJson({ connection: name, steps: done, applied: true })
-  else {
-    for (const step of done) print(line(step, step.action === 'create' ? green('created') : WORDS[step.action]))
-    print(`\nReady. Next: unstall plan ${name}`)
-  }
-  return EXIT.ok
 }
 
 const line = (step: SetupStep, word: string) =>
