@@ -203,7 +203,7 @@ class Life {
     this.#advance(night, now, verdict, cleared)
     const out = this.#state === 'stalled' || this.#state === 'parked' || this.#state === 'answered_no'
     this.#forecast(verdict, out)
-    if (verdict.evidence.staleAnswer && verdict.state !== 'closed' && this.#value.decision) {
+    if (verdict.evidence.staleAnswer && !verdict.outside && this.#value.decision) {
       const from = this.#value.decision
       this.#value.decision = null
       this.#seen.push({ night, at: now, field: 'decision', from, to: null, ours: true, first: false })

@@ -393,6 +393,8 @@ export interface Before {
 export interface Verdict {
   readonly state: 'moving' | 'stalled' | 'parked' | 'answered_no' | 'closed'
   readonly rule: Rule | null
+  /** Not ours to write to, beyond giving back what is borrowed. */
+  readonly outside: boolean
   readonly evidence: Evidence
 }
 
@@ -411,10 +413,11 @@ export function verdictOf(
   const { stageId, answer, due, parked } = evidence
   const today = days.date(now)
   const since = (at: Instant) => days.between(days.date(at), today, owner)
-  const is = (state: Verdict['state'], rule: Rule | null = null): Verdict => ({ state, rule, evidence })
+  const excluded = stages.excluded(stageId) || policy.exclude.types.includes(story.deal.type ?? '')
+  const outside = evidence.closed !== null || excluded
+  const is = (state: Verdict['state'], rule: Rule | null = null): Verdict => ({ state, rule, outside, evidence })
 
-  if (evidence.closed) return is('closed')
-  if (stages.excluded(stageId) || policy.exclude.types.includes(story.deal.type ?? '')) return is('moving')
+  if (outside) return is(evidence.closed ? 'closed' : 'moving')
   if (answer?.value === 'no') return is('answered_no')
   if (parked !== null && parked.from <= today && today <= parked.to) return is('parked')
   if (before.dismissedAt !== null && since(before.dismissedAt) <= 10) return is('moving')

@@ -385,6 +385,7 @@ export async function live(crm: Crm, acts: readonly Deed[]): Promise<void> {
     const { id, Id, email, Email } = JSON.parse(line)
     owners.set(String(email ?? Email), String(id ?? Id))
   }
+  const closed = new Set<string>()
   let clock = 0
   for (const deed of acts) {
     if (deed.at > clock) await crm.clock(deed.at)
@@ -403,7 +404,10 @@ export async function live(crm: Crm, acts: readonly Deed[]): Promise<void> {
       await crm.actOn(id, 'set', { field, value: inWordsOf(crm, deed.field, deed.to, owners), by })
     } else
       for (const task of seen.tasksOf(deed.deal))
-        if (task.open) await crm.actOn(task.id, deed.does === 'bin' ? 'delete-task' : 'complete-task')
+        if (task.open && !closed.has(task.id)) {
+          await crm.actOn(task.id, deed.does === 'bin' ? 'delete-task' : 'complete-task')
+          closed.add(task.id)
+        }
   }
 }
 
