@@ -227,7 +227,9 @@ function affirmRow(
     if (deal === 'gone') return { key, status: 'left', message: UNREAD.gone }
     if (deal === 'unreadable') return { key, status: 'dropped', message: UNREAD.unreadable }
     const still = settleFields(row, deal)
-    return still === 'left' ? { key, status: 'left', message: 'somebody changed it at this moment' } : null
+    return still === 'left'
+      ? { key, status: 'left', message: 'somebody changed it at this moment: take it back again' }
+      : null
   }
   if (known === undefined) return { key, status: 'dropped', message: 'the deal is not known any more' }
   const answer = reaffirm(row, known.deal, deal, own)
@@ -321,7 +323,7 @@ export function toWrite(row: PlannedWrite): Write {
   return { kind: row.kind, key, deal, task: row.task, body: row.body }
 }
 
-/** An undo that reached the CRM also closes the row it takes back. */
+/** An undo that reached the CRM also closes the row it takes back; where somebody was faster it can be tried again. */
 async function settleUndone(
   trx: Parameters<typeof settle>[0],
   run: Run,
@@ -332,10 +334,9 @@ async function settleUndone(
   const of = run.options.undoes
   if (of === undefined) return
   const undoes = new Map(rows.flatMap((row) => (row.undoes === null ? [] : [[row.key, row.undoes]])))
-  const outcomes = settled.flatMap(({ key, status, message }): Settlement[] => {
+  const outcomes = settled.flatMap(({ key, status }): Settlement[] => {
     const original = undoes.get(key)
-    if (original === undefined || (status !== 'done' && status !== 'left')) return []
-    return [{ key: original, status: status === 'done' ? 'undone' : 'left', ...(message ? { message } : {}) }]
+    return original === undefined || status !== 'done' ? [] : [{ key: original, status: 'undone' }]
   })
   await settle(trx, of, outcomes, now)
 }

@@ -75,7 +75,7 @@ it.each(SYSTEMS)(
     expect(applied).toHaveLength(printed.length)
     expect(applied.filter(({ status }) => status === 'done')).toHaveLength(printed.length - dropped.length)
     expect(new Set(dropped.map(({ deal }) => deal.id))).toEqual(new Set(touched.map((name) => was.deal(name).id)))
-    for (const row of dropped) expect(row.message).toMatch(/^(?:changed since it was judged: \w+|gone)/)
+    for (const row of dropped) expect(row.message).toMatch(/^(?:changed after it was judged: \w+|the deal was deleted)/)
     const left = names.filter((name) => !touched.includes(name))
     expect(due(seen, left)).toEqual(all(crm, left))
     for (const name of touched.filter((one) => one !== 'deal 2')) {
