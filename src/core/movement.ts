@@ -61,7 +61,6 @@ export interface MovementLog {
   readonly entries: readonly LogEntry[]
   /** Where the idle clock stands, weak movement after the start of an open stall left out. */
   readonly clock: { readonly at: Instant; readonly kind: MovementKind | 'created' | 'first_seen' }
-  readonly lastStrong: Instant | null
   /** Last stage forward that counts. */
   readonly lastForward: Instant | null
   /** Pushes that count today: net per day, within 180 calendar days, since the last stage forward, reopening, yes or no. */
@@ -156,7 +155,6 @@ class Pass {
   readonly #decision = new DecisionRound()
   readonly #parking = new Parking()
   #clock: MovementLog['clock'] | null = null
-  #lastStrong: Instant | null = null
   #lastForward: Instant | null = null
   #movedBackAt: Instant | null = null
   #ownerSince: Instant | null = null
@@ -367,10 +365,7 @@ class Pass {
 
   #add(entry: LogEntry): void {
     const { at, kind, counts } = entry
-    if (counts === 'strong') {
-      this.#lastStrong = at
-      this.#earliest = null
-    }
+    if (counts === 'strong') this.#earliest = null
     const flagged = counts === 'weak' && this.#stalledSince !== null && at > this.#stalledSince
     if (counts !== 'no' && !flagged) {
       this.#clock = { at, kind }
@@ -432,7 +427,6 @@ class Pass {
     return {
       entries: this.entries,
       clock: clock.at > this.#now ? { at: this.#now, kind: clock.kind } : clock,
-      lastStrong: this.#lastStrong,
       lastForward: this.#lastForward,
       pushes:
         this.#pushes.length === 0 ? this.#pushes : this.#pushes.filter((one) => toDay(one.on) >= today - PUSH_WINDOW),

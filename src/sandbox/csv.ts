@@ -91,7 +91,7 @@ const at = (date: string, now: Instant, hour = 12) => Math.min(Date.parse(date) 
  * will say; deals without an engage date were created 30 days before it. Throws CsvProblem with every fault found.
  */
 export function parseCsv(
-  files: { readonly pipeline: CsvText; readonly products?: CsvText; readonly teams?: CsvText },
+  files: { readonly pipeline: CsvText; readonly products?: CsvText | undefined; readonly teams?: CsvText | undefined },
   now: Instant,
 ): Seed {
   const problems: string[] = []
@@ -163,15 +163,11 @@ export function loadCsv(file: string, now: Instant): Seed {
       throw new CsvProblem([`${path}: ${error instanceof Error ? error.message : String(error)}`])
     }
   }
-  const beside = (name: string) => join(dirname(file), name)
-  return parseCsv(
-    {
-      pipeline: read(file),
-      ...(existsSync(beside('products.csv')) ? { products: read(beside('products.csv')) } : {}),
-      ...(existsSync(beside('teams.csv')) ? { teams: read(beside('teams.csv')) } : {}),
-    },
-    now,
-  )
+  const beside = (name: string) => {
+    const path = join(dirname(file), name)
+    return existsSync(path) ? read(path) : undefined
+  }
+  return parseCsv({ pipeline: read(file), products: beside('products.csv'), teams: beside('teams.csv') }, now)
 }
 
 const CLOSED = ['won', 'lost']
