@@ -79,10 +79,13 @@ const snapshot = (row: History | undefined) => ({
 /** All snapshots of one deal -> its changes, oldest first. The first snapshot is the creation: `from` is empty. */
 export function toChanges(rows: readonly History[], lens: Lens): Change[] {
   const sorted = rows.toSorted((a, b) => a.CreatedDate - b.CreatedDate || (a.Id < b.Id ? -1 : 1))
+  let at = Number.NEGATIVE_INFINITY
   return sorted.flatMap((row, n) => {
     const [before, now] = [snapshot(sorted[n - 1]), snapshot(row)]
     const changed = (['stage', 'amount', 'closeDate'] as const).filter((field) => before[field] !== now[field])
-    const told = { at: row.CreatedDate, ...actor(row.CreatedById, lens) }
+    // Whole seconds, within which a flow follows the save that started it: a millisecond keeps the order.
+    at = Math.max(row.CreatedDate, at + 1)
+    const told = { at, ...actor(row.CreatedById, lens) }
     return changed.map((field) => ({ field, from: before[field], to: now[field], ...told }))
   })
 }

@@ -157,6 +157,17 @@ describe('history', () => {
     ])
   })
 
+  test('what a flow does within the second of a save stays behind it', () => {
+    const saved = row(2, '2026-10-01T08:00:00Z', REP, { StageName: 'Proposal' })
+    const flow = row(3, '2026-10-01T08:00:00Z', AUTOMATIC, { StageName: 'Negotiation' })
+    const at = toChanges([flow, first, saved], lens).flatMap((one) => (one.field === 'stage' ? [[one.to, one.at]] : []))
+    const second = Date.parse('2026-10-01T08:00:00Z')
+    expect(at.slice(1)).toEqual([
+      ['Proposal', second],
+      ['Negotiation', second + 1],
+    ])
+  })
+
   test('a snapshot made by a change of probability or category alone is not a change', () => {
     const same = row(2, '2026-10-01T08:00:00Z', REP, { StageName: 'New', Amount: 10, CloseDate: '2026-12-01' })
     expect(toChanges([first, same], lens)).toEqual(toChanges([first], lens))
