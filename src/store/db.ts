@@ -68,7 +68,7 @@ export async function openDatabase(where: {
 
 function onPostgres(connectionString: string, statementMs: number): Database {
   const limits = `-c statement_timeout=${statementMs} -c idle_in_transaction_session_timeout=${statementMs}`
-  const pool = poolOf({ connectionString, max: 10, query_timeout: statementMs + 5_000 }, limits)
+  const pool = poolOf({ connectionString, max: 10, query_timeout: 1.1 * statementMs }, limits)
   // A migration may take its time.
   const patient = () => poolOf({ connectionString, max: 2 })
   return over(pool, () => pool.end(), patient)
@@ -85,8 +85,10 @@ function poolOf(config: pg.PoolConfig, options = ''): pg.Pool {
         (format !== 'binary' && PARSERS[oid]) || pg.types.getTypeParser(oid, format),
     },
   })
-  // An idle client that loses its server: the pool replaces it, and whoever asks next gets the real error.
+  // A client that loses its server while nobody asks it anything, idle or between two statements of a transaction: whoever
+  // asks next gets the real error. Unheard, it would end the process.
   pool.on('error', () => {})
+  pool.on('connect', (client) => void client.on('error', () => {}))
   return pool
 }
 

@@ -2,14 +2,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { sql } from 'kysely'
-import { describe, expect, it } from 'vitest'
+import pg from 'pg'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { DatabaseInUse, openDatabase } from '../../src/store/db.ts'
 import { PGlitePool } from '../../src/store/pglite-pool.ts'
 import type { Executor } from '../../src/store/schema.ts'
-import { eachHome, homes, openPlace } from '../homes.ts'
+import { eachHome, homes, openPlace, postgresServer } from '../homes.ts'
+import { missing } from '../services.ts'
 
 const note = (db: Executor, name: string) => db.insertInto('lease').values({ name, by: 'a', until: 0 }).execute()
 const noted = async (db: Executor) =>
@@ -97,6 +100,55 @@ describe('embedded pool', () => {
     expect(heard).toHaveLength(1)
     ear.release()
     mouth.release()
+  })
+})
+
+describe.skipIf(missing(['PostgreSQL']) !== null)('PostgreSQL that hangs', () => {
+  /** A wire to the server that can go dead without a word. */
+  async function wire() {
+    const server = new URL((await postgresServer()).url)
+    const { port, hostname } = server
+    const dead = { now: false }
+    const proxy = createServer((near) => {
+      const far = connect(Number(port), hostname)
+      near.on('data', (data) => void (dead.now || far.write(data))).on('close', () => far.destroy())
+      far.on('data', (data) => void (dead.now || near.write(data))).on('close', () => near.destroy())
+      for (const socket of [near, far]) socket.on('error', () => {})
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void proxy.close())
+    const address = proxy.address()
+    server.port = String(typeof address === 'object' ? address?.port : '')
+    return { databaseUrl: server.href, dead }
+  }
+
+  it('ends a statement, a transaction nobody goes on with, and a wait for a dead network', async () => {
+    const { databaseUrl, dead } = await wire()
+    const database = await openDatabase({ databaseUrl, statementMs: 300 })
+    onTestFinished(() => database.close())
+    const { db } = database
+    await expect(sql`SELECT pg_sleep(30)`.execute(db)).rejects.toThrow(/statement timeout|Query read timeout/)
+    const idle = db.transaction().execute(async (trx) => {
+      await sql`SELECT 1`.execute(trx)
+      await new Promise((resolve) => setTimeout(resolve, 700))
+      await sql`SELECT 1`.execute(trx)
+    })
+    await expect(idle).rejects.toThrow()
+    await sql`SELECT 1`.execute(db)
+    dead.now = true
+    await expect(sql`SELECT 1`.execute(db)).rejects.toThrow('Query read timeout')
+  })
+
+  it('lets a migration take its time', async () => {
+    const { databaseUrl } = await wire()
+    const client = new pg.Client(databaseUrl)
+    await client.connect()
+    await client.query('CREATE DATABASE slow')
+    await client.end()
+    const database = await openDatabase({ databaseUrl: databaseUrl.replace(/postgres$/, 'slow'), statementMs: 1 })
+    onTestFinished(() => database.close())
+    await database.migrate()
+    await expect(sql`SELECT pg_sleep(1)`.execute(database.db)).rejects.toThrow()
   })
 })
 
