@@ -1,7 +1,7 @@
 // The stage a fault is played on: lookalike CRMs over real HTTP with the world of a seed, one of the three homes, a
 // configuration file, and worker processes that are started, killed and started again. Free of vitest, because
 // `npm run faults` is a program that prints a table.
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -191,33 +191,35 @@ function configuration(crms: readonly Crm[], dataDir: string, { auth: other, con
 
 function launch(env: NodeJS.ProcessEnv): { worker: Worker; begin: (orders: Orders) => void } {
   // An own heap limit, so that a worker that eats memory dies alone.
-  const child: ChildProcessWithoutNullStreams = spawn(
-    process.execPath,
-    ['--max-old-space-size=600', join(import.meta.dirname, 'worker.ts')],
-    { env },
-  )
+  const child = spawn(process.execPath, ['--max-old-space-size=600', join(import.meta.dirname, 'worker.ts')], { env })
+  // A process that dies before it has read its orders is seen by `over`.
+  child.stdin.on('error', () => {})
+  return { worker: watched(child), begin: (orders) => void child.stdin.end(JSON.stringify(orders)) }
+}
+
+/** Any process of ours; `events` are those of worker.ts. */
+export function watched(child: ChildProcess): Worker {
   const events: Event[] = []
   let log = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     log = (log + text).slice(-100_000)
   })
   const listeners = new Set<() => void>()
   const tell = () => {
     for (const listener of listeners) listener()
   }
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    events.push(JSON.parse(line))
-    tell()
-  })
+  if (child.stdout)
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      events.push(JSON.parse(line))
+      tell()
+    })
   let end: { code: number | null; signal: NodeJS.Signals | null } | null = null
   const over = once(child, 'close').then(([code, signal]) => {
     end = { code, signal }
     tell()
     return end
   })
-  // A process that dies before it has read its orders is seen by `over`.
-  child.stdin.on('error', () => {})
-  const worker: Worker = {
+  return {
     pid: child.pid ?? -1,
     events,
     stderr: () => log,
@@ -237,7 +239,6 @@ function launch(env: NodeJS.ProcessEnv): { worker: Worker; begin: (orders: Order
         look()
       }),
   }
-  return { worker, begin: (orders) => void child.stdin.end(JSON.stringify(orders)) }
 }
 
 /** Looks every few milliseconds until it holds. @throws after `ms` */

@@ -1,6 +1,8 @@
 // Every row of the fault table: one scenario a fault (some have several), in files by what they disturb.
 import { brakes } from './brakes.ts'
+import { calls } from './calls.ts'
 import type { Scenario } from './harness.ts'
+import { kills } from './kills.ts'
 import { tokens } from './tokens.ts'
 
-export const scenarios: readonly Scenario[] = [...brakes, ...tokens]
+export const scenarios: readonly Scenario[] = [...brakes, ...calls, ...kills, ...tokens]

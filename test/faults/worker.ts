@@ -17,9 +17,17 @@ export interface RunOrder {
   readonly now: number
   readonly confirm?: string
   readonly again?: readonly string[]
+  /** Opens its own run at once and says which one is in its way, instead of going on with one that is there. */
+  readonly rival?: boolean
   /** Of an undo: the run, and where not all of it is meant, the deals. */
   readonly undoes?: string
   readonly deals?: readonly string[]
+}
+
+/** A labelled point of the program (CrashPoint), and the step or the kind of write there. */
+interface Place {
+  readonly at: string
+  readonly what?: string
 }
 
 export interface Orders {
@@ -28,10 +36,12 @@ export interface Orders {
   readonly runs: readonly RunOrder[]
   /** Works on until it gets SIGTERM, instead of ending when its runs are over. */
   readonly stay?: boolean
-  /** Dies by SIGKILL when it comes by here the n-th time. */
-  readonly die?: { readonly at: string; readonly what?: string; readonly nth?: number }
+  /** Dies by SIGKILL (or gets another signal) when it comes by here the n-th time. */
+  readonly die?: Place & { readonly nth?: number; readonly signal?: NodeJS.Signals }
   /** Misbehaves instead of dying: a loop that never ends, memory without end, an error. */
-  readonly poison?: { readonly at: string; readonly what?: string; readonly how: 'loop' | 'memory' | 'throw' }
+  readonly poison?: Place & { readonly how: 'loop' | 'memory' | 'throw' }
+  /** Deals a batch, so that a small world has enough calls to die in. */
+  readonly readBatch?: number
   readonly app?: Omit<AppOptions, 'crash' | 'log' | 'only' | 'progress'>
 }
 
@@ -55,9 +65,8 @@ const orders: Orders = JSON.parse(await text(process.stdin))
 const { die, poison } = orders
 let left = die?.nth ?? 1
 const crash: AppOptions['crash'] = (at, what) => {
-  const here = (where: { at: string; what?: string } | undefined) =>
-    at === where?.at && (where.what === undefined || where.what === what)
-  if (here(die) && --left === 0) process.kill(process.pid, 'SIGKILL')
+  const here = (where: Place | undefined) => at === where?.at && (where.what === undefined || where.what === what)
+  if (here(die) && --left === 0) process.kill(process.pid, die?.signal ?? 'SIGKILL')
   if (!here(poison)) return
   if (poison?.how === 'throw') throw new Error('poisoned on purpose')
   const hoard: unknown[] = []
@@ -72,6 +81,13 @@ const app = await openApp(orders.config, {
   crash,
   progress: ({ run, step, done }) => say({ event: 'step', run, step, done }),
 })
+const { readBatch } = orders
+if (readBatch !== undefined)
+  for (const { name } of app.config.connections) {
+    const connector = await app.ctx.connector(name)
+    const { get, value } = Object.getOwnPropertyDescriptor(connector, 'can') ?? {}
+    Object.defineProperty(connector, 'can', { get: () => ({ ...(get?.() ?? value), readBatch }) })
+  }
 const leave = once(process, 'SIGTERM')
 try {
   const over = Promise.all(orders.runs.map(carryOut))
@@ -93,7 +109,7 @@ async function carryOut(order: RunOrder): Promise<void> {
 }
 
 async function one(order: RunOrder): Promise<string> {
-  const found = await before(app, order)
+  const found = order.rival ? undefined : await before(app, order)
   const { run, busy } = found ? { run: found, busy: false } : await open(app, order)
   say({ event: 'open', run: run.id, connection: run.connection, busy })
   await watch(app, run.id)
@@ -116,7 +132,7 @@ async function before({ ctx }: App, { connection, now, kind, confirm, undoes }: 
 async function open(app: App, order: RunOrder): Promise<{ run: Run; busy: boolean }> {
   const { connection, kind, now, confirm, again, undoes } = order
   const { system, settings } = app.connection(connection)
-  for (const { id } of await openRuns(app.ctx.db))
+  for (const { id } of order.rival ? [] : await openRuns(app.ctx.db))
     if ((await getRun(app.ctx.db, id))?.connection === connection) await watch(app, id)
   const of = undoes === undefined ? null : await getRun(app.ctx.db, undoes)
   if (kind === 'undo' && of === null) throw new Error(`no run ${undoes} to take back`)
