@@ -11,8 +11,9 @@ import { bold, dim, EXIT, type ExitCode, hang, plain, print, printJson } from '.
 export async function explain(options: GlobalOptions & { now?: number }, words: string): Promise<ExitCode> {
   return withApp(options.config, { concurrency: 0 }, async (app) => {
     const stored = await oneDeal(app, words)
-    const { known } = stored
-    const { connection, id } = known.ref
+    const { known, standing } = stored
+    const { ref, deal } = known
+    const { connection, id } = ref
     const { settings } = app.connection(connection)
     const [last] = await listRuns(app.ctx.db, { connection, limit: 1 })
     const now = options.now ?? last?.now ?? Date.now()
@@ -21,25 +22,12 @@ export async function explain(options: GlobalOptions & { now?: number }, words: 
     const rows = (await ledgerForDeals(app.ctx.db, connection, [id])).get(id) ?? []
     const texts = app.ctx.texts(settings.language)
     if (options.json) {
-      printJson({
-        connection,
-        id,
-        deal: known.deal,
-        standing: stored.standing,
-        verdict,
-        log: log.entries,
-        steps,
-        writes: rows,
-      })
+      printJson({ connection, id, deal, standing, verdict, log: log.entries, steps, writes: rows })
       return EXIT.ok
     }
-    const { name, url, amount, currency } = known.deal
-    print(bold(plain(name)))
-    print(
-      dim(
-        `${url}${amount === null ? '' : `  ${texts.money(amount, currency)}`}  as of ${texts.instant(now, settings.timezone)}`,
-      ),
-    )
+    const worth = deal.amount === null ? '' : `  ${texts.money(deal.amount, deal.currency)}`
+    print(bold(plain(deal.name)))
+    print(dim(`${deal.url}${worth}  as of ${texts.instant(now, settings.timezone)}`))
     if (stored.gone) print('This deal was deleted in the CRM.')
     print()
     for (const step of steps) print(step.step === 'heading' ? `\n${bold(texts.step(step))}` : plain(texts.step(step)))
