@@ -272,6 +272,7 @@ export async function openConnectors(config: Config, log: Log, connections: read
   const tokens = database && tokensIn(config, database, {})
   await database?.migrate()
   return {
+    database,
     connect: (connection: ConnectionConfig) => connect(connection, log, tokens ? { tokens } : {}),
     close: async () => {
       await tokens?.close()

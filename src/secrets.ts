@@ -4,7 +4,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes, randomUUID } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Credential, SignIn, TokenSet } from './connector.ts'
+import type { SignIn, TokenSet } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import { Fatal, RetryLater, UsageError } from './errors.ts'
 import type { Db } from './store/schema.ts'
@@ -70,7 +70,7 @@ const LEASE_MS = 30_000
 const POLL_MS = 250
 /** A longer wait leaves the process as RetryLater. */
 const PATIENCE_MS = 10_000
-const STORE_RETRY_MS = 1000
+const STORE_RETRY_MS = 200
 
 export interface TokensOptions {
   readonly db: Db
@@ -82,25 +82,18 @@ export interface TokensOptions {
   readonly crash?: ((at: 'token issued', connection: string) => void) | undefined
 }
 
-/** What a credential is for. */
-export interface Account<S extends TokenSet> {
+/** `belongs`: what the tokens are good for (CRM, address, app). A stored set of anything else is not used. */
+export interface Owner {
   readonly connection: string
-  readonly signIn: SignIn<S>
-  /** What the tokens belong to: CRM, address, app. A stored set of anything else is not used. */
   readonly belongs: readonly string[]
+}
+export interface Account<S extends TokenSet> extends Owner {
+  readonly signIn: SignIn<S>
   /** A refresh token that was refused is tried again once this has changed. */
   readonly clientSecret: string
 }
 
-/** `session` throws Fatal('credentials'), RetryLater, or the signal's reason. */
-export interface StoredCredential<S extends TokenSet> extends Credential {
-  session(signal: AbortSignal): Promise<S>
-}
-
-interface Held<S> {
-  readonly set: S
-  readonly renewAt: Instant | null
-}
+type Held<S> = Readonly<{ set: S; renewAt: Instant | null }>
 
 export type Tokens = ReturnType<typeof createTokens>
 
@@ -108,14 +101,14 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
   const running = new Set<Promise<unknown>>()
   const closing = new AbortController()
 
-  const aboutOf = ({ connection, belongs }: Pick<Account<TokenSet>, 'connection' | 'belongs'>) =>
-    [connection, 'tokens', ...belongs] as const
-  const toRow = (account: Pick<Account<TokenSet>, 'connection' | 'belongs'>, set: TokenSet, at: Instant) => ({
-    sealed: vault.seal(JSON.stringify(set), aboutOf(account)),
+  const about = ({ connection, belongs }: Owner) => [connection, 'tokens', ...belongs]
+  const toRow = (owner: Owner, set: TokenSet, at: Instant) => ({
+    sealed: vault.seal(JSON.stringify(set), about(owner)),
     renewAt: set.lifeMs === undefined ? null : Math.floor(at + 0.8 * set.lifeMs),
   })
 
-  function credential<S extends TokenSet>(account: Account<S>): StoredCredential<S> {
+  /** `session` and `token` throw Fatal('credentials'), RetryLater, or the signal's reason. */
+  function credential<S extends TokenSet>(account: Account<S>) {
     const { connection, signIn } = account
     const by = randomUUID()
     const tried = vault.digest([account.clientSecret])
@@ -133,7 +126,7 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
     function opened({ sealed, renewAt }: StoredTokens): Held<S> | null {
       if (sealed === null) return null
       try {
-        return { set: signIn.parse(JSON.parse(vault.open(sealed, aboutOf(account)))), renewAt }
+        return { set: signIn.parse(JSON.parse(vault.open(sealed, about(account)))), renewAt }
       } catch (error) {
         // Where no person has to consent a new set costs one call.
         if (!signIn.consent) return null
@@ -172,12 +165,11 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
         const lost = signIn.consent && old?.refresh === undefined
         const fresh = lost ? 'refused' : await signIn.exchange(old?.refresh ?? null)
         if (fresh === 'refused') {
-          await refuseTokens(db, connection, version, tried)
-          throw dead()
+          if (await refuseTokens(db, connection, version, tried)) throw dead()
+          return null
         }
         crash?.('token issued', connection)
-        const set =
-          fresh.refresh === undefined && old?.refresh !== undefined ? { ...fresh, refresh: old.refresh } : fresh
+        const set = { ...fresh, refresh: fresh.refresh ?? old?.refresh }
         const row = toRow(account, set, at)
         return (await stored(version, row)) ? { set, renewAt: row.renewAt } : null
       } catch (error) {
@@ -216,8 +208,8 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
 
     return {
       session,
-      token: async (signal) => (await session(signal)).token,
-      expired(token) {
+      token: async (signal: AbortSignal) => (await session(signal)).token,
+      expired(token: string) {
         // A late refusal of an older one says nothing.
         if (token === current?.set.token) refused = token
       },
@@ -227,11 +219,9 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
   return {
     credential,
     /** A new consent: whatever was stored or refused before is replaced. */
-    save: async (account: Pick<Account<TokenSet>, 'connection' | 'belongs'>, set: TokenSet): Promise<void> => {
-      for (let done = false; !done; ) {
-        const { version } = await readTokens(db, account.connection)
-        done = await storeTokens(db, account.connection, version, toRow(account, set, clock()))
-      }
+    async save(owner: Owner, set: TokenSet): Promise<void> {
+      const { version } = await readTokens(db, owner.connection)
+      if (!(await storeTokens(db, owner.connection, version, toRow(owner, set, clock())))) await this.save(owner, set)
     },
     /** Lets running renewals end: without being stored they would be lost. */
     async close(): Promise<void> {

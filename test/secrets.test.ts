@@ -288,7 +288,7 @@ eachHome((home) => {
     })
     await tokens.save(account(gone), { ...FIRST, lifeMs: 0 })
     expect(await tokens.credential(account(gone)).token(never)).toBe('token 1')
-    expect(waits).toEqual([1000, 1000])
+    expect(waits).toEqual([200, 200])
     expect((await stored()).version).toBe(2)
   })
 
@@ -304,6 +304,19 @@ eachHome((home) => {
     await start().save(account(remote.signIn), { token: 'of a new consent', refresh: 'x' })
     gate.resolve()
     expect(await waiting).toBe('of a new consent')
+  })
+
+  it('a refusal that comes after another process has stored a newer set says nothing', async () => {
+    const { start } = await open()
+    const remote = crm()
+    const gate = Promise.withResolvers<void>()
+    await start().save(account(remote.signIn), { token: 'token 0', refresh: 'used already', lifeMs: 0 })
+    remote.gate = gate.promise
+    const waiting = start().credential(account(remote.signIn)).token(never)
+    await until(() => remote.calls === 1)
+    await start().save(account(remote.signIn), { token: 'of another process', refresh: 'x' })
+    gate.resolve()
+    expect(await waiting).toBe('of another process')
   })
 
   it('without a consent it says how to connect; other connections are not concerned', async () => {

@@ -9,7 +9,7 @@ import type { Policy } from '../core/policy.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { circuits } from '../store/connections.ts'
-import { DatabaseInUse, openDatabase } from '../store/db.ts'
+import { type Database, DatabaseInUse, openDatabase } from '../store/db.ts'
 import { quarantined } from '../store/deals.ts'
 import { listRuns } from '../store/runs.ts'
 import type { Db } from '../store/schema.ts'
@@ -23,8 +23,8 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
   const config = loadConfig(options.config, Date.now())
   const log = createLog(config.environment.logLevel ?? 'warn')
   const connections = name ? [connectionNamed(config, name)] : config.connections
-  const stored = await remembered(config)
   const connectors = await openConnectors(config, log, connections)
+  const stored = await remembered(config, connectors.database)
   const results = []
   for (const connection of connections) {
     const connector = connectors.connect(connection)
@@ -51,16 +51,16 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
 }
 
 /** By connection: what runs have met with. Looking creates and migrates nothing. */
-async function remembered({ connections, dataDir, environment, timezone }: Config) {
+async function remembered({ connections, dataDir, environment, timezone }: Config, opened: Database | null) {
   const { databaseUrl } = environment
   const found = new Map<string, readonly Finding[]>()
   if (!databaseUrl && !existsSync(join(dataDir, 'db'))) return found
   try {
-    const database = await openDatabase(databaseUrl ? { databaseUrl: databaseUrl.reveal() } : { dataDir })
+    const database = opened ?? (await openDatabase(databaseUrl ? { databaseUrl: databaseUrl.reveal() } : { dataDir }))
     const look = async () => {
       for (const { name } of connections) found.set(name, await storedFindings(database.db, name, timezone))
     }
-    await look().finally(() => database.close())
+    await look().finally(() => (opened ? null : database.close()))
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : null
     // No table yet: nothing ran.

@@ -66,9 +66,15 @@ export async function storeTokens(
   return numUpdatedRows > 0
 }
 
-/** The refresh token of this version is dead. `refused`: with which secret that was found out. */
-export async function refuseTokens(db: Executor, connection: string, version: number, refused: string): Promise<void> {
-  await ofVersion(db, connection, version)
+/** The refresh token of this version is dead. `refused`: with which secret that was found out. False: there is a newer one. */
+export async function refuseTokens(
+  db: Executor,
+  connection: string,
+  version: number,
+  refused: string,
+): Promise<boolean> {
+  const { numUpdatedRows } = await ofVersion(db, connection, version)
     .set({ refused, ...FREE })
-    .execute()
+    .executeTakeFirst()
+  return numUpdatedRows > 0
 }

@@ -23,6 +23,7 @@ export interface Result {
 }
 
 export interface Place {
+  readonly folder: string
   readonly hub: Sandbox
   readonly sf: Sandbox
   /** Writes unstall.config.yaml; `change` replaces text of the good one. */
@@ -85,6 +86,7 @@ policy:
     return { signal: (name: NodeJS.Signals) => void child.kill(name), said, ended }
   }
   return {
+    folder,
     hub,
     sf,
     config: (change = []) => {

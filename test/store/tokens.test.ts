@@ -49,10 +49,10 @@ eachHome((home) => {
     const { db } = (await home.open()).database
     await readTokens(db, 'hub')
     await storeTokens(db, 'hub', 0, FIRST)
-    await refuseTokens(db, 'hub', 0, 'too late')
+    expect(await refuseTokens(db, 'hub', 0, 'too late')).toBe(false)
     expect(await readTokens(db, 'hub')).toMatchObject({ version: 1, refused: null })
     await takeLease(db, 'hub', 1, 'one', LONG)
-    await refuseTokens(db, 'hub', 1, 'secret 1')
+    expect(await refuseTokens(db, 'hub', 1, 'secret 1')).toBe(true)
     expect(await readTokens(db, 'hub')).toMatchObject({ version: 1, refused: 'secret 1' })
     expect(await takeLease(db, 'hub', 1, 'two', LONG)).toBe(true)
     await storeTokens(db, 'hub', 1, FIRST)
