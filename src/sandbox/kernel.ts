@@ -251,9 +251,10 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
     'POST clock': (body) => ok(setClock(Date.parse(Clock.parse(body).now))),
     'POST act': (body) => {
       const act = Act.parse(body)
+      const at = iso(kernel.now())
       if (act.act === 'revoke-token') kernel.tokens.revoke(act.id)
       const id = act.act === 'revoke-token' ? null : system.act(act)
-      acts.push({ at: iso(kernel.now()), id, act })
+      acts.push({ at, id, act })
       return ok({ ok: true, id })
     },
     'POST faults': (body) => {
@@ -283,7 +284,7 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
   }
 
   // Longer addresses than the lookalikes take themselves, so that they can refuse them in their own words.
-  const server = createServer({ maxHeaderSize: 65_536 }, (request, response) => {
+  const server = createServer({ maxHeaderSize: 65_536, keepAliveTimeout: 60_000 }, (request, response) => {
     serve(request, response).catch((error: unknown) => {
       onBug(error)
       response.destroy()
