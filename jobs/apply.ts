@@ -3,11 +3,13 @@
 // What stays unanswered is unknown and waits for the settling of the next round.
 import type { Connector, RemoteTask, Write } from '../src/connector.ts'
 import type { Deal, DealId, Known, TaskKey } from '../src/core/deal.ts'
+import { asLastKnown, isBlind } from '../src/core/fields.ts'
 import type { PlannedWrite } from '../src/core/plan.ts'
 import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
 import { taskKey } from '../src/core/stall.ts'
 import { RetryLater } from '../src/errors.ts'
 import { fieldNames } from '../src/report/summary.ts'
+import { getConnection } from '../src/store/connections.ts'
 import { getDeals } from '../src/store/deals.ts'
 import {
   dropPlanned,
@@ -30,6 +32,9 @@ const SETTLE_EVERY = 50
 const PLAN_MS = 86_400_000
 /** How often one attempt goes round for writes that came back without an answer, before it waits. */
 const ROUNDS = 3
+
+/** Of a task that cannot be found. */
+const NO_KEY = 'tasks of unstall cannot be found: the field of their key is missing'
 
 type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
 /** Flag, category, answer, task, completion: so many rows at the most, so that one read call serves a full batch of deals. */
@@ -101,7 +106,7 @@ export async function settleUnknown(
   if (unknown.length === 0) return
   const byRun = Map.groupBy(unknown, (row) => row.run)
   for (const [of, rows] of byRun) {
-    const { fresh, tasks } = await look(connector, rows.filter(isFields), rows.filter(isTask), signal)
+    const { fresh, tasks } = await look(ctx, run, connector, rows.filter(isFields), rows.filter(isTask), signal)
     const settled: Settlement[] = []
     for (const row of rows) {
       const verdict = settleRow(row, fresh, tasks, connector, crmTime(ctx, run))
@@ -134,17 +139,17 @@ const news = (settled: readonly Settlement[]) =>
 /** Null: still unknown. */
 function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connector, now: number): Settlement | null {
   const { key } = row
+  // One record must not keep the run open for ever.
+  const old = now - (row.sentAt ?? now) >= PLAN_MS
   if (row.kind === 'fields') {
     const deal = fresh.get(row.deal.id)
     if (deal === undefined || deal === 'unreadable')
-      // One record must not keep the run open for ever.
-      return now - (row.sentAt ?? now) < PLAN_MS
-        ? null
-        : { key, status: 'left', message: 'the deal can no longer be read' }
+      return old ? { key, status: 'left', message: 'the deal can no longer be read' } : null
     if (deal === 'gone') return { key, status: 'left', message: 'the deal was deleted' }
     const status = settleFields(row, deal)
     return status === 'left' ? { key, status, message: 'changed by someone else' } : { key, status }
   }
+  if (connector.can.taskKey === 'none') return old ? { key, status: 'left', message: NO_KEY } : null
   const task = tasks.get(row.taskKey)
   if (row.kind === 'create-task') {
     if (task !== undefined) return { key, status: 'done', remote: task.id }
@@ -170,7 +175,14 @@ async function affirm(
   // A lost database plans tasks that are there. Only a stall of tonight, where the CRM refuses the second one, needs no look.
   const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
   const existing = rows.filter(isTask).filter((row) => connector.can.taskKey === 'lookup' || !tonights(row))
-  const { fresh, tasks } = await look(connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal)
+  const { fresh, tasks } = await look(
+    ctx,
+    run,
+    connector,
+    run.kind === 'undo' ? rows.filter(isFields) : rows,
+    existing,
+    signal,
+  )
   const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
@@ -181,7 +193,10 @@ async function affirm(
     const own = (ledger.get(row.deal.id) ?? []).filter(
       (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.deal.modifiedAt ?? 0)),
     )
-    const verdict = affirmRow(row, known, fresh, tasks, own, run)
+    const keyless = isTask(row) && connector.can.taskKey === 'none'
+    const verdict: Settlement | null = keyless
+      ? { key: row.key, status: 'dropped', message: NO_KEY }
+      : affirmRow(row, known, fresh, tasks, own, run)
     const task = row.kind === 'create-task' ? tasks.get(row.taskKey) : undefined
     if (verdict !== null) settled.push(verdict)
     else if (task) {
@@ -341,16 +356,26 @@ async function settleUndone(
   await settle(trx, of, outcomes, now)
 }
 
+/** Deals as they are now, what cannot be read of them as last known; and our tasks, where they can be found. */
 async function look(
+  { db }: JobContext,
+  { connection }: Run,
   connector: Connector,
   deals: readonly StoredRow[],
   tasks: readonly TaskRow[],
   signal: AbortSignal,
 ): Promise<{ fresh: Fresh; tasks: Tasks }> {
-  const ids = new Set(deals.map((row) => row.deal.id))
+  const ids = [...new Set(deals.map((row) => row.deal.id))]
   const keys = new Map(tasks.map((row) => [row.taskKey, row.deal.id]))
-  return {
-    fresh: ids.size > 0 ? await connector.read([...ids], signal) : new Map(),
-    tasks: keys.size > 0 ? await connector.find(keys, signal) : new Map(),
+  const fresh = new Map(ids.length > 0 ? await connector.read(ids, signal) : [])
+  const found = keys.size > 0 && connector.can.taskKey !== 'none' ? await connector.find(keys, signal) : new Map()
+  const reference = (await getConnection(db, connection))?.reference
+  if (reference && isBlind(reference)) {
+    const ledger = await ledgerForDeals(db, connection, ids)
+    for (const [id, { known }] of await getDeals(db, connection, ids)) {
+      const deal = fresh.get(id)
+      if (typeof deal === 'object') fresh.set(id, asLastKnown(deal, known.deal, ledger.get(id) ?? [], reference))
+    }
   }
+  return { fresh, tasks: found }
 }

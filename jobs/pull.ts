@@ -2,10 +2,12 @@
 // killed worker goes on where the last stored page ended. Once a week it also looks for deals that vanished.
 import type { Connector } from '../src/connector.ts'
 import type { DealId } from '../src/core/deal.ts'
+import { asLastKnown, fieldsSince, isBlind } from '../src/core/fields.ts'
 import { observe } from '../src/core/movement.ts'
 import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
 import { knownDeals, liveIds, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
+import { ledgerForDeals } from '../src/store/ledger.ts'
 import { fenced, nextStep, type Run } from '../src/store/runs.ts'
 import type { Trx } from '../src/store/schema.ts'
 import type { JobContext } from './context.ts'
@@ -18,24 +20,26 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
   const connector = await ctx.connector(run.connection)
   const stored = await getConnection(ctx.db, run.connection)
   const now = run.options.readAt ?? run.now
-  const reference = await connector.reference(signal)
+  const { reference, back } = fieldsSince(stored?.reference ?? null, await connector.reference(signal), now)
   const { account } = stored?.reference ?? {}
   if (account && reference.account && account !== reference.account)
     throw new Fatal(
       'data',
       `${run.connection} is another account than before: ${reference.account}, not ${account}. ${RENAME}`,
     )
-  await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, circuit: null }))
-  let cursor = stored?.cursor ?? null
+  let cursor = back ? null : (stored?.cursor ?? null)
+  await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, cursor, circuit: null }))
   for await (const page of connector.pull(cursor, now, signal)) {
     const store = async (trx: Trx) => {
       const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
       const deals = new Map(page.deals.map((d) => [d.id, d]))
       const before = await knownDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
+      const ledgers = isBlind(reference) ? await ledgerForDeals(trx, run.connection, [...deals.keys()]) : new Map()
       const known = []
       for (const id of new Set([...deals.keys(), ...evidence.keys()])) {
         const previous = before.get(id) ?? null
-        const deal = deals.get(id) ?? previous?.deal
+        const seen = deals.get(id)
+        const deal = seen ? asLastKnown(seen, previous?.deal, ledgers.get(id) ?? [], reference) : previous?.deal
         // Evidence of a deal never seen (closed long ago): nothing to judge.
         if (deal === undefined) continue
         const ref = { connection: run.connection, id }

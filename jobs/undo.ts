@@ -2,6 +2,7 @@
 // plan in the ledger like any other and goes through the same `apply`.
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, TaskKey } from '../src/core/deal.ts'
+import { asLastKnown } from '../src/core/fields.ts'
 import { planUndo, type UndoPlan, undoable } from '../src/core/undo.ts'
 import { type Left, leftByUndo, NO_SUMMARY } from '../src/report/summary.ts'
 import { getConnection } from '../src/store/connections.ts'
@@ -34,7 +35,12 @@ export async function drawUndo(
     policy: run.settings.policy,
     reference,
     rows,
-    current: (id) => fresh.get(id) ?? 'unreadable',
+    current: (id) => {
+      const deal = fresh.get(id) ?? 'unreadable'
+      return typeof deal === 'object'
+        ? asLastKnown(deal, stored.get(id)?.known.deal, ledger.get(id) ?? [], reference)
+        : deal
+    },
     task: (key) => tasks.get(key) ?? null,
     standing: (id) => stored.get(id)?.standing ?? null,
     others: [...ledger.values()].flat().filter((row) => row.run !== of),

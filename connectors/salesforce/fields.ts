@@ -16,7 +16,7 @@ export interface OwnField {
   /** As `kindOf` says it. */
   readonly kind: string
   readonly editable: boolean
-  readonly body: { readonly fullName: string; readonly label: string; readonly type: string; readonly formula?: string }
+  readonly body: Readonly<Record<'fullName' | 'label' | 'type' | 'description', string> & { formula?: string }>
 }
 
 export const CATEGORY = 'ForecastCategoryName'

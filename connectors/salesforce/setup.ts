@@ -79,7 +79,9 @@ export async function* setUp(api: Api, known: Known, signal: AbortSignal): Async
   const creates = (id: string) => steps.some((step) => step.id === id && step.action === 'create')
   const missing = OWN_FIELDS.filter(({ body }) => creates(body.fullName))
   for (const some of chunks(missing, METADATA_BATCH)) {
-    const bodies = some.map(({ body }) => body)
+    // The help text tells this making of a field from an earlier one: what was written to that is gone.
+    const made = new Date(api.now() ?? 0).toISOString()
+    const bodies = some.map(({ body }) => ({ ...body, inlineHelpText: `${body.description} (Field of ${made}.)` }))
     await upsert('CustomField', bodies)
     yield* steps.filter(({ id }) => some.some(({ body }) => body.fullName === id))
   }

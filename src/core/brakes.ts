@@ -1,8 +1,7 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview. A brake never drops a write: it holds it, with its numbers, as data.
-import type { DealRef } from './deal.ts'
+import { DECISION_RULES, type DealRef } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
-import { DECISION_RULES } from './rows.ts'
 import type { Standing, Transition } from './stall.ts'
 
 type HeldBy = Partial<Record<Hold['brake'], number>>

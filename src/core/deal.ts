@@ -36,6 +36,7 @@ export const RULES = [
 ] as const
 /** Why a deal is stalled, in order of precedence. */
 export type Rule = (typeof RULES)[number]
+export const DECISION_RULES: readonly Rule[] = ['decision_overdue', 'answered_maybe', 'yes_not_closed']
 
 export const DECISIONS = ['yes', 'no', 'maybe'] as const
 export type Decision = (typeof DECISIONS)[number]

@@ -1,6 +1,7 @@
 // (deal, log, policy, now) -> Verdict: whether a deal moves, and if not, which rule says so and why.
 import { type Day, toDate, toDay } from './calendar.ts'
 import {
+  DECISION_RULES,
   type Decision,
   type Instant,
   type Known,
@@ -342,9 +343,13 @@ class Bench {
     const { clock } = this.#log
 
     const date = { date: dueDate, derived: due !== null && !byRep, capped }
-    const isOverdue = open && (byRep || only === null) && overdue
-    const isMaybe = open && (byRep || !isNew) && maybe
-    const isYes = open && !isNew && yesDays !== null && yesDays > YES_PROTECTS && !movedOn
+    // Who cannot answer or set a date, because the field is gone, is not flagged for it.
+    const { decision: field, decisionDue } = this.#context.reference.fields ?? {}
+    const blind = [field, decisionDue].some((one) => one?.readable === false)
+    const asks = open && (!blind || DECISION_RULES.some((one) => one === this.#memory.rule))
+    const isOverdue = asks && (byRep || only === null) && overdue
+    const isMaybe = asks && (byRep || !isNew) && maybe
+    const isYes = asks && !isNew && yesDays !== null && yesDays > YES_PROTECTS && !movedOn
     const isPast = open && !isNew && past !== null && (past > grace || this.#setInThePast(close))
     const isPushed = open && only === null && pushes.length >= policy.pushes
     const isIdle = open && only === null && this.#idle > this.#limit

@@ -3,6 +3,7 @@
 // whole (brakes, weekly budget, order) is brakes.ts.
 import type { DealRef, FieldValues, Instant, Known, LocalDate, Owner, OwnerId, RemoteId, TaskKey } from './deal.ts'
 import type { Texts } from './explain.ts'
+import { fieldHolds, stillThere } from './fields.ts'
 import type { JudgeContext, Verdict } from './judge.ts'
 import type { MovementLog } from './movement.ts'
 import type { Settings } from './policy.ts'
@@ -20,6 +21,8 @@ export type Hold =
   | { readonly brake: 'not_in_preview'; readonly preview: string }
   | { readonly brake: 'stale_snapshot' | 'owner_left' | 'no_owner' }
   | { readonly brake: 'new_owner'; readonly until: LocalDate }
+  /** `field`: ours, by its name in the CRM. */
+  | { readonly brake: 'field_missing'; readonly field: string }
 
 /** Why a deal that is not stalled is written. */
 export type Lift = 'recovered' | 'parked' | 'answered_no' | 'closed' | 'dismissed' | 'excluded'
@@ -165,7 +168,8 @@ const WAITED_LONG = 10
 
 /** What one deal needs tonight; null: nothing. Counts the deal into `totals`. Mutates nothing else. */
 export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
-  const { verdict, standing: was, ledger, unreadable = false } = item
+  const { verdict, standing: was, unreadable = false } = item
+  const ledger = stillThere(item.ledger, context.reference)
   const { deal, ref } = item.known
   const { calendar, today } = context
   if (verdict.state !== 'closed') totals.open++
@@ -179,12 +183,14 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   )
     return null
 
-  const moved = advance(was, { ...item, now: context.now, dead: isDead(verdict, context) })
-  const tonight = { ...item, ...context, observed: observedAfter(deal, ledger), moved }
+  const moved = advance(was, { ...item, ledger, now: context.now, dead: isDead(verdict, context) })
+  const tonight = { ...item, ledger, ...context, observed: observedAfter(deal, ledger), moved }
   // What was undone stays as it is.
   const final = moved.standing.undone !== null
   const { standing, rows: planned } = final ? { standing: moved.standing, rows: [] } : rowsOf(tonight)
-  const rows = unreadable ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const })) : planned
+  const rows = unreadable
+    ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const }))
+    : fieldHolds(planned, context.reference)
   const { stall, state } = standing
   count(totals, state, moved)
 

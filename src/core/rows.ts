@@ -1,13 +1,11 @@
 // The rows of one deal: what should be true of its flag, forecast, answer and task, minus what is true already; and the
 // forecast category that is borrowed or given back with them.
-import type { Deal, FieldValues, OwnFields, Rule } from './deal.ts'
+import { DECISION_RULES, type Deal, type FieldValues, type OwnFields } from './deal.ts'
 import { type Reason, reasonOf } from './explain.ts'
 import type { DealItem, Group, Hold, Lift, PlanContext, PlannedWrite, WriteCause } from './plan.ts'
 import { stageTable } from './policy.ts'
 import { arrived, LIVE, lastWritten, latestChange, pick, recall, remember, sameValue, valuesOf } from './reaffirm.ts'
 import { type Advance, type Standing, writtenState } from './stall.ts'
-
-export const DECISION_RULES: readonly Rule[] = ['decision_overdue', 'answered_maybe', 'yes_not_closed']
 
 /** One deal with all that tonight's plan for it depends on. */
 export interface Tonight extends DealItem, PlanContext {
@@ -62,15 +60,18 @@ function reasonFor(deal: Lent): Reason | null {
 }
 
 function flag(deal: Lent): Rows {
-  const { moved, loan, texts, verdict, ledger } = deal
+  const { moved, loan, texts, verdict, ledger, reference } = deal
   const { own } = deal.observed
   const { stall } = loan.standing
   const state = writtenState(loan.standing.state)
   const wanted = { stalled: stall !== null, state, since: stall?.startedAt ?? null, reason: stall?.rule ?? null }
   const changed = state === 'moving' && untouched(own) ? {} : missing(deal, wanted)
   let more: FieldValues = loan.saved === undefined ? {} : { categoryBefore: loan.saved }
-  // Dates move by themselves and sentences follow them: both are written with a flag, never for their own sake.
-  if (Object.keys(changed).length > 0) {
+  // Dates move by themselves and sentences follow them: both are written with a flag, or where they went with their field.
+  const gone = (['explanation', 'lastMovement'] as const).some(
+    (key) => own[key] === null && reference.fields?.[key]?.lost !== undefined && lastWritten(ledger, key) === null,
+  )
+  if (Object.keys(changed).length > 0 || (stall !== null && gone)) {
     const reason = stall === null ? null : reasonFor(deal)
     const explanation = reason === null ? null : texts.explanation(reason)
     more = { ...more, explanation, lastMovement: verdict.lastMovement }
@@ -94,15 +95,20 @@ function loan(deal: Tonight) {
   const { borrowed } = standing
   const { omitted } = reference
   const { stageId: stage, category } = observed
+  const { fields } = reference
+  // Nothing can be lent or given back now; what is lent stays so.
+  if (fields?.category?.writable === false) return { standing }
   const wrote = lastWritten(ledger, 'category')
   const kept = lastWritten(ledger, 'categoryBefore')
   // The ledger is surer than a text field anyone can edit.
-  const saved = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
+  const told = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
+  const lost = kept === null && borrowed !== null && fields?.categoryBefore?.lost !== undefined
+  const saved = told === null && lost ? remember(borrowed.category) : told
   if (omitted !== null && settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
     if (standing.categoryTheirs) return { standing }
     if (category === omitted) {
       // By us, or by a person before, and then there is nothing to borrow.
-      if (saved === null || borrowed !== null) return { standing }
+      if (saved === null || borrowed !== null) return saved === told ? { standing } : { standing, saved }
       // Borrowed, says the CRM, and this database does not know since when (lost).
       return { standing: { ...standing, borrowed: { category: recall(saved), stage, at: standing.since } } }
     }

@@ -135,6 +135,8 @@ const words = {
     cap: 'More than {limit} writes in one run: the rest waits for the next night.',
     budget: '{owner:name} has had {limit:tasks} in week {week}: waits for the next.',
     not_in_preview: 'Not in the confirmed preview {preview}: waits a night.',
+    field_missing:
+      'unstall may not use its field {field}: it was deleted, renamed or changed, or access to it was taken away. "unstall check" says what to do.',
     stale_snapshot: 'The deal could not be read tonight: nothing is written without evidence.',
     owner_left: 'The owner has left: on the manager’s list until somebody takes the deal over.',
     no_owner: 'The deal has no owner: no one to ask.',

@@ -132,6 +132,8 @@ export const fr = textsOf('fr', 'fr-FR', {
     cap: 'Plus de {limit} écritures en une exécution : le reste attend la nuit suivante.',
     budget: '{owner:name} a déjà reçu {limit:tasks} en semaine {week} : attend la suivante.',
     not_in_preview: "Absente de l'aperçu confirmé {preview} : attend une nuit.",
+    field_missing:
+      "unstall ne peut pas utiliser son champ {field} : il a été supprimé, renommé ou modifié, ou l'accès a été retiré. « unstall check » dit quoi faire.",
     stale_snapshot: "L'affaire n'a pas pu être lue cette nuit : rien n'est écrit sans preuve.",
     owner_left: "Le propriétaire est parti : sur la liste du responsable jusqu'à ce que l'affaire soit reprise.",
     no_owner: "L'affaire n'a pas de propriétaire : personne à qui demander.",

@@ -1,9 +1,8 @@
 // One language as data, and how it becomes sentences. A template has holes: `{until:date}` is the value `until` shown as
 // a date. What is inserted is never read as a template, and our own typography never touches it.
-import type { LocalDate } from '../core/deal.ts'
+import { DECISION_RULES, type LocalDate } from '../core/deal.ts'
 import type { ExplainStep, Reason, Texts } from '../core/explain.ts'
 import type { Protection } from '../core/judge.ts'
-import { DECISION_RULES } from '../core/rows.ts'
 import { cut } from '../core/text.ts'
 import type { Words } from './en.ts'
 import { FIELD_LENGTH, formats, plain } from './shared.ts'

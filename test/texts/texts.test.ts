@@ -49,6 +49,7 @@ const HOLDS: readonly Hold[] = [
   { brake: 'owner_left' },
   { brake: 'no_owner' },
   { brake: 'new_owner', until: '2026-05-01' },
+  { brake: 'field_missing', field: 'unstall_stalled' },
 ]
 const until = '2026-05-01'
 const PROTECTIONS: readonly Protection[] = [

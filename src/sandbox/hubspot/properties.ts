@@ -74,6 +74,8 @@ export interface Property extends z.infer<typeof PropertyCreate> {
   /** Refused on write. */
   readonly calculated: boolean
   readonly formula: Formula | null
+  /** Of properties made over the API. */
+  readonly createdAt?: string
 }
 
 /** `!` marks computed ones; the options that depend on the seed are given by the store. */

@@ -130,7 +130,8 @@ function properties(store: Store): Handlers {
       free(input.name, new Map([...known, ...made]))
       if (input.hasUniqueValue && object === 'tasks' && store.options.taskKey === 'plain')
         throw invalid('Unique properties are not supported for object type TASK')
-      made.set(input.name, custom(input, store.groups[object], known))
+      const createdAt = iso(store.kernel.now())
+      made.set(input.name, { ...custom(input, store.groups[object], known), createdAt })
     }
     for (const [id, property] of made) {
       known.set(id, property)

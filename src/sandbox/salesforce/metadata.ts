@@ -97,7 +97,16 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
     const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
     const flags = `${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
-    const more = { label, length, custom: true, picklistValues: choices(picklist), calculated: !!compute, compute }
+    const inlineHelpText = of('inlineHelpText') || null
+    const more = {
+      label,
+      inlineHelpText,
+      length,
+      custom: true,
+      picklistValues: choices(picklist),
+      calculated: !!compute,
+      compute,
+    }
     for (const each of targets) each.fields.set(name.toLowerCase(), makeField(name, type, flags, more))
   }
 

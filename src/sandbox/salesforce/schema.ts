@@ -8,6 +8,7 @@ export type Row = Record<string, Value>
 export interface Field {
   readonly name: string
   readonly label: string
+  readonly inlineHelpText: string | null
   readonly type: string
   /** 0: not limited. */
   readonly length: number
@@ -107,7 +108,7 @@ function parseField(text: string): Field {
 export const makeField = (name: string, type: string, flags = '', more: Partial<Field> = {}): Field => ({
   ...{ name, label: name.replace(/([a-z])([A-Z])/g, '$1 $2'), type, length: 0, custom: false, calculated: false },
   ...{ createable: flags.includes('c'), updateable: flags.includes('u'), nillable: !flags.includes('!') },
-  ...{ filterable: !flags.includes('x'), restrictedPicklist: flags.includes('r') },
+  ...{ inlineHelpText: null, filterable: !flags.includes('x'), restrictedPicklist: flags.includes('r') },
   ...{ picklistValues: [], referenceTo: [], relationshipName: null, ...more },
 })
 export const choices = (values: readonly string[]) => values.map((value) => ({ value, active: true }) as const)
