@@ -1,11 +1,12 @@
 // A field of ours that somebody deletes: its writes wait with a reason, reading and everything else goes on, nothing is
 // concluded from its absence, and once `unstall setup` has made it anew all is as if it had never been gone.
 import { expect, it, onTestFinished } from 'vitest'
+import type { Connector } from '../../src/connector.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import type { Run } from '../../src/store/runs.ts'
 import { homes } from '../homes.ts'
 import { type Crm, DAY, type FieldName, firstNight, MONDAY, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
-import { connectTo, type Program, settings, startProgram } from './program.ts'
+import { connectTo, instead, type Program, settings, startProgram } from './program.ts'
 
 /** No weekly budget: what waits here waits for a field. */
 const SETTINGS = { ...settings, tasks: { ...settings.tasks, perOwnerPerWeek: 100 } }
@@ -17,13 +18,18 @@ const DEALS = [
   seedDeal('late', { idle: 21 }),
 ]
 
-async function world(system: Crm['system'], taskKey: 'unique' | 'plain' = 'unique') {
+async function world(
+  system: Crm['system'],
+  taskKey: 'unique' | 'plain' = 'unique',
+  change: (connector: Connector, crm: Crm) => Partial<Connector> = () => ({}),
+) {
   const home = await homes[0]?.open()
   if (!home) throw new Error('no home')
   const crm = await startCrm(system, seedOf(DEALS), taskKey)
   onTestFinished(() => crm.stop())
   await setUp(crm)
-  const connector = await connectTo(crm, { settleMs: 0 })
+  const real = await connectTo(crm, { settleMs: 0 })
+  const connector = instead(real, () => change(real, crm))
   const program = await startProgram({
     ...home,
     crms: [crm],
@@ -212,4 +218,26 @@ it('hubspot: without a forecast category nothing is lent or given back, and loan
   const seen = await crm.look()
   expect(seen.deal('late')).toMatchObject({ stalled: true, categoryBefore: null })
   expect(seen.deal('moved')).toMatchObject({ stalled: false, categoryBefore: crm.words.commit })
+})
+
+it.each(SYSTEMS)('%s: deleted between judging and writing: one failing call, not one a batch', async (system) => {
+  let dropped = false
+  const { crm, program } = await world(system, 'unique', (connector, crm) => ({
+    // Two deals a batch.
+    can: { ...connector.can, readBatch: 2 },
+    async *write(writes, signal) {
+      if (!dropped) await drop(crm, 'reason')
+      dropped = true
+      yield* connector.write(writes, signal)
+    },
+  }))
+  expect(await failing(crm)).toBe(1)
+  const seen = await crm.look()
+  expect(seen.tasks).toEqual([])
+  expect(seen.deals.filter(({ stalled, category }) => stalled || category === crm.words.omitted)).toEqual([])
+  await setUp(crm)
+  await night(program, crm, MONDAY + DAY)
+  await life(crm)
+  await night(program, crm, MONDAY + 2 * DAY)
+  await expectHealed(crm, new Set())
 })
