@@ -232,8 +232,8 @@ class Life {
     for (let edit = this.#edits[0]; edit !== undefined && edit.at <= now; edit = this.#edits[0]) {
       this.#edits.shift()
       // No CRM tells who set a category that did not change with its stage: whoever it was counts as a person.
-      if (edit.field === 'category' && edit.to !== (this.#value.category ?? null))
-        this.#categoryBy = edit.by === 'crm' ? 'crm' : 'person'
+      if (edit.field === 'category' && edit.by === 'crm') this.#categoryBy = 'crm'
+      else if (edit.field === 'category' && edit.to !== (this.#value.category ?? null)) this.#categoryBy = 'person'
       this.#value[edit.field] = edit.to
       if (edit.field === 'stalled') this.#crm.stalled = edit.to === 'true'
     }

@@ -1,17 +1,212 @@
-// The oracle itself: it agrees with answers worked out by hand, with the program where nothing goes wrong, and it
-// notices what must never happen.
+// The oracle itself: it gives the answers worked out by hand from product.md, it agrees with the whole program where
+// nothing goes wrong, and it notices each thing that must never happen.
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { OWNERS, PIPELINES } from '../../src/sandbox/generate.ts'
+import type { SeedDeal } from '../../src/sandbox/seed.ts'
 import { closeHomes, homes } from '../homes.ts'
-import { type Crm, firstNight, setUp, startCrm } from '../jobs/harness.ts'
+import { firstNight, setUp, startCrm } from '../jobs/harness.ts'
 import { startProgram } from '../jobs/program.ts'
-import { compare, fetchHeld, type Verdict } from './oracle.ts'
+import { compare, expected, fetchHeld, type Held, type Judgement, type Verdict, type WorldSettings } from './oracle.ts'
+import { CATEGORIES, isAct, isDeal, NAMES, type System, text } from './story.ts'
 import { live, type World, world } from './world.ts'
 
-afterAll(closeHomes)
 const SYSTEMS = ['hubspot', 'salesforce'] as const
+const CLEAN: Verdict = { DUP: [], LOST: [], WRONG: [], overwrites: [] }
 
-/** The whole program, undisturbed, over all nights of a world on both CRMs. */
-async function undisturbed(made: World): Promise<readonly { readonly crm: Crm; readonly verdict: Verdict }[]> {
+// ---- by hand
+
+const settings: WorldSettings = { ...world({ seed: 1, deals: 0 }).settings, holidays: [], closures: [], absences: {} }
+/** November 2026: the first night is Monday the 23rd, at three. Nights are named by their day. */
+const at = (day: number, hour = 12) => Date.UTC(2026, 10, day, hour)
+const date = (day: number) => new Date(at(day)).toISOString().slice(0, 10)
+const REP = OWNERS.find((one) => one.active && one.managerEmail)?.email ?? ''
+const ID = '21000000001'
+
+type Act = Readonly<Record<string, unknown>> & { readonly on: number }
+interface Case {
+  readonly name: string
+  /** Created at noon of a day of November, or before it: 0 is 31 October. */
+  readonly created: number
+  readonly deal?: Partial<SeedDeal>
+  readonly acts?: readonly Act[]
+  /** By the day of the night: state, reason, task. */
+  readonly nights: Readonly<Record<number, string>>
+  readonly system?: System
+}
+const stage = (on: number, to: string, by = 'person'): Act => ({ on, act: 'move-stage', to, by })
+const set = (on: number, field: keyof (typeof NAMES)['hubspot'], value: unknown): Act => ({
+  ...{ on, act: 'set', field: NAMES.hubspot[field], value },
+})
+const reply = (on: number): Act => ({ on, act: 'buyer-reply' })
+const closing = (day: number) => ({ closeDate: date(day) })
+const moving = 'moving'
+const idle = 'stalled no_movement open'
+
+/** 2 to 23 November are 15 working days, to the 24th 16; 9 to 23 are 10. */
+const CASES: readonly Case[] = [
+  { name: 'no movement for longer than 15 working days', created: 2, nights: { 23: moving, 24: idle } },
+  { name: 'a reply restarts the clock', created: -30, acts: [reply(20)], nights: { 23: moving } },
+  {
+    ...{
+      name: 'weak movement restarts the clock of a deal that is still moving',
+      created: -30,
+      acts: [set(20, 'amount', 90)],
+    },
+    nights: { 23: moving },
+  },
+  {
+    ...{ name: 'weak movement does not lift a flag', created: -30, acts: [set(23, 'amount', 90)] },
+    nights: { 23: idle, 24: idle },
+  },
+  { name: 'an amount changed by less than 5 %', created: -30, acts: [set(20, 'amount', 10_499)], nights: { 23: idle } },
+  {
+    ...{ name: 'an import does not count', created: -30, acts: [stage(20, 'qualifiedtobuy', 'import')] },
+    nights: { 23: idle },
+  },
+  {
+    ...{ name: 'a workflow does not count where the CRM tells it', created: -30 },
+    ...{ acts: [stage(20, 'qualifiedtobuy', 'workflow')], nights: { 23: idle } },
+  },
+  {
+    ...{ name: 'a workflow counts where the CRM tells it in the name of a person', created: -30, system: 'salesforce' },
+    ...{ acts: [stage(20, 'qualifiedtobuy', 'workflow')], nights: { 23: moving } },
+  },
+  {
+    ...{ name: 'a stage forward lifts the flag', created: -30, acts: [stage(23, 'qualifiedtobuy')] },
+    nights: { 23: idle, 24: moving },
+  },
+  {
+    ...{ name: 'a stage back is no movement, and no new flag for 5 days', created: -30 },
+    deal: { stage: 'presentationscheduled' },
+    acts: [stage(20, 'qualifiedtobuy')],
+    nights: { 23: moving, 27: moving, 28: moving, 30: idle },
+  },
+  {
+    ...{ name: 'the close date is past by more than 5 working days', created: 13, deal: closing(16) },
+    nights: { 23: moving, 24: 'stalled close_date_passed open' },
+  },
+  {
+    ...{ name: 'a close date ahead ends it, one that had passed does not', created: 13, deal: closing(10) },
+    acts: [set(23, 'closeDate', date(22)), set(24, 'closeDate', date(24))],
+    nights: { 23: 'stalled close_date_passed open', 24: 'stalled close_date_passed open', 25: moving },
+  },
+  {
+    ...{ name: 'pushed three times', created: -60, deal: closing(10) },
+    acts: [
+      ...[set(5, 'closeDate', date(20)), set(10, 'closeDate', date(28)), set(19, 'closeDate', '2026-12-20')],
+      reply(20),
+    ],
+    nights: { 23: 'stalled pushed_repeatedly open' },
+  },
+  {
+    ...{ name: 'several moves on one day are one', created: -60, deal: closing(10) },
+    acts: [
+      ...[set(5, 'closeDate', date(20)), set(5, 'closeDate', date(28)), set(19, 'closeDate', '2026-12-20')],
+      reply(20),
+    ],
+    nights: { 23: moving },
+  },
+  {
+    ...{ name: 'the decision date derived from the proposal', created: -30, acts: [stage(9, 'contractsent')] },
+    nights: { 23: moving, 24: 'stalled decision_overdue open' },
+  },
+  {
+    ...{
+      name: 'one new agreed date',
+      created: -30,
+      acts: [stage(6, 'contractsent'), set(23, 'decisionDue', date(25)), reply(23)],
+    },
+    nights: { 23: 'stalled decision_overdue open', 24: moving, 25: moving, 26: 'stalled decision_overdue open' },
+  },
+  {
+    ...{
+      name: 'maybe, and the date has passed',
+      created: -30,
+      acts: [stage(6, 'contractsent'), set(20, 'decision', 'maybe')],
+    },
+    nights: { 23: 'stalled answered_maybe open' },
+  },
+  {
+    ...{ name: 'yes protects for 10 working days', created: -30, acts: [set(20, 'decision', 'yes')] },
+    // 23 November to 7 December are 10 working days.
+    nights: { 23: moving, 37: moving, 38: 'stalled yes_not_closed open' },
+  },
+  {
+    ...{ name: 'no is a good answer', created: -30, acts: [set(23, 'decision', 'no')] },
+    nights: { 23: idle, 24: 'answered_no', 40: 'answered_no' },
+  },
+  {
+    ...{ name: 'parked until the resume date, its days not counted', created: 9 },
+    acts: [set(20, 'parkedReason', 'seasonal'), set(20, 'parkedUntil', date(27))],
+    // 10 working days by the 23rd, 5 more from 30 November to 4 December.
+    nights: { 23: 'parked', 27: 'parked', 30: moving, 34: moving, 37: idle },
+  },
+  {
+    ...{ name: 'a meeting booked within 10 working days', created: -30 },
+    acts: [{ on: 20, act: 'meeting', at: new Date(at(25, 15)).toISOString(), held: false, outside: true }],
+    nights: { 23: moving, 25: moving, 26: idle },
+  },
+  {
+    ...{ name: 'a wrong flag is silent for 10 working days', created: -30, acts: [set(23, 'stalled', false)] },
+    // 24 November to 8 December are 10 working days.
+    nights: { 23: idle, 24: moving, 38: moving, 39: idle },
+  },
+  { name: 'dead before the first night: no task', created: -160, nights: { 23: 'stalled no_movement none' } },
+  {
+    ...{ name: 'an owner who left: no task', created: -30, deal: { ownerEmail: 'marc.fontaine@example.com' } },
+    nights: { 23: 'stalled no_movement none' },
+  },
+  {
+    name: 'a deal younger than 5 working days',
+    created: 17,
+    deal: closing(3),
+    nights: { 23: moving, 24: 'stalled close_date_passed open' },
+  },
+  { name: 'an excluded type', created: -30, deal: { type: 'partner' }, nights: { 23: moving } },
+  { name: 'won', created: -30, acts: [stage(23, 'closedwon')], nights: { 23: idle, 24: 'closed' } },
+  {
+    ...{ name: 'reopened by a person', created: -30, acts: [stage(20, 'closedlost'), stage(23, 'qualifiedtobuy')] },
+    nights: { 23: 'closed', 24: moving },
+  },
+]
+
+describe('the oracle gives the answers of product.md', () => {
+  it.each(CASES)('$name', ({ created, deal = {}, acts = [], nights, system = 'hubspot' }) => {
+    const made: SeedDeal = {
+      ...{ name: 'a', account: null, ownerEmail: REP, pipeline: 'default', stage: 'appointmentscheduled' },
+      ...{
+        createdAt: at(created),
+        closeDate: '2027-03-01',
+        amount: 10_000,
+        category: 'commit',
+        type: null,
+        events: [],
+      },
+      ...deal,
+    }
+    const held: Held = {
+      deals: [{ id: ID, values: { [NAMES[system].name]: 'a' } }],
+      ...{ tasks: [], owners: new Map(), journal: [], counts: false },
+      active: new Set(OWNERS.flatMap(({ email, active }) => (active ? email : []))),
+      acts: acts.map(({ on, ...act }, n) => ({
+        ...{ at: new Date(at(on) + n * 1000).toISOString(), id: ID },
+        act: { act: '', by: 'person', id: ID, ...act },
+      })),
+    }
+    const seed = { now: at(20, 6), deals: [made], pipelines: PIPELINES }
+    const days = Object.keys(nights).map(Number)
+    const all = expected({ seed, settings, system, held, nights: days.map((day) => at(day, 3)) }).get('a') ?? []
+    const said = all.map(({ state, reason, task }) => (state === 'stalled' ? `${state} ${reason} ${task}` : state))
+    expect(Object.fromEntries(days.map((day, n) => [day, said[n]]))).toEqual(nights)
+  })
+})
+
+// ---- the whole program, undisturbed
+
+afterAll(closeHomes)
+
+/** All nights of a world on both CRMs, and what each holds in the end. */
+async function undisturbed(made: World): Promise<readonly Judgement[]> {
   const [home] = homes
   if (!home) throw new Error('no home')
   const { database } = await home.open()
@@ -21,33 +216,173 @@ async function undisturbed(made: World): Promise<readonly { readonly crm: Crm; r
     await program.close()
     for (const crm of crms) await crm.stop()
   })
-  for (const crm of crms) {
-    await setUp(crm)
-    for (const [night, { now, acts }] of made.nights.entries()) {
-      await live(crm, acts)
-      await crm.clock(now)
-      const { status } = night === 0 ? (await firstNight(program, crm, now)).run : await program.night(crm, now)
-      expect(status).toBe('done')
-    }
-  }
+  await Promise.all(
+    crms.map(async (crm) => {
+      await setUp(crm)
+      for (const [night, { now, acts }] of made.nights.entries()) {
+        await live(crm, acts)
+        await crm.clock(now)
+        const { status } = night === 0 ? (await firstNight(program, crm, now)).run : await program.night(crm, now)
+        expect(status).toBe('done')
+      }
+    }),
+  )
   expect(program.problems).toEqual([])
-  const held = await Promise.all(crms.map((crm) => fetchHeld(crm.url)))
-  return crms.map((crm, i) => {
-    const [one] = held.slice(i, i + 1)
-    if (!one) throw new Error('nothing held')
-    const { crm: seed, settings, seed: number } = made
-    const elsewhere = held.filter((other) => other !== one)
-    const nights = made.nights.map(({ now }) => now)
-    return { crm, verdict: compare({ seed, settings, number, system: crm.system, nights, held: one, elsewhere }) }
-  })
+  const held = await Promise.all(crms.map(({ url }) => fetchHeld(url)))
+  const nights = made.nights.map(({ now }) => now)
+  return held.map((one, i) => ({
+    ...{ seed: made.crm, settings: made.settings, number: made.seed, system: crms[i]?.system ?? 'hubspot', nights },
+    ...{ held: one, elsewhere: held.filter((other) => other !== one) },
+  }))
 }
 
-describe('the whole program, undisturbed', () => {
-  it.each([1])(
-    'agrees with the oracle: seed %i',
-    async (seed) => {
-      for (const { verdict } of await undisturbed(world({ seed, deals: 100 })))
-        expect(verdict).toEqual({ DUP: [], LOST: [], WRONG: [], overwrites: [] })
+let company: Promise<readonly Judgement[]> | undefined
+/** Every situation, lived through once for all tests. */
+function everything() {
+  company ??= undisturbed(world({ seed: 1, deals: 90 }))
+  return company
+}
+
+describe('where nothing goes wrong, the program and the oracle agree', () => {
+  it('every situation', async () => {
+    for (const judgement of await everything()) expect(compare(judgement)).toEqual(CLEAN)
+  }, 60_000)
+  it.each([
+    ['anything at all', { seed: 2, deals: 50, wild: 1, gaps: [1, 6, 11] }],
+    ['a budget that binds', { seed: 3, deals: 40, perOwnerPerWeek: 2 }],
+  ])(
+    '%s: %o',
+    async (_, options) => {
+      for (const judgement of await undisturbed(world(options))) expect(compare(judgement)).toEqual(CLEAN)
+    },
+    60_000,
+  )
+})
+
+// ---- what must never happen
+
+const broken: readonly (readonly [
+  what: string,
+  list: keyof Verdict,
+  how: (held: Held, system: System) => Held | null,
+])[] = [
+  [
+    'a task made twice',
+    'DUP',
+    (held) => {
+      const made = held.journal.findIndex((line) => !isDeal(line) && line.before === null)
+      const line = held.journal[made]
+      return line ? { ...held, journal: held.journal.toSpliced(made + 1, 0, { ...line, id: `${line.id}9` }) } : null
+    },
+  ],
+  [
+    'two tasks of different keys for one stall',
+    'DUP',
+    (held) => {
+      const made = held.journal.findIndex((line) => !isDeal(line) && line.before === null)
+      const line = held.journal[made]
+      const after = { ...line?.after, unstall_task_key: 'u-other', Unstall_Key__c: 'u-other' }
+      return line
+        ? { ...held, journal: held.journal.toSpliced(made + 1, 0, { ...line, id: `${line.id}9`, after }) }
+        : null
+    },
+  ],
+  ['a task missing', 'LOST', (held) => ({ ...held, tasks: held.tasks.filter((task) => task.id !== openTask(held)) })],
+  [
+    'a task never made',
+    'LOST',
+    (held) => {
+      const gone = ({ id }: { readonly id: string }) => id !== openTask(held)
+      return { ...held, tasks: held.tasks.filter(gone), journal: held.journal.filter(gone) }
+    },
+  ],
+  ['a task left open', 'WRONG', (held) => ({ ...held, tasks: held.tasks.map((task) => ({ ...task, open: true })) })],
+  ['a flag missing', 'LOST', (held, system) => change(held, NAMES[system].stalled, 'true', null)],
+  ['a flag too many', 'WRONG', (held, system) => change(held, NAMES[system].stalled, null, 'true')],
+  ['another reason', 'WRONG', (held, system) => change(held, NAMES[system].reason, 'no_movement', 'decision_overdue')],
+  ['another state', 'WRONG', (held, system) => change(held, NAMES[system].state, 'parked', 'answered_no')],
+  ['another start', 'WRONG', (held, system) => change(held, NAMES[system].since, 'any', '2026-11-22T03:00:00.000Z')],
+  [
+    'a category not given back',
+    'WRONG',
+    (held, system) => change(held, NAMES[system].category, CATEGORIES[system].best_case, CATEGORIES[system].omitted),
+  ],
+  [
+    'a category not taken',
+    'WRONG',
+    (held, system) => change(held, NAMES[system].category, CATEGORIES[system].omitted, CATEGORIES[system].commit),
+  ],
+  ['the amount counted', 'WRONG', (held, system) => change(held, NAMES[system].counts, '0', '10000')],
+  [
+    'a write nobody asked for',
+    'WRONG',
+    (held, system) => {
+      const line = held.journal.find((one) => isDeal(one) && !isAct(one))
+      const field = NAMES[system].amount
+      return line
+        ? { ...held, journal: [...held.journal, { ...line, before: { [field]: 1 }, after: { [field]: 2 } }] }
+        : null
+    },
+  ],
+  [
+    'a write made twice',
+    'WRONG',
+    (held) => {
+      const line = held.journal.findLast((one) => isDeal(one) && !isAct(one))
+      return line ? { ...held, journal: [...held.journal, { ...line, before: line.after }] } : null
+    },
+  ],
+  [
+    'a category of a person written over',
+    'overwrites',
+    (held, system) => {
+      const field = NAMES[system].category
+      const act = held.acts.find((one) => one.act.field === field)
+      const line = held.journal.findLast((one) => isAct(one) && one.id === act?.act.id && field in (one.after ?? {}))
+      const over = {
+        endpoint: 'PATCH',
+        before: line?.after ?? null,
+        after: { ...line?.after, [field]: CATEGORIES[system].omitted },
+      }
+      return line ? { ...held, journal: [...held.journal, { ...line, ...over }] } : null
+    },
+  ],
+  [
+    'a task of a person written over',
+    'overwrites',
+    (held) => {
+      const act = held.acts.find((one) => one.act.act === 'complete-task')
+      const line = held.journal.findLast((one) => isAct(one) && one.id === act?.act.id)
+      return line ? { ...held, journal: [...held.journal, { ...line, endpoint: 'PATCH' }] } : null
+    },
+  ],
+]
+
+const openTask = ({ deals, tasks }: Held) =>
+  tasks.find((task) => task.open && deals.some(({ id }) => id === task.deal))?.id
+
+/** The first deal whose field holds `from` (null: nothing, `any`: anything) holds `to` instead. */
+function change(held: Held, field: string, from: string | null, to: string | null): Held | null {
+  const is = (value: unknown) => {
+    const now = text(value) === 'false' ? null : text(value)
+    return from === 'any' ? now !== null : now === from
+  }
+  const found = held.deals.find(({ values }) => is(values[field]))
+  if (!found) return null
+  const values = { ...found.values, [field]: to }
+  return { ...held, deals: held.deals.map((deal) => (deal === found ? { ...deal, values } : deal)) }
+}
+
+describe.each(SYSTEMS)('what must never happen in %s is noticed', (system) => {
+  it.each(broken)(
+    '%s',
+    async (_, list, how) => {
+      const judgement = (await everything()).find((one) => one.system === system)
+      const held = judgement && how(judgement.held, system)
+      if (!held) throw new Error('nothing to break')
+      const verdict = compare({ ...judgement, held })
+      expect(verdict[list].length).toBeGreaterThan(0)
+      expect(verdict[list][0]).toMatch(new RegExp(`^".*" \\(${system}, seed 1\\): `))
     },
     60_000,
   )

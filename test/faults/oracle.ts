@@ -114,7 +114,7 @@ class Court {
     const moved = own('lastMovement')
     // Salesforce keeps whole seconds.
     const off = moved === null || now.lastMovement === null ? 0 : Math.abs(Date.parse(moved) - now.lastMovement)
-    if (off >= 1000 || (moved === null) !== (now.lastMovement === null))
+    if (off >= 1500 || (moved === null) !== (now.lastMovement === null))
       wrong('the last movement', moved, now.lastMovement && new Date(now.lastMovement).toISOString())
     if (own('category') !== now.category) wrong('the forecast category', own('category'), now.category)
     if (own('categoryBefore') !== now.categoryBefore)

@@ -41,6 +41,7 @@ export const plus = (date: string, days: number): string =>
 export class Days {
   readonly #settings: WorldSettings
   readonly #format: Intl.DateTimeFormat
+  readonly #known = new Map<string, number>()
   constructor(settings: WorldSettings) {
     this.#settings = settings
     this.#format = new Intl.DateTimeFormat('sv-SE', { timeZone: settings.timezone, dateStyle: 'short' })
@@ -57,8 +58,12 @@ export class Days {
   }
   /** Working dates d with from < d ≤ to. */
   between(from: string, to: string, owner: string | null): number {
-    let days = 0
+    const asked = `${from} ${to} ${owner}`
+    let days = this.#known.get(asked)
+    if (days !== undefined) return days
+    days = 0
     for (let date = plus(from, 1); date <= to; date = plus(date, 1)) if (this.works(date, owner)) days++
+    this.#known.set(asked, days)
     return days
   }
   add(from: string, days: number, owner: string | null): string {

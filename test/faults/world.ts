@@ -17,7 +17,7 @@ export interface WorldOptions {
   readonly perOwnerPerWeek?: number
   /** Weekdays from each night to the next. Default: 2, then 12, by when every silence and protection is over. */
   readonly gaps?: readonly number[]
-  /** Share of the deals to which anything happens. */
+  /** Share of the deals to which anything at all happens, once every situation has had its turn; 1: all of them. */
   readonly wild?: number
 }
 export interface World {
@@ -348,7 +348,7 @@ export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12], wil
     // Each once in its turn, then as chance has it.
     const situation = names[i < names.length ? i : r.int(0, names.length - 1)] ?? ''
     const draft: Draft = { r, nights, deal: {}, events: [], acts: [] }
-    const anything = i >= names.length && r.chance(share)
+    const anything = (share === 1 || i >= names.length) && r.chance(share)
     if (anything) wild(draft)
     else SITUATIONS[situation]?.(draft)
     const hostile = r.chance(0.2) ? ` ${r.pick(HOSTILE)}` : ''
