@@ -33,10 +33,12 @@ export type Act = z.infer<typeof Act>
 
 /** The client gets no answer. */
 const LOST = ['reset-before', 'reset-after', 'timeout-before', 'timeout-after'] as const
+/** The call is applied, the client gets half of the answer: then the connection breaks, or one space after the other comes. */
+export const HALF = ['cut', 'trickle'] as const
 /** Strike records of a batch write, not calls. */
 export const OF_RECORDS = ['partial', 'bad-row'] as const
 const REFUSED = ['429', '429-daily', '500-before', '502-after'] as const
-export const FAULTS = [...REFUSED, ...LOST, ...OF_RECORDS, 'html', 'slow', 'redirect'] as const
+export const FAULTS = [...REFUSED, ...LOST, ...HALF, ...OF_RECORDS, 'html', 'slow', 'redirect'] as const
 
 /** `path`: part of the request's, `*` for any characters; `body`: a text it contains. `nth`: begins with the n-th
  *  matching call (from 1); alone it means that call only. `times`: at most so often; of `bad-row`, so many records.
@@ -67,5 +69,5 @@ export interface JournalLine {
   readonly before: Readonly<Record<string, unknown>> | null
   readonly after: Readonly<Record<string, unknown>> | null
 }
-/** How often GET /__sandbox/calls says an endpoint was called, and with which status codes (0: no answer). */
+/** How often GET /__sandbox/calls says an endpoint was called, and with which status codes (0: no whole answer). */
 export type Calls = { method: string; path: string; count: number; statuses: Record<string, number> }

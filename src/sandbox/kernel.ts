@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { unescape as decoded } from 'node:querystring'
 import { text } from 'node:stream/consumers'
 import { z } from 'zod'
-import { Act, type Calls, Clock, type Fault, Faults, type JournalLine } from './control.ts'
+import { Act, type Calls, Clock, type Fault, Faults, HALF, type JournalLine } from './control.ts'
 import { faultPlan } from './faults.ts'
 import { type Lane, Limiter, type Limits } from './limits.ts'
 import { random } from './random.ts'
@@ -115,7 +115,7 @@ export interface Sandbox {
 
 const CONTROL = '/__sandbox/'
 /** The call is applied before these strike, and not applied at all where another fault strikes. */
-const AFTER: readonly string[] = ['502-after', 'reset-after', 'timeout-after', 'slow']
+const AFTER: readonly string[] = ['502-after', 'reset-after', 'timeout-after', 'slow', ...HALF]
 const iso = (at: Instant) => new Date(at).toISOString()
 
 /** Starts one lookalike on 127.0.0.1. Rejects where the port is taken. */
@@ -224,20 +224,26 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
     const applied = skipped ? undefined : apply(call, route?.handle ?? (() => system.refuse(unfit, call)))
     const lost = /^(reset|timeout)/.exec(strike?.fault ?? '')?.[0]
     const answer = lost ? undefined : ((strike && struck(strike, call)) ?? applied)
+    const half = HALF.find((one) => one === strike?.fault)
+    const status = half ? 0 : (answer?.status ?? 0)
     const row = calls.get(`${method} ${template}`) ?? { method, path: template, count: 0, statuses: {} }
     row.count += 1
-    row.statuses[answer?.status ?? 0] = (row.statuses[answer?.status ?? 0] ?? 0) + 1
+    row.statuses[status] = (row.statuses[status] ?? 0) + 1
     calls.set(`${method} ${template}`, row)
-    if (answer) send(response, answer)
+    if (answer) send(response, answer, half)
     else if (lost === 'reset') request.socket.resetAndDestroy()
     // A timeout keeps the connection open until the client gives up or the sandbox closes.
   }
 
-  function send(response: ServerResponse, { status, body, headers }: Answer): void {
+  function send(response: ServerResponse, { status, body, headers }: Answer, half?: (typeof HALF)[number]): void {
     const type = typeof body === 'string' ? 'text/plain;charset=utf-8' : 'application/json;charset=utf-8'
     const date = new Date(kernel.now()).toUTCString()
     response.writeHead(status, { date, ...(body === undefined ? {} : { 'content-type': type }), ...headers })
-    response.end(typeof body === 'string' ? body : JSON.stringify(body))
+    const whole = typeof body === 'string' ? body : (JSON.stringify(body) ?? '')
+    if (!half) return void response.end(whole)
+    response.write(whole.slice(0, whole.length / 2) || ' ', () => half === 'cut' && response.destroy())
+    const drip = setInterval(() => response.write(' '), 50)
+    response.on('close', () => clearInterval(drip))
   }
 
   const controls: Readonly<Record<string, (body: unknown, query: URLSearchParams) => Answer>> = {

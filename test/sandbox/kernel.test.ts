@@ -172,7 +172,7 @@ describe('limits', () => {
 })
 
 describe('faults', () => {
-  const outcomes: Record<string, [answer: number | 'lost' | 'open', applied: boolean]> = {
+  const outcomes: Record<string, [answer: number | 'lost' | 'open' | 'half', applied: boolean]> = {
     '429': [429, false],
     '429-daily': [403, false],
     '500-before': [500, false],
@@ -181,6 +181,8 @@ describe('faults', () => {
     'reset-after': ['lost', true],
     'timeout-before': ['open', false],
     'timeout-after': ['open', true],
+    cut: ['half', true],
+    trickle: ['half', true],
     html: [503, false],
     slow: [200, true],
     redirect: [307, false],
@@ -200,6 +202,11 @@ describe('faults', () => {
       await expect.poll(async () => (await client.get('/__sandbox/calls')).at('calls', 0, 'statuses', '0')).toBe(1)
       stop.abort()
       await expect(hanging).rejects.toThrow('abort')
+    } else if (answer === 'half') {
+      const signal = AbortSignal.timeout(300)
+      const begun = await fetch(`${client.sandbox.url}/box/a`, { method: 'PUT', body: '{"ids":["1"]}', signal })
+      expect(begun.status).toBe(200)
+      await expect(begun.text()).rejects.toThrow(fault === 'cut' ? 'terminated' : 'timeout')
     } else if (answer === 'lost') await expect(put('1')).rejects.toThrow('fetch failed')
     else expect((await put('1')).status).toBe(answer)
     expect(await boxes()).toEqual(applied ? ['1'] : [])
