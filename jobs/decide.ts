@@ -52,7 +52,7 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
       tasksThisWeek.set(person, (tasksThisWeek.get(person) ?? 0) + n)
     const plan = finishPlan(found.intents, found.totals, { ...context, tasksThisWeek })
     const { figures, lists, dead } = plan
-    const summary: Summary = { ...NO_SUMMARY, figures, forecast, dead: [...dead], lists: lists_(lists), unreadable }
+    const summary: Summary = { ...NO_SUMMARY, figures, forecast, dead: [...dead], lists, unreadable }
     if (run.kind === 'preview') {
       await savePlan(trx, run, plan.rows)
       await finishRun(trx, run, ctx.clock(), summary)
@@ -70,14 +70,6 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     await nextStep(trx, run, 'apply')
   })
 }
-
-const lists_ = (lists: ReturnType<typeof finishPlan>['lists']): Summary['lists'] => ({
-  ownerLeft: [...lists.ownerLeft],
-  noStillOpen: [...lists.noStillOpen],
-  archive: [...lists.archive],
-  flagCleared: [...lists.flagCleared],
-  categoryTheirs: [...lists.categoryTheirs],
-})
 
 /** One deal judged at `now`, as `decide` does it. Throws when nothing was pulled yet. */
 export async function judgement(

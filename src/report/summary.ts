@@ -42,12 +42,12 @@ export const Summary = z.object({
   forecast: z.object({ all: money, moving: money }),
   dead: z.array(z.object({ fromDays: count, toDays: count.nullable(), count, value: money })),
   lists: z.object({
-    ownerLeft: z.array(Listed),
-    noStillOpen: z.array(Listed),
-    archive: z.array(Listed),
+    ownerLeft: z.array(Listed).readonly(),
+    noStillOpen: z.array(Listed).readonly(),
+    archive: z.array(Listed).readonly(),
     /** People who had the last word tonight: on the flag, on the category. */
-    flagCleared: z.array(Listed).default([]),
-    categoryTheirs: z.array(Listed).default([]),
+    flagCleared: z.array(Listed).readonly().default([]),
+    categoryTheirs: z.array(Listed).readonly().default([]),
   }),
   /** What a night or an undo left as it is: its deal (id and name), what of it, what we wrote and what is there now
    *  where that is known, and why: one word, and a sentence. */
