@@ -85,7 +85,7 @@ export async function tokenExpiry(trial: Trial): Promise<Result> {
 
 /** A token ends every second while nights go on. */
 async function nightOfExpiries(trial: Trial): Promise<Result> {
-  const count = trial.quick ? 20 : 400
+  const count = trial.quick ? 10 : 400
   const at = await stage(trial, {
     ...{ seed: stalled(count), auth: { [trial.system]: OAUTH } },
     sandbox: { tokenLifeS: 1, latencyMs: trial.quick ? 100 : 50 },
@@ -180,12 +180,10 @@ export async function tokenLost(trial: Trial): Promise<Result> {
   const injected = '1 kill between answer and store'
   // HubSpot's refresh tokens work again; Salesforce's only once, and only a person helps.
   if (ours.system === 'salesforce') return { injected, ...NONE, problems: [...problems, ...(await dead(world, 1))] }
-  const begun = performance.now()
   await at.finish([{ connection: ours.name, kind: 'first', now: MONDAY + 1 }])
   const { deals, tasks } = await ours.look()
   const flagged = deals.filter((deal) => deal.stalled).length
-  const recoveryMs = performance.now() - begun
-  return { injected, dup: tasks.length - 10, lost: 10 - flagged, wrong: 0, recoveryMs, problems }
+  return { injected, dup: tasks.length - 10, lost: 10 - flagged, wrong: 0, problems }
 }
 
 export const tokens: readonly Scenario[] = [

@@ -103,7 +103,7 @@ test('a write is repeated only when HubSpot cannot have acted', async () => {
   expect(await send()).toBeInstanceOf(Refusal)
 })
 
-test('a refused token is replaced once; then a person must act', async () => {
+test('a refused token is replaced, twice in one call (another process renews too); then a person must act', async () => {
   const tokens = ['old', 'new', 'newer']
   const expired: string[] = []
   const credential: Credential = {
@@ -119,8 +119,9 @@ test('a refused token is replaced once; then a person must act', async () => {
   expired.length = 0
   bearer('old').get(ACCOUNT).reply(530, 'error 1016')
   bearer('new').get(ACCOUNT).reply(401, {})
+  bearer('newer').get(ACCOUNT).reply(401, {})
   expect(await caught(createApi(options({ credential }))(never).account())).toMatchObject({ kind: 'credentials' })
-  expect(expired).toEqual(['old', 'new'])
+  expect(expired).toEqual(['old', 'new', 'newer'])
 })
 
 test('a static token that is refused says what to do, without the token', async () => {

@@ -105,8 +105,8 @@ describe('reads', () => {
     expect(slept).toEqual([500])
   })
 
-  test('an expired token is renewed once; a new one that is refused as well ends it', async () => {
-    const credential = tokens('tok-1', 'tok-2', 'tok-3')
+  test('an expired token is renewed; new ones that are refused as well end it', async () => {
+    const credential = tokens('tok-1', 'tok-2', 'tok-3', 'tok-4')
     const { api } = build(credential)
     const expired = () => limits().reply(401, apiError('INVALID_SESSION_ID', 'Session expired or invalid'), json)
     expired()
@@ -115,10 +115,9 @@ describe('reads', () => {
       .reply(200, good, json)
     await api.limits(never)
     expect(credential.refused).toEqual(['tok-1'])
-    expired()
-    expired()
+    for (let n = 2; n <= 4; n++) expired()
     expect(await caught(api.limits(never))).toMatchObject({ name: 'Fatal', kind: 'credentials' })
-    expect(credential.refused).toEqual(['tok-1', 'tok-2', 'tok-3'])
+    expect(credential.refused).toEqual(['tok-1', 'tok-2', 'tok-3', 'tok-4'])
   })
 
   test('what the org lacks is Drift, what it forbids is Fatal', async () => {
