@@ -2,6 +2,7 @@
 // Tasks doubled, flags and tasks lost, anything wrong, people overwritten: each complaint is a sentence that names the
 // deal and what was expected, so that a failure can be understood without a debugger.
 import { doneBy, type Expected, expected, type Judgement, nightOf } from './expected.ts'
+import { Days } from './rules.ts'
 import {
   FIELDS,
   type Field,
@@ -10,6 +11,7 @@ import {
   isDeal,
   type JournalLine,
   keyOf,
+  latest,
   NAMES,
   type Story,
   storiesOf,
@@ -262,10 +264,41 @@ class Court {
     }
   }
 
-  /** At most N new tasks per person and week, over all connections. */
+  /** At most N new tasks per person and week, over all connections; and those that matter most come first. */
   #budget(): void {
     const { perOwnerPerWeek } = this.#given.settings.tasks
     for (const [week, { length }] of doneBy(this.#given).weekly)
       if (length > perOwnerPerWeek) this.WRONG.push(`${week}: ${length} new tasks, at most ${perOwnerPerWeek} a week`)
+    const { nights } = this.#given
+    for (const [night, now] of nights.entries()) {
+      const asking = [...this.#expected].flatMap(([name, all]) => {
+        const { budget = null, tasks = [] } = all[night] ?? {}
+        const made = tasks.find((task) => task.made === night)
+        const owner = made?.owner ?? budget
+        return owner === null ? [] : [{ name, owner, made: made !== undefined, rank: this.#rank(name, night, now) }]
+      })
+      for (const waits of asking.filter(({ made }) => !made))
+        for (const got of asking)
+          if (got.made && got.owner === waits.owner && before(waits.rank, got.rank))
+            this.#say(this.WRONG, waits.name, `waits for a task although ${got.name} got one on ${this.#at(night)}`)
+    }
   }
+
+  /** Waiting for 10 working days, decision rules, most recently stalled, amount: larger goes first. */
+  #rank(name: string, night: number, now: Instant): readonly number[] {
+    const { nights, settings } = this.#given
+    const { since = null, reason = null } = this.#expected.get(name)?.[night] ?? {}
+    const start = nights[since ?? night] ?? now
+    const days = new Days(settings)
+    const waited = days.between(days.date(start), days.date(now), null) >= 10
+    const decides = reason === 'decision_overdue' || reason === 'answered_maybe' || reason === 'yes_not_closed'
+    const amount = latest(this.#stories.get(name)?.amounts ?? [], now)?.to ?? Number.NEGATIVE_INFINITY
+    return [Number(waited), Number(decides), start, amount]
+  }
+}
+
+/** Strictly: equals may come in any order. */
+function before(a: readonly number[], b: readonly number[]): boolean {
+  const [one, other] = [a, b].map((rank) => rank[a.findIndex((value, i) => value !== b[i])])
+  return one !== undefined && other !== undefined && one > other
 }
