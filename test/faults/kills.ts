@@ -6,8 +6,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
+import pg from 'pg'
 import type { Fault } from '../../src/sandbox/control.ts'
 import { random } from '../../src/sandbox/random.ts'
+import { flushRedis } from '../homes.ts'
 import { type Crm, DAY, MONDAY, type Seen, seedDeal, seedOf } from '../jobs/harness.ts'
 import { freePort } from '../services.ts'
 import {
@@ -262,33 +264,68 @@ async function sameJob(trial: Trial): Promise<Result> {
 /** Stopped (SIGSTOP) in the middle of apply; another worker takes over; then it goes on as if nothing had happened. */
 async function backFromTheDead(trial: Trial): Promise<Result> {
   const at = await season(trial, stalledThenHalf(trial.seed), { app: { timing: SOON } })
-  const { crm } = at
+  const { work } = at
   const order = await at.next()
   const runs = order === null ? [] : [order]
-  const stopped = async (what: string, where: string): Promise<Worker> => {
-    const worker = at.work({ runs, readBatch: 6, die: { at: where, what, signal: 'SIGSTOP' } })
-    await eventually('a stopped worker', () => / T /.test(readFileSync(`/proc/${worker.pid}/stat`, 'utf8')))
-    return worker
-  }
   const problems: string[] = []
-  let wrong = 0
-  // Between two calls: the flags of a batch are stored, its tasks come next.
-  const zombie = await stopped('fields', 'result stored')
-  // The heir looks at the CRM first, for longer than the other one needs to wake up: what is written then is not its.
-  const looksMs = 2_000
-  await crm.faults([{ fault: 'slow', ms: looksMs, times: 1, ...callOf(crm, 'read') }])
-  const heir = at.work({ runs, readBatch: 6 })
+  const workers: Worker[] = []
+  // Between two calls: the flags of a batch are stored, its tasks come next. And right before a call.
+  for (const die of [
+    { at: 'result stored', what: 'fields' },
+    { at: 'intent stored', what: 'create-task' },
+  ]) {
+    const worker = work({ runs, readBatch: 6, die: { ...die, signal: 'SIGSTOP' } })
+    await eventually('a stopped worker', () => / T /.test(readFileSync(`/proc/${worker.pid}/stat`, 'utf8')))
+    workers.push(worker)
+  }
+  const heir = work({ runs, readBatch: 6 })
   await heir.until(({ event }) => event === 'step')
-  const was = (await crm.journal()).length
-  zombie.kill('SIGCONT')
-  await sleep(looksMs * 0.75)
-  const late = (await crm.journal()).length - was
-  if (late > 0) problems.push(`${late} writes of a worker whose run another one had taken over`)
-  wrong += late
-  await through([heir, zombie], problems)
+  for (const worker of workers) worker.kill('SIGCONT')
+  await through([heir, ...workers], problems)
   const judged = await at.judge()
   problems.push(...judged.problems)
-  return { injected: '1 worker stopped and continued', ...judged, wrong: judged.wrong + wrong, problems }
+  return { injected: `${workers.length} workers stopped`, ...judged, problems }
+}
+
+/** The queue forgets a job that is being worked on, so that a second worker takes it while the first one is well. */
+async function overtaken(trial: Trial): Promise<Result> {
+  const at = await season(trial, stalledThenHalf(trial.seed), { app: { timing: SOON } })
+  const { crm, work, where } = at
+  const order = await at.next()
+  const runs = order === null ? [] : [order]
+  // Both look at the CRM before they write: the first one until the second has taken over, the second one for longer.
+  const look = { fault: 'slow', nth: 1, ...callOf(crm, 'read') } as const
+  const looks = async () =>
+    (await crm.calls()).reduce((sum, { path, count }) => sum + (/batch\/read$|sobjects\/{/.test(path) ? count : 0), 0)
+  const before = await looks()
+  await crm.faults([
+    { ...look, ms: 3_000 },
+    { ...look, ms: 5_000 },
+  ])
+  // Neither notices by its lock.
+  const workers = [1, 2].map(() => work({ runs, app: { timing: { ...OWN, sweepMs: 500 } } }))
+  const applying = () =>
+    workers.filter(({ events }) => events.some((one) => one.event === 'step' && one.step === 'apply')).length
+  await eventually('a worker that applies', () => applying() > 0)
+  await (where.redisUrl ? flushRedis(where.redisUrl) : emptyQueue(where.databaseUrl ?? ''))
+  await eventually('a second one', () => applying() > 1)
+  await eventually('the first look', async () => (await looks()) > before)
+  await sleep(750)
+  const early = (await crm.journal()).length
+  const problems: string[] = []
+  if ((await looks()) > before + 1) problems.push('too late to tell whose writes they are')
+  if (early > 0) problems.push(`${early} writes of a worker whose run another one had taken over`)
+  await through(workers, problems)
+  const judged = await at.judge()
+  problems.push(...judged.problems)
+  return { injected: '1 job worked on twice', ...judged, wrong: judged.wrong + early, problems }
+}
+
+async function emptyQueue(databaseUrl: string): Promise<void> {
+  const client = new pg.Client(databaseUrl)
+  await client.connect()
+  await client.query('TRUNCATE bullmq.job CASCADE')
+  await client.end()
 }
 
 // ---- 3: SIGTERM
@@ -365,6 +402,7 @@ export const kills: readonly Scenario[] = [
   { fault: 2, title: 'killed at random times', homes: HOMES, run: atRandom },
   { fault: 2, title: 'the same job killed again and again', homes: HOMES, run: sameJob },
   { fault: 2, title: 'stopped, overtaken, continued', homes: SERVERS, run: backFromTheDead },
+  { fault: 2, title: 'the queue forgets a job at work', homes: SERVERS, run: overtaken },
   { fault: 3, title: 'SIGTERM while a write hangs', homes: HOMES, run: sigterm },
   { fault: 3, title: 'SIGTERM to `unstall start`', homes: ['PostgreSQL'], systems: ['hubspot'], run: service },
 ]

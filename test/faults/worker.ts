@@ -148,11 +148,12 @@ async function open(app: App, order: RunOrder): Promise<{ run: Run; busy: boolea
 }
 
 async function watch({ ctx, queue }: App, id: string): Promise<void> {
-  const first = await getRun(ctx.db, id)
-  if (first?.status === 'open' && first.step !== 'done') await queue.add(id, first.step)
+  // A database that is away is part of the game; the sweeper adds what could not be added here.
+  const look = () => getRun(ctx.db, id).catch(() => null)
+  const first = await look()
+  if (first?.status === 'open' && first.step !== 'done') await queue.add(id, first.step).catch(() => {})
   for (;;) {
-    // A database that is away is part of the game.
-    const run = await getRun(ctx.db, id).catch(() => first)
+    const run = await look()
     if (run && run.status !== 'open') {
       const { connection, kind, status, problem } = run
       say({ event: 'over', run: id, connection, kind, status, problem })
