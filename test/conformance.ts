@@ -14,6 +14,7 @@ import type {
 } from '../src/connector.ts'
 import type { Change, Deal, DealId, Evidence, FieldValues } from '../src/core/deal.ts'
 import { Fatal, RetryLater } from '../src/errors.ts'
+import { FAULTS } from '../src/sandbox/control.ts'
 
 /** One sandbox and how to speak of it. At least 120 deals, most of them open, at least two pipelines. */
 export interface Harness {
@@ -35,7 +36,10 @@ export interface Harness {
     readonly taskBody: string
   }
   /** Where faults strike: parts of request paths. */
-  readonly paths: { readonly updateDeals: string; readonly createTasks: string; readonly readDeals: string }
+  readonly paths: Readonly<Record<'updateDeals' | 'createTasks' | 'readDeals' | 'search' | 'findTasks', string>> & {
+    /** Null: there is no token endpoint. */
+    readonly signIn: string | null
+  }
   /** The credential gets a new token by itself when one is revoked. */
   readonly renews: boolean
   stop(): Promise<void>
@@ -452,18 +456,33 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
         expect(refused.length).toBeGreaterThan(0)
       })
 
-      test('one bad row in a hundred: isolated with at most 14 extra calls, the good ones written once', async () => {
-        const { deals } = await pull(null)
-        const ids = [...deals.keys()].slice(0, 100)
-        await faults({ fault: 'bad-row', path: harness.paths.updateDeals })
+      test.each([
+        [1, 'fields'],
+        [3, 'fields'],
+        [1, 'tasks'],
+      ] as const)('%i bad in a hundred %s: isolated with few calls, the good ones written once', async (bad, what) => {
+        const chosen = await openDeals(100)
+        const owner = (await connector.reference(never)).owners.find(({ active }) => active)?.id ?? ''
+        const path = what === 'fields' ? harness.paths.updateDeals : harness.paths.createTasks
+        await faults({ fault: 'bad-row', path, times: bad })
         const before = await calls()
-        const { results } = await write(ids.map((id) => fieldsOf(id, { stalled: true })))
-        expect((await calls()) - before).toBeLessThanOrEqual(15)
+        const { outcomes, results, thrown } = await write(
+          chosen.map(({ deal }) =>
+            what === 'fields' ? fieldsOf(deal.id, { stalled: true }) : taskOf(deal, { owner }),
+          ),
+        )
+        const extra = (await calls()) - before - 1
         await faults()
-        expect(results.filter((result) => result === 'done').length).toBe(99)
-        expect(results.filter((result) => result === 'refused').length).toBe(1)
-        const touched = (await journal()).filter((line) => ids.includes(String(line.id)))
-        expect(touched.length).toBe(99)
+        expect(thrown).toBeNull()
+        // Each further bad row costs fewer: the halves they share are refused once.
+        expect(extra).toBeLessThanOrEqual(bad === 1 ? 14 : 14 + 10 * (bad - 1))
+        expect(results.filter((result) => result === 'done').length).toBe(100 - bad)
+        const refused = [...outcomes.values()].flatMap((one) => (one.result === 'refused' ? [one.message] : []))
+        expect(refused.length).toBe(bad)
+        for (const message of refused) expect(message).toMatch(/rule of this account|Unexpected character/)
+        const object = what === 'fields' ? /^(deal|opportunity)$/i : /^task$/i
+        const written = (await journal()).filter((line) => object.test(String(line.object)))
+        expect(written.length).toBe(100 - bad)
       })
 
       test('a task: created, found by its key, completed, reopened, deleted', async () => {
@@ -541,6 +560,64 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
           expect((await connector.find(keyOf(deal.id), never)).size).toBe(0)
         },
       )
+
+      // Every fault of the sandbox, once, on each kind of call: what is reported is what the CRM holds.
+      const some = /plain/.test(name) ? FAULTS.filter((fault) => fault === 'cut') : FAULTS
+      test.each(some)('%s on each kind of call', async (fault) => {
+        const [one, two] = await openDeals(2)
+        if (!one || !two) throw new Error('two deals')
+        const { cursor } = await pull(null)
+        await act({ act: 'set', id: one.deal.id, field: harness.names.amount, value: 4711, by: 'person' })
+        const hasty = connect({ timeoutMs: 600 })
+        await hasty.reference(never)
+        const strike = (path: string) => faults({ fault, path, times: 1, ms: 50 })
+        /** A read brings what is there, or says what a person or the clock must do first. */
+        const reads = async (path: string, work: () => Promise<void>) => {
+          await strike(path)
+          const thrown = await work().then(() => null, (error: unknown) => error) // biome-ignore format: short
+          await faults()
+          if (fault === 'redirect') expect(thrown).toBeInstanceOf(Fatal)
+          else if (fault === '429-daily') expect(thrown).toBeInstanceOf(RetryLater)
+          else expect(thrown).toBeNull()
+        }
+        await reads(harness.paths.readDeals, async () => {
+          expect((await hasty.read([two.deal.id], never)).get(two.deal.id)).toEqual(two.deal)
+        })
+        await reads(harness.paths.search, async () => {
+          const { deals } = await pull(cursor, hasty)
+          expect(deals.get(one.deal.id)?.amount).toBe(4711)
+        })
+        await reads(harness.paths.findTasks, async () => {
+          expect(await hasty.find(keyOf(one.deal.id), never)).toEqual(new Map())
+        })
+        const writes = async (path: string, sent: Write, holds: () => Promise<boolean>) => {
+          await strike(path)
+          const { results, thrown } = await write([sent], hasty)
+          await faults()
+          const [result] = results
+          const applied = await holds()
+          if (result !== 'unknown') expect({ result, applied }).toEqual({ result, applied: result === 'done' })
+          // Known for certain wherever the CRM said so.
+          if (/after|before$|cut|trickle|html/.test(fault)) expect(result).toBe('unknown')
+          else if (/partial|bad-row/.test(fault)) expect(result).toBe('refused')
+          else expect(result).toBe(/redirect|daily/.test(fault) ? 'later' : 'done')
+          expect(thrown === null).toBe(!/redirect|daily/.test(fault))
+        }
+        await writes(harness.paths.updateDeals, fieldsOf(two.deal.id, { stalled: true }), async () => {
+          const raw = (await state('deal')).get(two.deal.id)
+          return String(raw?.[harness.names.stalled]) === 'true'
+        })
+        await writes(harness.paths.createTasks, taskOf(one.deal), async () => (await tasks()).length === 1)
+        expect((await tasks()).length).toBeLessThanOrEqual(1)
+        if (harness.paths.signIn === null || ['partial', 'bad-row'].includes(fault)) return
+        // Signing in anew: later, or a person must act; never anything else, and not for ever.
+        await strike(harness.paths.signIn)
+        const thrown = await connect({ timeoutMs: 600 })
+          .read([two.deal.id], never)
+          .then(() => null, (error: unknown) => error) // biome-ignore format: short
+        await faults()
+        if (thrown !== null && !(thrown instanceof Fatal)) expect(thrown).toBeInstanceOf(RetryLater)
+      })
 
       test('429 on a write: sent again, applied once', async () => {
         const { deal } = await oneDeal()

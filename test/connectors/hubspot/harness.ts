@@ -25,7 +25,14 @@ export async function harness(taskKey: 'unique' | 'plain'): Promise<Harness> {
       taskKey: 'unstall_task_key',
       taskBody: 'hs_task_body',
     },
-    paths: { updateDeals: '/deals/batch/update', createTasks: '/tasks/batch/create', readDeals: '/deals/batch/read' },
+    paths: {
+      updateDeals: '/deals/batch/update',
+      createTasks: '/tasks/batch/create',
+      readDeals: '/deals/batch/read',
+      search: '/deals/search',
+      findTasks: taskKey === 'unique' ? '/tasks/batch/read' : '/deals/tasks/batch/read',
+      signIn: null,
+    },
     renews: false,
     stop: () => sandbox.close(),
   }
