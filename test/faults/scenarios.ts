@@ -3,7 +3,8 @@ import { brakes } from './brakes.ts'
 import { calls } from './calls.ts'
 import type { Scenario } from './harness.ts'
 import { kills } from './kills.ts'
+import { people } from './people.ts'
 import { stores } from './stores.ts'
 import { tokens } from './tokens.ts'
 
-export const scenarios: readonly Scenario[] = [...brakes, ...calls, ...kills, ...stores, ...tokens]
+export const scenarios: readonly Scenario[] = [...brakes, ...calls, ...kills, ...people, ...stores, ...tokens]
