@@ -66,7 +66,7 @@ export const needsReconnecting = (connection: string, why: string) =>
   new Fatal('credentials', `${connection} needs re-connecting: ${why} Nothing is read or written there until then.`)
 
 /** Longer than an exchange may take (connectors/<x>/auth.ts), or two processes would use one refresh token. */
-const LEASE_MS = 30_000
+const LEASE_MS = 13_000
 const POLL_MS = 250
 /** A longer wait leaves the process as RetryLater. */
 const PATIENCE_MS = 10_000

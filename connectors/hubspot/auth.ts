@@ -39,7 +39,7 @@ const Stored = z.object({ token: z.string(), refresh: z.string().optional(), lif
 const Problem = z.object({ status: z.string(), category: z.string(), error: z.string(), message: z.string() }).partial()
 const DEAD = /BAD_REFRESH_TOKEN|invalid_grant|refresh token/i
 
-export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 20_000 }: App): SignIn {
+export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: App): SignIn {
   const { protocol, hostname, origin } = new URL(baseUrl)
   const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
   if (!local && !(protocol === 'https:' && hostname === 'api.hubapi.com'))

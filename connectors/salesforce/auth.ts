@@ -72,7 +72,7 @@ export function remembered<T>(load: (signal: AbortSignal) => Promise<T>) {
  * revokes everything (salesforce.md 6). Sessions last as long as the org's policy says, which Salesforce does not tell.
  */
 export function signIn(options: ClientCredentials, consent: boolean): SignIn<Session> {
-  const { clientId, clientSecret, timeoutMs = 20_000 } = options
+  const { clientId, clientSecret, timeoutMs = 10_000 } = options
   const local = loopback(new URL(options.loginUrl).hostname)
   const loginUrl = trustedOrigin(options.loginUrl, local)
 
