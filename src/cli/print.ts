@@ -29,7 +29,8 @@ export const count = (n: number, one: string, many = `${one}s`): string =>
 export const circuitWords = (name: string, circuit: Circuit, timezone: string): string =>
   circuit.state === 'paused'
     ? `${name} is paused until ${localTime(circuit.until, timezone)} and then goes on: ${circuit.reason}`
-    : `${name} needs re-connecting since ${localTime(circuit.since, timezone)}; every run tries once: ${circuit.reason}`
+    : `${name} needs re-connecting since ${localTime(circuit.since, timezone)}; every run tries once: ` +
+      circuit.reason.replace(`${name} needs re-connecting: `, '')
 
 /** A line for each of the connections that something stands against. */
 export async function circuitLines(db: Executor, { connections, timezone }: Config): Promise<readonly string[]> {
