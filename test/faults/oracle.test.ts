@@ -246,7 +246,7 @@ function everything() {
 let frugal: Promise<readonly Judgement[]> | undefined
 /** The same where a person gets two tasks a week. */
 function budgeted() {
-  frugal ??= undisturbed(world({ seed: 3, deals: 40, perOwnerPerWeek: 2 }))
+  frugal ??= undisturbed(world({ seed: 3, deals: 40, perOwnerPerWeek: 2, gaps: [5] }))
   return frugal
 }
 
@@ -255,7 +255,7 @@ describe('where nothing goes wrong, the program and the oracle agree', () => {
     for (const judgement of await everything()) expect(compare(judgement)).toEqual(CLEAN)
   }, 60_000)
   it('anything at all', async () => {
-    const made = world({ seed: 2, deals: 50, wild: 1, gaps: [1, 6, 11] })
+    const made = world({ seed: 2, deals: 50, wild: 1, gaps: [1, 11] })
     for (const judgement of await undisturbed(made)) expect(compare(judgement)).toEqual(CLEAN)
   }, 60_000)
   it('a budget that binds', async () => {
