@@ -2,6 +2,7 @@
 // if a task was doubled, a flag was lost or wrong, or a row missed its figure.
 //   --quick            small counts (CI); otherwise the full ones
 //   --only 1,10        only these faults        --system hubspot       --home PostgreSQL
+//   --title random     only rows whose title contains this
 //   --seed N           repeats a run that failed
 //   --write            puts the table into docs/reliability.md
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -18,6 +19,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    title: { type: 'string', default: '' },
     system: { type: 'string' },
     home: { type: 'string' },
     seed: { type: 'string' },
@@ -49,7 +51,7 @@ function rowsOf(scenario: Scenario, index: number): Row[] {
 }
 
 const rows = scenarios
-  .filter(({ fault }) => only === undefined || only.includes(fault))
+  .filter(({ fault, title }) => (only === undefined || only.includes(fault)) && title.includes(values.title))
   .flatMap(rowsOf)
   .filter(({ system }) => (values.system ?? system) === system)
   .toSorted((a, b) => a.scenario.fault - b.scenario.fault)
