@@ -296,7 +296,10 @@ async function overtaken(trial: Trial): Promise<Result> {
   // Both look at the CRM before they write: the first one until the second has taken over, the second one for longer.
   const look = { fault: 'slow', nth: 1, ...callOf(crm, 'read') } as const
   const looks = async () =>
-    (await crm.calls()).reduce((sum, { path, count }) => sum + (/batch\/read$|sobjects\/{/.test(path) ? count : 0), 0)
+    (await crm.calls()).reduce(
+      (sum, { path, count }) => sum + (/batch\/read$|composite\/sobjects\/{/.test(path) ? count : 0),
+      0,
+    )
   const before = await looks()
   await crm.faults([
     { ...look, ms: 3_000 },
