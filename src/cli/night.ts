@@ -5,6 +5,7 @@ import type { RunProgress } from '../../jobs/context.ts'
 import { type Night, openNight } from '../../jobs/nightly.ts'
 import { type App, type AppOptions, currentTime, openApp } from '../app.ts'
 import type { ConnectionConfig } from '../config.ts'
+import { localTime } from '../core/calendar.ts'
 import { Fatal, Interrupted, RetryLater, UsageError } from '../errors.ts'
 import { circuits } from '../store/connections.ts'
 import { findDeal, type StoredDeal } from '../store/deals.ts'
@@ -102,8 +103,12 @@ export async function runNight(app: App, connection: ConnectionConfig, asked: As
     if ('run' in opened) return finished(app, opened.run, stop)
     if (opened.busy.status !== 'open') return opened.busy
     if (asked.kind === 'preview' && opened.busy.kind !== 'preview')
-      throw new UsageError(`${opened.busy.id} is under way and writes. Finish it first with: unstall run ${name}`)
-    say(`${name}: finishing ${opened.busy.id} first, which was not over.`)
+      throw new UsageError(
+        `${opened.busy.id} is under way and writes. Wait for it, or end it with: unstall run ${name}`,
+      )
+    const { id, kind, createdAt } = opened.busy
+    const begun = `${kind}, begun ${localTime(createdAt, settings.timezone)}`
+    say(`${name}: ${id} (${begun}) is not over. It ends first, here or where it is worked on; one run at a time.`)
     await finished(app, opened.busy, stop)
   }
 }

@@ -39,7 +39,7 @@ export async function undo(options: Options, id: string): Promise<ExitCode> {
     }
     const opened = await openUndo(app.ctx, of, now, deals)
     if ('busy' in opened)
-      throw new UsageError(`${opened.busy.id} is under way. Finish it first with: unstall run ${of.connection}`)
+      throw new UsageError(`${opened.busy.id} is under way. Wait for it, or end it with: unstall run ${of.connection}`)
     const run = await finished(app, opened.run, stop)
     const taken = await rowsOfRun(app.ctx.db, run.id)
     progress.end()
