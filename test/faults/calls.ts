@@ -5,7 +5,8 @@ import { rowsOfRun } from '../../src/store/ledger.ts'
 import { DAY, REPS, seedDeal, seedOf } from '../jobs/harness.ts'
 import type { Result, Scenario, Trial } from './harness.ts'
 import { judged } from './judge.ts'
-import { type Virtual, virtual } from './virtual.ts'
+import { company, type Virtual, virtual } from './virtual.ts'
+import { world } from './world.ts'
 
 /** All stalled, and nothing else will ever be said of them. */
 export const neglected = (count: number) =>
@@ -43,11 +44,11 @@ async function ambiguous(trial: Trial, taskKey: 'unique' | 'plain'): Promise<Res
   const { system, quick } = trial
   const most = quick ? 400 : 10_000
   const batch = system === 'hubspot' ? 100 : 200
-  const world = await virtual(trial, {
+  const rig = await virtual(trial, {
     crms: [{ system, seed: neglected(batch * (quick ? 3 : 20)), taskKey }],
     timeoutMs: 300,
   })
-  const { crm, passed, time } = world
+  const { crm, passed, time } = rig
   // Each fault looks only at what the ones before it let through.
   const share = (quick ? 0.4 : 0.2) / 3
   const faults: Fault[] = WRITES[system].flatMap((where) =>
@@ -65,8 +66,8 @@ async function ambiguous(trial: Trial, taskKey: 'unique' | 'plain'): Promise<Res
   for (let stalls = 1; unanswered() < most && problems.length === 0; stalls++) {
     for (const state of ['stalled', 'moving'] as const) {
       await crm.faults(faults)
-      if (nights === 0) await world.firstNight()
-      else await world.night(crm)
+      if (nights === 0) await rig.firstNight()
+      else await rig.night(crm)
       await crm.faults([])
       nights += 1
       const found = await judged(crm, () => ({ state, stalls }), before)
@@ -77,8 +78,8 @@ async function ambiguous(trial: Trial, taskKey: 'unique' | 'plain'): Promise<Res
       sums.lost += found.lost
       sums.wrong += found.wrong
       trial.say(`${nights} nights, ${unanswered()} writes without an answer`)
-      await time.advance(time.clock() + (state === 'stalled' ? DAY : 35 * DAY))
-      if (state === 'stalled') await replies(world)
+      time.advance(time.clock() + (state === 'stalled' ? DAY : 35 * DAY))
+      if (state === 'stalled') await replies(rig)
     }
   }
   return {
@@ -89,26 +90,16 @@ async function ambiguous(trial: Trial, taskKey: 'unique' | 'plain'): Promise<Res
   }
 }
 
-/** The calls of a first night and of the one after everybody answered. */
-async function twoNights(trial: Trial, count: number, faults: readonly Fault[]) {
-  const world = await virtual(trial, { crms: [{ system: trial.system, seed: neglected(count) }], timeoutMs: 1000 })
-  const { crm, time, passed } = world
-  const before = await crm.look()
-  await crm.faults(faults)
-  await world.firstNight()
-  const first = await judged(crm, () => ({ state: 'stalled', stalls: 1 }), before)
-  await time.advance(time.clock() + DAY)
-  await replies(world)
-  await world.night(crm)
-  const second = await judged(crm, () => ({ state: 'moving', stalls: 1 }), before)
-  const struck = passed.filter(({ status }) => status >= 500).length
-  return {
-    ...{ calls: passed.length, struck },
-    dup: first.dup + second.dup,
-    lost: first.lost + second.lost,
-    wrong: first.wrong + second.wrong,
-    problems: [...first.problems, ...second.problems],
+/** Three nights of a company; of the calls, how many there were and how many were struck. */
+async function season(trial: Trial, deals: number, faults: readonly Fault[]) {
+  const rig = await company(trial, world({ seed: trial.seed, deals }))
+  for (let night = await rig.next(); night !== null; night = await rig.next()) {
+    await rig.crm.faults(faults)
+    await (night === 0 ? rig.firstNight() : rig.nights())
+    await rig.crm.faults([])
   }
+  const struck = rig.passed.filter(({ status }) => status >= 500).length
+  return { ...(await rig.judge()), calls: rig.passed.length, struck }
 }
 
 /** What the sandboxes say of a record they were told to refuse. */
@@ -116,11 +107,11 @@ const WORDS = /A rule of this account is not met|Ask Sales Operations|Unexpected
 
 /** One batch of 100 of which some are refused, then a night without faults. */
 async function refused(trial: Trial, seed: number, faults: readonly Fault[]) {
-  const world = await virtual({ ...trial, seed }, { crms: [{ system: trial.system, seed: neglected(100) }] })
-  const { crm, time, passed, database } = world
+  const rig = await virtual({ ...trial, seed }, { crms: [{ system: trial.system, seed: neglected(100) }] })
+  const { crm, time, passed, database } = rig
   const before = await crm.look()
   await crm.faults(faults)
-  const [night] = await world.firstNight()
+  const [night] = await rig.firstNight()
   await crm.faults([])
   const calls = passed.length
   const rows = await rowsOfRun(database.db, night?.id ?? '')
@@ -133,8 +124,8 @@ async function refused(trial: Trial, seed: number, faults: readonly Fault[]) {
     ...silent.map(({ key, message }) => `${key} was refused, and the ledger says ${message}`),
     ...(flagged === count(flags, 'done') ? [] : [`${flagged} flags in the CRM, ${count(flags, 'done')} in the ledger`]),
   ]
-  await time.advance(time.clock() + DAY)
-  await world.night(crm)
+  time.advance(time.clock() + DAY)
+  await rig.night(crm)
   const found = await judged(crm, () => ({ state: 'stalled', stalls: 1 }), before)
   problems.push(...found.problems, ...blind(await crm.journal()))
   const counts = { flags: count(flags, 'done'), tasks: count(tasks, 'done') }
@@ -146,9 +137,9 @@ export const calls: readonly Scenario[] = [
     fault: 9,
     title: '5xx before anything was applied, 20 %',
     async run(trial) {
-      const count = trial.quick ? 1000 : 5000
-      const calm = await twoNights(trial, count, [])
-      const { calls, struck, ...found } = await twoNights(trial, count, [{ fault: '500-before', rate: 0.2 }])
+      const deals = trial.quick ? 300 : 3000
+      const calm = await season(trial, deals, [])
+      const { calls, struck, ...found } = await season(trial, deals, [{ fault: '500-before', rate: 0.2 }])
       const ratio = calls / calm.calls
       const problems = [
         ...found.problems,

@@ -1,6 +1,9 @@
 // What must be true of small worlds whose right end state is plain: every deal is in one of a few states, named by the
 // test, and so many stalls have been opened on it.
 import type { Crm, Seen } from '../jobs/harness.ts'
+import type { Result } from './harness.ts'
+
+export type Judged = Pick<Result, 'dup' | 'lost' | 'wrong' | 'problems'>
 
 export interface Right {
   readonly state: 'stalled' | 'moving'
@@ -10,7 +13,7 @@ export interface Right {
 
 /** Counts a second task for one stall, a flag or task that is missing, and everything else that is not right. `before`: the
  *  CRM before the first night. */
-export async function judged(crm: Crm, right: (name: string) => Right, before: Seen) {
+export async function judged(crm: Crm, right: (name: string) => Right, before: Seen): Promise<Judged> {
   const { deals, tasks } = await crm.look()
   const byDeal = Map.groupBy(tasks, ({ deal }) => deal)
   let [dup, lost, wrong] = [0, 0, 0]

@@ -1,6 +1,8 @@
 // Nights in virtual time: the real jobs, store, connectors and gates over real HTTP, in this process, with a clock that
 // jumps to the next sleeper whenever nothing is under way. A storm of ten minutes, a pause of a day or a hundred lost
 // answers cost no real time, and every call can be seen with its moment. Only the request timeout is real.
+
+import type { z } from 'zod'
 import type { JobContext } from '../../jobs/context.ts'
 import { handlers } from '../../jobs/index.ts'
 import { type Night, openNight } from '../../jobs/nightly.ts'
@@ -13,11 +15,14 @@ import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
 import type { Seed } from '../../src/sandbox/seed.ts'
 import { type Database, openDatabase } from '../../src/store/db.ts'
 import { knownDeals } from '../../src/store/deals.ts'
-import { getRun, type Run } from '../../src/store/runs.ts'
+import { getRun, listRuns, type Run } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
 import { snapshot } from '../homes.ts'
 import { type Crm, setUp, startCrm } from '../jobs/harness.ts'
 import type { Trial } from './harness.ts'
+import type { Judged } from './judge.ts'
+import { compare, fetchHeld } from './oracle.ts'
+import { live, type World } from './world.ts'
 
 /** One call as it left the program. `status` 0: no usable answer. */
 export interface Passed {
@@ -33,13 +38,13 @@ export interface Passed {
   retryAfterS: number | null
 }
 
-interface World {
+interface Traffic {
   readonly passed: Passed[]
   begun(origin: string, request: { method: string; path: string; body: unknown }): Passed
   ended(call: Passed): void
 }
 /** Whose calls are whose: trials share the process and its `fetch`. */
-const worlds = new Map<string, { readonly name: string; readonly world: World }>()
+const worlds = new Map<string, { readonly name: string; readonly world: Traffic }>()
 const real = globalThis.fetch
 const watched: typeof fetch = async (input, init) => {
   const url = new URL(input instanceof Request ? input.url : String(input))
@@ -104,7 +109,7 @@ export function virtualTime(start: Instant) {
       })
     })
   const passed: Passed[] = []
-  const world: World = {
+  const world: Traffic = {
     passed,
     begun(crm, { method, path, body }) {
       doings += 1
@@ -162,7 +167,7 @@ export function virtualTime(start: Instant) {
       },
     },
     /** Nobody may be at work. */
-    async advance(to: Instant) {
+    advance(to: Instant) {
       now = Math.max(now, to)
     },
   }
@@ -177,7 +182,7 @@ export interface VirtualOptions {
     readonly taskKey?: 'unique' | 'plain'
     readonly sandbox?: SandboxOptions
   }[]
-  readonly settings?: Partial<Settings>
+  readonly settings?: z.input<typeof Settings>
   /** Real. Default 5 s. */
   readonly timeoutMs?: number
   readonly settleMs?: number
@@ -196,6 +201,10 @@ export interface Virtual {
   readonly log: readonly string[]
   /** A night at the present moment, to its end. */
   night(crm: Crm, how?: Partial<Night>): Promise<Run>
+  /** Of each CRM, beside the others. */
+  nights(): Promise<readonly Run[]>
+  /** Nobody is at work: it is that moment now, here and in the CRMs. */
+  at(now: Instant): Promise<void>
   /** Preview and confirmation, of each CRM beside the others. */
   firstNight(): Promise<readonly Run[]>
   /** As after a kill: what only lived in the process is gone. */
@@ -224,8 +233,8 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
     timezone: 'UTC',
     policy: { decision: { stages: ['contractsent', 'Contract sent'] } },
     tasks: { perOwnerPerWeek: 1_000_000 },
-    brakes: { maxNewlyStalledShare: 1, maxWritesPerRun: 1_000_000 },
     ...options.settings,
+    brakes: { maxNewlyStalledShare: 1, maxWritesPerRun: 1_000_000, ...options.settings?.brakes },
   })
   const log: string[] = []
   const note = (level: string) => (data: object, message: string) =>
@@ -292,7 +301,14 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
     return over
   }
   async function one({ name, system }: Crm, how: Partial<Night> = {}): Promise<Run> {
-    const night = { connection: name, system, settings, kind: 'manual', now: time.clock(), ...how } as const
+    const night = {
+      connection: name,
+      system,
+      settings,
+      kind: 'manual',
+      now: Math.floor(time.clock() / 1000) * 1000,
+      ...how,
+    } as const
     const opened = await openNight(ctx, night)
     if ('busy' in opened) throw new Error(`${opened.busy.id} is in the way`)
     return carry(opened.run)
@@ -301,9 +317,67 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
   return {
     ...{ crms, crm, database, time, log, passed: time.passed },
     night: (each, how) => time.run(one(each, how)),
+    nights: () => time.run(Promise.all(crms.map((each) => one(each)))),
+    async at(now) {
+      time.advance(now)
+      for (const each of crms) await each.clock(now)
+    },
     firstNight: () => time.run(Promise.all(crms.map(first))),
     restart: () => {
       connectors = new Map()
+    },
+  }
+}
+
+export interface Company extends Virtual {
+  /** Everything that happens up to the next night; its number, or null: there is none. */
+  next(): Promise<number | null>
+  /** All nights so far are over. */
+  judge(): Promise<Judged>
+}
+
+/** A seeded company: the same deals in each of its CRMs, lived through and judged by the oracle. */
+export async function company(
+  trial: Trial,
+  made: World,
+  options: Partial<Omit<VirtualOptions, 'crms'>> & {
+    readonly crms?: readonly Omit<VirtualOptions['crms'][number], 'seed'>[]
+  } = {},
+): Promise<Company> {
+  const crms = (options.crms ?? [{ system: trial.system }]).map((crm) => ({ ...crm, seed: made.crm }))
+  const rig = await virtual(trial, {
+    ...options,
+    crms,
+    settings: Settings.parse({ ...made.settings, ...options.settings }),
+  })
+  let over = 0
+  return {
+    ...rig,
+    async next() {
+      const night = made.nights[over]
+      if (night === undefined) return null
+      for (const crm of rig.crms) await live(crm, night.acts)
+      await rig.at(night.now)
+      return over++
+    },
+    async judge() {
+      const { crm: seed, settings, seed: number } = made
+      const all = await Promise.all(rig.crms.map((crm) => fetchHeld(crm.url)))
+      const sums = { dup: 0, lost: 0, wrong: 0, problems: [] as string[] }
+      for (const [at, { system, name: connection }] of rig.crms.entries()) {
+        const elsewhere = all.filter((_, other) => other !== at)
+        const runs = await listRuns(rig.database.db, { connection, limit: 1000 })
+        const nights = runs.flatMap(({ kind, now }) => (kind === 'preview' ? [] : now)).reverse()
+        for (const held of all.slice(at, at + 1)) {
+          const found = compare({ seed, settings, number, system, nights, held, elsewhere })
+          sums.dup += found.DUP.length
+          sums.lost += found.LOST.length
+          sums.wrong += found.WRONG.length + found.overwrites.length
+          const said = [...found.DUP, ...found.LOST, ...found.WRONG, ...found.overwrites]
+          sums.problems.push(...said.map((one) => `${connection}: ${one}`))
+        }
+      }
+      return sums
     },
   }
 }
