@@ -16,7 +16,8 @@ const Place = z.object({
   after: z.string().nullable(),
   /** HubSpot's clock when this walk began, where the next one starts. */
   mark: z.number().nullable(),
-  /** Met by search, but not delivered yet: they wait until a history call is full. */
+  /** Met by search, but not delivered yet: they wait until a history call is full. And those the walk before this one
+   *  could not read: what was wrong may lie elsewhere (a stage nobody knew yet), so their own stamp would not tell. */
   pending: z.array(z.string()),
 })
 type Place = z.infer<typeof Place>
@@ -26,6 +27,8 @@ const OVERLAP_MS = 5 * 60_000
 const LIST_PAGE = 50
 const SEARCH_PAGE = 200
 const HISTORY_BATCH = 50
+/** So many unreadable deals are tried again the next night, unchanged as they are. */
+const TRIED_AGAIN = 100
 const TWO_YEARS_MS = 731 * 86_400_000
 /** Fewer changed deals than this are never worth counting all deals for. */
 const WORTH_COUNTING = 2000
@@ -64,6 +67,7 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
   const since = place.since === null ? null : place.since - OVERLAP_MS
   const ask = since === null ? listed : changedSince(since)
   const pending = [...place.pending]
+  const odd = new Set<DealId>()
   let { mark } = place
   let read = 0
   let total: number | null = null
@@ -90,12 +94,15 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
     const calls = chunks(full, HISTORY_BATCH).map((some) => hub.batchRead('deals', some, WITH_HISTORY))
     const records = (await Promise.all(calls)).flatMap((answer) => answer.results)
     const whole = digest(hub, context, records)
+    const unreadable = [...found.unreadable, ...whole.unreadable]
+    for (const { deal } of unreadable) if (/^\d+$/.test(deal) && odd.size < TRIED_AGAIN) odd.add(deal)
+    const over = { ...from(mark), pending: [...odd] }
     yield {
       deals: [...found.deals, ...whole.deals],
       evidence: [...found.evidence, ...whole.evidence],
-      unreadable: [...found.unreadable, ...whole.unreadable],
+      unreadable,
       gone: [],
-      cursor: JSON.stringify(next === null ? from(mark) : { since: place.since, after: next, mark, pending }),
+      cursor: JSON.stringify(next === null ? over : { since: place.since, after: next, mark, pending }),
       read,
       total,
     }

@@ -126,10 +126,10 @@ it.each(['hubspot', 'salesforce'] as const)('%s: malformed records', async (syst
   expect(second.summary).toMatchObject({ unreadable: odd.length })
   for (const row of await rowsOfRun(db, second.id)) if (odds.includes(row.deal.id)) expect(row.status).toBe('held')
 
-  // Put right by somebody: they come out, and what happened meanwhile counts.
+  // Put right by somebody: they come out, and what happened meanwhile counts. HubSpot's are tried again by themselves.
   deform.now = FINE[system]
   await crm.clock(MONDAY + 1.5 * DAY)
-  for (const name of odd) await crm.set(name, 'nextStep', 'put right')
+  if (system === 'salesforce') for (const name of odd) await crm.set(name, 'nextStep', 'put right')
   await crm.clock(MONDAY + 2 * DAY)
   const third = await program.night(crm, MONDAY + 2 * DAY)
   expect(third.status).toBe('done')
