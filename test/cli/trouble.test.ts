@@ -40,6 +40,27 @@ test('a paused connection: told at once, with the time, and without another call
   expect(again.err).toMatch(new RegExp(`waiting until ${LOCAL}: .*used up`))
   expect(await calls(at.sf.url)).toBe(before)
   expect((await at.run('runs')).out).toMatch(paused)
+  // A night of the service that waits longer than a person would: it is left open.
+  const { db, close } = await openDatabase({ dataDir: join(at.folder, '.unstall') })
+  const [last] = await listRuns(db, { connection: 'sf', limit: 1 })
+  if (!last) throw new Error('no run')
+  const { settings, settingsHash, now, createdAt } = last
+  const frozen = {
+    connection: 'sf',
+    kind: 'night',
+    localDate: '2026-11-23',
+    settings,
+    settingsHash,
+    now,
+    createdAt,
+  } as const
+  await openRun(db, { ...frozen, options: { patienceMs: 14_400_000 } })
+  await close()
+  const waits = await at.run('run', 'sf')
+  expect(waits.err).toMatch(new RegExp(`^sf: sf-2026-11-23-3 \\(night, begun ${LOCAL}\\) is not over`, 'm'))
+  expect(waits.err).toMatch(/^unstall: sf-2026-11-23-3 waits and stays open: the next run goes on with it/m)
+  expect([waits.code, waits.err]).toEqual([1, expect.stringMatching(paused)])
+  expect((await at.run('runs')).out).toMatch(/^sf-2026-11-23-3 +night +open \(pull\)/m)
   expect((await at.run('check', 'sf')).out).toMatch(new RegExp(`^! sf is paused until ${LOCAL} and then goes on`, 'm'))
 })
 
