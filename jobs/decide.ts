@@ -17,7 +17,7 @@ import {
 } from '../src/core/plan.ts'
 import type { Settings } from '../src/core/policy.ts'
 import { ownWrites } from '../src/core/reaffirm.ts'
-import { goneStanding, memoryOf, type Standing } from '../src/core/stall.ts'
+import { goneStanding, memoryOf, type Standing, shown } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
 import { quarantined, type StoredDeal, saveStandings, saveTransitions, streamDeals, watch } from '../src/store/deals.ts'
@@ -83,10 +83,11 @@ export async function judgement(
   return { context, ...judgeOne(stored, ledger, context) }
 }
 
-function judgeOne({ known, standing }: StoredDeal, ledger: readonly LedgerRow[], context: PlanContext) {
+function judgeOne({ known, standing: was }: StoredDeal, ledger: readonly LedgerRow[], context: PlanContext) {
+  const standing = shown(was, known, ledger)
   const memory = memoryOf(standing)
   const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
-  return { log, verdict: judge(known, log, memory, context, context.now) }
+  return { standing, log, verdict: judge(known, log, memory, context, context.now) }
 }
 
 type ContextOf = Pick<Run, 'id' | 'connection' | 'settings' | 'now' | 'options'>
@@ -129,16 +130,16 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
       page.map(({ known }) => known.ref.id),
     )
     for (const deal of page) {
-      const { known, standing } = deal
+      const { known } = deal
       const { id } = known.ref
       if (deal.gone) {
-        const over = goneStanding(known.ref, standing, run.now)
+        const over = goneStanding(known.ref, deal.standing, run.now)
         if (over.transitions.length > 0) gone.push({ id, standing: over.standing })
         goneTransitions.push(...over.transitions)
         continue
       }
       const ledger = ledgers.get(id) ?? []
-      const { log, verdict } = judgeOne(deal, ledger, context)
+      const { standing, log, verdict } = judgeOne(deal, ledger, context)
       const item = { known, log, verdict, standing, ledger, unreadable: held.has(id), again: again.has(id) }
       const intent = planDeal(item, context, totals)
       if (intent !== null) intents.push(intent)

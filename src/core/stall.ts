@@ -4,7 +4,7 @@
 import type { DealId, DealRef, Instant, Known, OwnFields, Rule, State, TaskKey, WrittenState } from './deal.ts'
 import type { Memory } from './judge.ts'
 import type { DealItem, LedgerRow } from './plan.ts'
-import { lastWritten, latestChange, observedAfter } from './reaffirm.ts'
+import { lastWritten, latestChange, observedAfter, sameValue } from './reaffirm.ts'
 
 /** One episode of one deal. Its start is the frozen `now` of the run that opened it and never recomputed. */
 export interface Stall {
@@ -57,6 +57,23 @@ export const writtenState = (state: State): WrittenState =>
 export function memoryOf(standing: Standing | null): Memory {
   const stalledSince = standing?.stall?.startedAt ?? standing?.undone?.stall ?? null
   return { stalledSince, rule: standing?.stall?.rule ?? null, dismissedAt: standing?.dismissedAt ?? null }
+}
+
+/** The standing as the CRM shows it. Where nothing was sent since it changed (the plan was dropped: somebody edited the
+ *  deal, the run was given up), it never did: a stall has not begun, or has not ended. Then weak movement counts, or does
+ *  not, as for anybody who looks at the flag; and a stall that goes on gets no second task. */
+export function shown(standing: Standing | null, { ref, deal }: Known, ledger: readonly LedgerRow[]): Standing | null {
+  if (standing === null) return null
+  const { stalled, since, reason: rule } = deal.own
+  const { stall } = standing
+  const sent = (from: Instant) => ledger.some(({ status, plannedAt }) => status !== 'held' && plannedAt >= from)
+  if (stall !== null) {
+    const known = stalled || sameValue(since, stall.startedAt) || sent(stall.startedAt)
+    return known ? standing : { ...standing, stall: null }
+  }
+  if (!stalled || since === null || rule === null || sent(standing.since)) return standing
+  if (lastWritten(ledger, 'stalled')?.after.stalled !== true) return standing
+  return { ...standing, stall: { startedAt: since, rule, taskKey: taskKey(ref.id, since), dead: false } }
 }
 
 const fnv = (text: string, seed: number): string =>

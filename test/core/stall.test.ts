@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { State } from '../../src/core/deal.ts'
 import type { Verdict } from '../../src/core/judge.ts'
-import { advance, goneStanding, memoryOf, NEW_STANDING, type Standing, taskKey } from '../../src/core/stall.ts'
+import { advance, goneStanding, memoryOf, NEW_STANDING, type Standing, shown, taskKey } from '../../src/core/stall.ts'
 import { change, known, on } from './build.ts'
 import { says } from './nights.ts'
 
@@ -117,6 +117,30 @@ describe('what people did', () => {
   const cleared = (status: 'done' | 'refused' | 'undone', modifiedAt = T0 + 5000) =>
     input('stalled', T1, { known: known({ modifiedAt }), ledger: [{ ...flagged, status }] })
 
+  test.each([
+    ['nothing was sent: it has not begun', [], {}, null],
+    ['only a task waits for its turn: it has not begun', ['held'], {}, null],
+    ['the flag was refused', ['refused'], {}, T0],
+    ['the CRM shows it', [], { stalled: true, since: T0 }, T0],
+    ['the CRM showed it, and somebody cleared the flag', [], { stalled: false, since: T0 + 300 }, T0],
+  ] as const)('a stall of which %s', (_, statuses, own, start) => {
+    const ledger = statuses.map((status) => ({ ...flagged, status }))
+    const then = shown(standing('stalled'), known({ own }), ledger)
+    expect(then?.stall?.startedAt ?? null).toBe(start)
+    const [stalled, moving] = (['stalled', 'moving'] as const).map((state) => advance(then, input(state, T1)))
+    expect(stalled?.standing.stall?.startedAt).toBe(start ?? T1)
+    expect(moving?.transitions).toMatchObject([{ from: 'stalled', to: 'moving' }])
+  })
+  test.each([
+    ['was never sent: it has not ended', 'done', [], T0],
+    ['was refused', 'done', ['refused'], null],
+    ['was sent, and the flag is older than this database', 'dropped', [], null],
+  ] as const)('a flag whose lifting %s', (_, status, lifted, start) => {
+    const own = { stalled: true, since: T0, reason: 'no_movement' } as const
+    const ledger = [{ ...flagged, status }, ...lifted.map((one) => ({ ...flagged, plannedAt: T1, status: one }))]
+    const was = { ...standing('parked'), since: T1 }
+    expect(shown(was, known({ own }), ledger)?.stall ?? null).toEqual(start && standing('stalled').stall)
+  })
   test('a flag they cleared ends the stall and is remembered', () => {
     const { standing: next, dismissed } = advance(standing('stalled'), cleared('done'))
     expect(dismissed).toBe(true)
