@@ -59,8 +59,6 @@ export interface Expected {
   readonly stalled: boolean
   readonly reason: Rule | null
   readonly since: number | null
-  /** Equally right: a night on which somebody touched the deal during the run, so that it was flagged the night after. */
-  readonly sinceAlso: number | null
   /** As of the night it was last written; null: never. */
   readonly lastMovement: Instant | null
   /** In the CRM's own words; null is blank. */
@@ -108,8 +106,8 @@ export function expected(given: Judgement): ReadonlyMap<string, readonly Expecte
 
 /** What the client is seen to have done, in the journal. */
 interface Done {
-  /** `<deal> <night>` of every write to a deal. */
-  readonly writes: Set<string>
+  /** When a deal was last written to on a night: by `<deal> <night>`. */
+  readonly writes: Map<string, Instant>
   /** Nights on which the tasks of a deal were made. */
   readonly tasks: Map<string, readonly number[]>
   /** Place of a task among those of its deal. */
@@ -120,13 +118,13 @@ interface Done {
 /** What the client did, by the journals. */
 export function doneBy({ held, elsewhere = [], nights, settings }: Judgement): Done {
   const days = new Days(settings)
-  const done: Done = { writes: new Set(), tasks: new Map(), index: new Map(), weekly: new Map() }
+  const done: Done = { writes: new Map(), tasks: new Map(), index: new Map(), weekly: new Map() }
   for (const { journal, owners } of [held, ...elsewhere]) {
     const emails = new Map([...owners].map(([email, id]) => [id, email]))
     for (const line of journal) {
       if (isAct(line)) continue
       const night = nightOf(nights, line.at)
-      if (isDeal(line)) done.writes.add(`${line.id} ${night}`)
+      if (isDeal(line)) done.writes.set(`${line.id} ${night}`, Date.parse(line.at))
       if (isDeal(line) || line.before !== null || line.after === null) continue
       const { deal, owner } = taskOf(line.after)
       const list = done.tasks.get(deal) ?? []
@@ -158,7 +156,6 @@ class Life {
   #tasks: ExpectedTask[] = []
   /** `dead`: before the first night already, so that it never gets a task. */
   #stall: { readonly since: number; readonly rule: Rule; readonly dead: boolean } | null = null
-  #sinceAlso: number | null = null
   #dismissedAt: Instant | null = null
   /** The category we took, and the stage then. */
   #loan: { readonly saved: string | null; readonly stage: string } | null = null
@@ -194,12 +191,13 @@ class Life {
     }
     const verdict = verdictOf(story, this.#seen, now, before, this.#value.owner ?? null, this.#context)
     const disturbed = story.touched.some((at) => at > now && at < now + RUN_MS)
-    if (disturbed && !done.writes.has(`${story.id} ${night}`)) {
-      if (verdict.state === 'stalled' && this.#stall === null) this.#sinceAlso = night
-      return this.#result(new Set(), true, null)
-    }
-    const was: Crm = { ...this.#crm, category: this.#value.category ?? null, decision: this.#value.decision ?? null }
+    const wrote = done.writes.get(`${story.id} ${night}`)
+    // Dropped to the next night: a stall that never showed has not begun, one whose flag still shows has not ended.
+    if (disturbed && wrote === undefined) return this.#result(new Set(), true, null)
     const cleared = this.#stall !== null && this.#crm.stalled !== true
+    // What was done before our write and did not keep us from it had changed nothing.
+    for (; this.#edits[0] !== undefined && this.#edits[0].at <= (wrote ?? 0); this.#edits.shift());
+    const was: Crm = { ...this.#crm, category: this.#value.category ?? null, decision: this.#value.decision ?? null }
     this.#advance(night, now, verdict, cleared)
     const out = this.#state === 'stalled' || this.#state === 'parked' || this.#state === 'answered_no'
     this.#forecast(verdict, out)
@@ -249,7 +247,7 @@ class Life {
       const state = what === 'completed' ? 'completed' : 'deleted by a person'
       if (at <= now)
         this.#tasks = this.#tasks.map((one, i) =>
-          i === index.get(task) && (one.state === 'open' || one.theirs) ? { ...one, state, theirs: true } : one,
+          i === index.get(task) && (one.state === 'open' || what === 'deleted') ? { ...one, state, theirs: true } : one,
         )
     }
   }
@@ -326,7 +324,6 @@ class Life {
     const { lastMovement, categoryBefore } = this.#crm
     return {
       ...{ state: this.#state, stalled: this.#stall !== null, reason: this.#stall?.rule ?? null, since },
-      sinceAlso: since !== null && this.#sinceAlso === since - 1 ? this.#sinceAlso : null,
       lastMovement: typeof lastMovement === 'number' ? lastMovement : null,
       ...{ category, categoryOmitted: category === CATEGORIES[this.#context.system].omitted },
       categoryBefore: typeof categoryBefore === 'string' ? categoryBefore : null,

@@ -110,8 +110,7 @@ class Court {
     if (moving ? state !== null && state !== 'moving' : state !== now.state) wrong('the state', state, now.state)
     if (own('reason') !== now.reason) wrong('the reason', own('reason'), now.reason)
     const since = own('since')
-    const starts = [now.since, now.sinceAlso].flatMap((night) => (night === null ? [] : (nights[night] ?? [])))
-    if (now.stalled ? !starts.includes(Date.parse(since ?? '')) : since !== null)
+    if (now.since === null ? since !== null : Date.parse(since ?? '') !== nights[now.since])
       wrong('stalled since', since, now.stalled ? this.#at(now.since) : null)
     const moved = own('lastMovement')
     // Salesforce keeps whole seconds.
@@ -197,16 +196,16 @@ class Court {
     /** Who set what last, by record and field. */
     const setBy = new Map<string, { readonly at: Instant; readonly value: string | null }>()
     const byPeople = held.acts.flatMap(({ at, act }) =>
-      act.by === 'person' && act.act === 'set' ? { at: Date.parse(at), id: act.id, field: act.field } : [],
+      act.by === 'person' && act.act === 'set' ? { at: Date.parse(at), id: act.id, field: String(act.field) } : [],
     )
     const finished = new Set<string>()
     for (const line of held.journal) {
       const at = Date.parse(line.at)
       if (isAct(line)) {
         if (line.after === null || !isDeal(line)) finished.add(line.id)
-        for (const [name, value] of Object.entries(line.after ?? {}))
-          if (byPeople.some((set) => set.id === line.id && set.field === name && Math.abs(set.at - at) < 1000))
-            setBy.set(`${line.id} ${name}`, { at, value: text(value) })
+        for (const { id, field, at: when } of byPeople)
+          if (id === line.id && Math.abs(when - at) < 1000 && shown(line.before, field) !== shown(line.after, field))
+            setBy.set(`${id} ${field}`, { at, value: shown(line.after, field) })
         continue
       }
       const night = nightOf(nights, at)
@@ -250,7 +249,7 @@ class Court {
       const move = `${one} from ${JSON.stringify(before[one] ?? null)} to ${JSON.stringify(after[one] ?? null)}`
       setBy.delete(`${id} ${one}`)
       const late = person !== undefined && person.at > (nights[night] ?? 0)
-      if (person !== undefined && (late || !asked) && person.value === text(before[one])) {
+      if (person !== undefined && (late || !asked) && person.value === shown(before, one)) {
         const when = new Date(person.at).toISOString()
         this.#say(this.overwrites, name, `${move} ${on}, which a person had set at ${when}`)
       } else if (field === undefined || !WRITABLE.includes(field) || (field === 'decision' && after[one]))
@@ -295,6 +294,12 @@ class Court {
     const amount = latest(this.#stories.get(name)?.amounts ?? [], now)?.to ?? Number.NEGATIVE_INFINITY
     return [Number(waited), Number(decides), start, amount]
   }
+}
+
+/** A box that is not ticked and one that never was are the same. */
+const shown = (values: Readonly<Record<string, unknown>> | null, field: string): string | null => {
+  const value = text(values?.[field])
+  return value === 'false' ? null : value
 }
 
 /** Strictly: equals may come in any order. */
