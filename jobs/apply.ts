@@ -44,13 +44,22 @@ const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
 
 type Fresh = ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>
 type Tasks = ReadonlyMap<TaskKey, RemoteTask>
+/** What was last seen in the CRM, and when it was first asked; `asked`: keys of tasks. */
+interface Look {
+  readonly at: number
+  readonly fresh: Map<DealId, Deal | 'gone' | 'unreadable'>
+  readonly asked: Set<TaskKey>
+  readonly tasks: Map<TaskKey, RemoteTask>
+}
+/** What settling has just read need not be read again before writing. */
+const YOUNG_MS = 5_000
 
 export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
   const total = (await rowsOfRun(ctx.db, run.id)).filter((row) => row.status !== 'held').length
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
-    await settleUnknown(ctx, run, connector, signal)
+    const lately = await settleUnknown(ctx, run, connector, signal)
     // An undo compares with what is there, at any age.
     if (run.kind !== 'undo' && ctx.clock() - run.createdAt > PLAN_MS)
       await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, 'planned more than a day ago', ctx.clock()))
@@ -68,7 +77,7 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       // A write of this deal is without an answer: whether it arrived would look like somebody's change.
       for (const row of rows) if (unknown.has(row.deal.id)) waiting.add(row.key)
       const known = rows.filter((row) => !waiting.has(row.key))
-      const ready = await affirm(ctx, run, connector, known, signal)
+      const ready = await affirm(ctx, run, connector, known, signal, lately)
       const fields = ready.filter((row) => row.kind === 'fields')
       for (const key of await send(ctx, run, connector, fields, signal)) waiting.add(key)
       // Fields first: a deal whose flag was refused gets no task.
@@ -95,18 +104,19 @@ function ofDeals(rows: readonly StoredRow[], most: number): readonly StoredRow[]
   return end < 0 ? rows : rows.slice(0, end)
 }
 
-/** Finds out what became of writes without an answer: fields by a fresh read, tasks by their key. */
+/** Finds out what became of writes without an answer: fields by a fresh read, tasks by their key. @returns what it saw */
 export async function settleUnknown(
   ctx: JobContext,
   run: Run,
   connector: Connector,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Look> {
+  const lately: Look = { at: ctx.clock(), fresh: new Map(), asked: new Set(), tasks: new Map() }
   const unknown = await sentRowsOfConnection(ctx.db, run.connection)
-  if (unknown.length === 0) return
   const byRun = Map.groupBy(unknown, (row) => row.run)
   for (const [of, rows] of byRun) {
-    const { fresh, tasks } = await look(ctx, run, connector, rows.filter(isFields), rows.filter(isTask), signal)
+    await look(ctx, run, connector, rows.filter(isFields), rows.filter(isTask), signal, lately)
+    const { fresh, tasks } = lately
     const settled: Settlement[] = []
     for (const row of rows) {
       const verdict = settleRow(row, fresh, tasks, connector, crmTime(ctx, run))
@@ -130,6 +140,7 @@ export async function settleUnknown(
     }
     await fenced(ctx.db, run, store, news(settled))
   }
+  return lately
 }
 
 /** What is planned again may go round for ever: that is no progress. */
@@ -171,18 +182,14 @@ async function affirm(
   connector: Connector,
   rows: readonly StoredRow[],
   signal: AbortSignal,
+  lately: Look,
 ): Promise<readonly StoredRow[]> {
   // A lost database plans tasks that are there. Only a stall of tonight, where the CRM refuses the second one, needs no look.
   const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
   const existing = rows.filter(isTask).filter((row) => connector.can.taskKey === 'lookup' || !tonights(row))
-  const { fresh, tasks } = await look(
-    ctx,
-    run,
-    connector,
-    run.kind === 'undo' ? rows.filter(isFields) : rows,
-    existing,
-    signal,
-  )
+  if (ctx.clock() - lately.at > YOUNG_MS) for (const seen of [lately.fresh, lately.asked, lately.tasks]) seen.clear()
+  await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, lately)
+  const { fresh, tasks } = lately
   const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
@@ -204,6 +211,11 @@ async function affirm(
       const adopts = row.sentAt === null ? { row: { adopted: true, body: task.body } as const } : {}
       there.push({ key: row.key, status: 'done', remote: task.id, ...adopts })
     } else ready.push(row)
+  }
+  // Seen once, used once: what is written now will look otherwise.
+  for (const row of rows) {
+    lately.fresh.delete(row.deal.id)
+    if (isTask(row)) lately.asked.delete(row.taskKey)
   }
   if (settled.length + there.length > 0) {
     const adopted = there.map(({ key }) => key)
@@ -356,7 +368,8 @@ async function settleUndone(
   await settle(trx, of, outcomes, now)
 }
 
-/** Deals as they are now, what cannot be read of them as last known; and our tasks, where they can be found. */
+/** Notes deals as they are now, what cannot be read of them as last known, and our tasks, where they can be found. What
+ *  is noted already is not asked again. */
 async function look(
   { db }: JobContext,
   { connection }: Run,
@@ -364,18 +377,19 @@ async function look(
   deals: readonly StoredRow[],
   tasks: readonly TaskRow[],
   signal: AbortSignal,
-): Promise<{ fresh: Fresh; tasks: Tasks }> {
-  const ids = [...new Set(deals.map((row) => row.deal.id))]
-  const keys = new Map(tasks.map((row) => [row.taskKey, row.deal.id]))
-  const fresh = new Map(ids.length > 0 ? await connector.read(ids, signal) : [])
-  const found = keys.size > 0 && connector.can.taskKey !== 'none' ? await connector.find(keys, signal) : new Map()
+  { fresh, asked, tasks: found }: Look,
+): Promise<void> {
+  const ids = [...new Set(deals.map((row) => row.deal.id))].filter((id) => !fresh.has(id))
+  const keys = new Map(tasks.flatMap((row) => (asked.has(row.taskKey) ? [] : [[row.taskKey, row.deal.id]])))
+  for (const [id, deal] of ids.length > 0 ? await connector.read(ids, signal) : []) fresh.set(id, deal)
+  if (keys.size > 0 && connector.can.taskKey !== 'none')
+    for (const [key, task] of await connector.find(keys, signal)) found.set(key, task)
+  for (const key of keys.keys()) asked.add(key)
   const reference = (await getConnection(db, connection))?.reference
-  if (reference && isBlind(reference)) {
-    const ledger = await ledgerForDeals(db, connection, ids)
-    for (const [id, { known }] of await getDeals(db, connection, ids)) {
-      const deal = fresh.get(id)
-      if (typeof deal === 'object') fresh.set(id, asLastKnown(deal, known.deal, ledger.get(id) ?? [], reference))
-    }
+  if (!reference || !isBlind(reference)) return
+  const ledger = await ledgerForDeals(db, connection, ids)
+  for (const [id, { known }] of await getDeals(db, connection, ids)) {
+    const deal = fresh.get(id)
+    if (typeof deal === 'object') fresh.set(id, asLastKnown(deal, known.deal, ledger.get(id) ?? [], reference))
   }
-  return { fresh, tasks: found }
 }

@@ -31,9 +31,10 @@ export interface Sending<Row> {
 
 /** Calls spent on the bad records of one batch; the rest of it comes another time. */
 const MOST_CALLS = 60
-/** After so many calls in a row without an answer the CRM is not well, and the rest waits. */
+/** After so many calls in a row without an answer the CRM is not well, and the rest waits; each further one waits longer. */
 const MOST_SILENT = 3
-const SILENT_PAUSE_MS = 30_000
+const SILENT_PAUSE_MS = 2_000
+const LONGEST_PAUSE_MS = 60_000
 const WAITS: Verdict = { result: 'later', message: 'the CRM did not take it this time' }
 
 /** One per connection: it remembers from batch to batch whether the CRM answers at all. */
@@ -76,8 +77,8 @@ export function createSender() {
           if (!(error instanceof Unknown)) throw error
           silent += 1
           if (silent < MOST_SILENT) return false
-          silent = 0
-          throw new RetryLater(`${error.message}: ${MOST_SILENT} times in a row`, SILENT_PAUSE_MS, { cause: error })
+          const pause = Math.min(LONGEST_PAUSE_MS, SILENT_PAUSE_MS * 2 ** (silent - MOST_SILENT))
+          throw new RetryLater(`${error.message}: ${silent} times in a row`, pause, { cause: error })
         }
         silent = 0
         for (const [row, verdict] of answer.verdicts) verdicts.set(row, verdict)

@@ -111,8 +111,11 @@ describe('calls without an answer', () => {
     const second = await run(batchesOf(2, 2), { send: silent }, sender)
     expect(second.calls.length).toBe(1)
     expect(second.results).toEqual(['unknown', 'unknown', 'later', 'later'])
-    expect(second.thrown).toMatchObject({ name: 'RetryLater' })
-    // Later it is asked again.
+    expect(second.thrown).toMatchObject({ name: 'RetryLater', afterMs: 2000 })
+    // Later one call finds out whether it is well again.
+    expect((await run(batchesOf(1, 1), { send: silent }, sender)).thrown).toMatchObject({ afterMs: 4000 })
+    for (let n = 0; n < 6; n++) await run(batchesOf(1), { send: silent }, sender)
+    expect((await run(batchesOf(1), { send: silent }, sender)).thrown).toMatchObject({ afterMs: 60_000 })
     expect((await run([rowsOf(1)], {}, sender)).results).toEqual(['done'])
   })
   test('one that is answered in between starts the count anew', async () => {
