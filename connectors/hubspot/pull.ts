@@ -30,8 +30,8 @@ const HISTORY_BATCH = 50
 /** So many unreadable deals are tried again the next night, unchanged as they are. */
 const TRIED_AGAIN = 100
 const TWO_YEARS_MS = 731 * 86_400_000
-/** Fewer changed deals than this are never worth counting all deals for. */
-const WORTH_COUNTING = 2000
+/** So many calls must be saved for turning to the list. */
+const WORTH_TURNING = 10
 const WITH_HISTORY = { properties: DEAL_PROPERTIES, propertiesWithHistory: HISTORY }
 const TOLD = ['pipelineId', 'stageId', 'amount', 'closeDate'] as const
 
@@ -71,11 +71,12 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
   let { mark } = place
   let read = 0
   let total: number | null = null
+  let turned = 0
+  let everything: Promise<number> | null = null
   for await (const { page, next } of pages(api, signal, ask, place.after, since === null ? undefined : lastId)) {
     const { results } = page
     mark ??= hub.clock() ?? now
     total ??= page.total ?? null
-    const begins = read === 0 && place.after === null
     read += results.length
     const moved: DealId[] = []
     const known = since === null ? undefined : await options.known?.(results.map(idOf))
@@ -86,13 +87,19 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
       if (!same) moved.push(deal.id)
       return same === true
     })
-    if (begins && (await listIsCheaper(hub, total ?? 0, moved.length / results.length)))
-      return yield* walk(context, { ...from(0), since: null, mark }, signal)
     pending.push(...moved)
+    turned += moved.length
+    // After a mass edit nearly every deal needs its history: then the list, which brings it along, takes fewer calls.
+    const rest = (total ?? 0) - read
+    const calls = rest / SEARCH_PAGE + ((rest * turned) / read + pending.length) / HISTORY_BATCH - WORTH_TURNING
+    if (since !== null && calls > (total ?? 0) / LIST_PAGE) {
+      everything ??= hub.search({ filterGroups: [], properties: [], limit: 1 }).then((all) => all.total ?? Infinity)
+      if (calls > (await everything) / LIST_PAGE) return yield* walk(context, { ...from(0), since: null, mark }, signal)
+    }
     // Deals whose history may have changed come anew, with it, from the record store. Those not found are just deleted.
     const full = pending.splice(0, pending.length - (next === null ? 0 : pending.length % HISTORY_BATCH))
-    const calls = chunks(full, HISTORY_BATCH).map((some) => hub.batchRead('deals', some, WITH_HISTORY))
-    const records = (await Promise.all(calls)).flatMap((answer) => answer.results)
+    const reads = chunks(full, HISTORY_BATCH).map((some) => hub.batchRead('deals', some, WITH_HISTORY))
+    const records = (await Promise.all(reads)).flatMap((answer) => answer.results)
     const whole = digest(hub, context, records)
     const unreadable = [...found.unreadable, ...whole.unreadable]
     for (const { deal } of unreadable) if (/^\d+$/.test(deal) && odd.size < TRIED_AGAIN) odd.add(deal)
@@ -128,14 +135,6 @@ const changedSince = (since: Instant) => (hub: Hub, last: string | null) => {
 function lastId({ results, paging, total }: RecordPage): string | null {
   if (results.length === 0 || (!paging?.next && results.length >= (total ?? 0))) return null
   return idOf(results.findLast((one) => /^\d+$/.test(idOf(one))))
-}
-
-/** After a mass edit nearly every deal needs its history: then the list, which brings it along, takes fewer calls. */
-async function listIsCheaper(hub: Hub, changed: number, share: number): Promise<boolean> {
-  if (changed < WORTH_COUNTING || !(share >= 0.5)) return false
-  const { total } = await hub.search({ filterGroups: [], properties: [], limit: 1 })
-  const calls = changed / SEARCH_PAGE + (changed * share) / HISTORY_BATCH
-  return (total ?? Number.POSITIVE_INFINITY) / LIST_PAGE < calls
 }
 
 /** Each record on its own, so that a malformed one is quarantined alone. */
