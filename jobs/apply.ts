@@ -23,8 +23,7 @@ import {
   sentRowsOfConnection,
   settle,
 } from '../src/store/ledger.ts'
-import { fenced, getRun, nextStep, type Run } from '../src/store/runs.ts'
-import type { Trx } from '../src/store/schema.ts'
+import { fenced, getRun, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import { crmTime, type JobContext } from './context.ts'
 
 const SETTLE_EVERY = 50
@@ -123,7 +122,8 @@ export async function settleUnknown(
       if (verdict !== null) settled.push(verdict)
     }
     const owner = of === run.id ? run : ((await getRun(ctx.db, of)) ?? run)
-    const store = async (trx: Trx) => {
+    await fenced(ctx.db, run, async (trx) => {
+      if (settled.some(further)) await progressed(trx, run)
       await settle(trx, of, settled, crmTime(ctx, run))
       // A run that was given up writes nothing more: what proved absent is left to the next plan.
       if (of !== run.id) {
@@ -137,15 +137,13 @@ export async function settleUnknown(
         )
       }
       await settleUndone(trx, owner, rows, settled, crmTime(ctx, run))
-    }
-    await fenced(ctx.db, run, store, news(settled))
+    })
   }
   return lately
 }
 
 /** What is planned again may go round for ever: that is no progress. */
-const news = (settled: readonly Settlement[]) =>
-  settled.some(({ status }) => status !== 'planned') ? ('progress' as const) : null
+const further = ({ status }: Settlement) => status !== 'planned'
 
 /** Null: still unknown. */
 function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connector, now: number): Settlement | null {
@@ -287,8 +285,7 @@ async function afterFlags(
     else if (fields.some((other) => other.status === 'planned' || other.status === 'sent')) wait.push(row.key)
     else go.push(row)
   }
-  if (dropped.length > 0)
-    await fenced(ctx.db, run, (trx) => settle(trx, run.id, dropped, crmTime(ctx, run)), news(dropped))
+  if (dropped.length > 0) await fenced(ctx.db, run, (trx) => settle(trx, run.id, dropped, crmTime(ctx, run)))
   return { go, wait }
 }
 
@@ -311,11 +308,11 @@ async function send(
     const batch = settled
     settled = []
     if (batch.length === 0) return
-    const write = async (trx: Trx) => {
+    await fenced(ctx.db, run, async (trx) => {
+      if (batch.some(further)) await progressed(trx, run)
       await settle(trx, run.id, batch, crmTime(ctx, run))
       await settleUndone(trx, run, rows, batch, crmTime(ctx, run))
-    }
-    await fenced(ctx.db, run, write, news(batch))
+    })
   }
   try {
     for await (const outcome of connector.write(rows.map(toWrite), signal)) {

@@ -6,10 +6,9 @@ import { asLastKnown, fieldsSince, isBlind } from '../src/core/fields.ts'
 import { observe } from '../src/core/movement.ts'
 import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { knownDeals, liveIds, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
+import { getDeals, liveIds, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
 import { ledgerForDeals } from '../src/store/ledger.ts'
-import { fenced, nextStep, type Run } from '../src/store/runs.ts'
-import type { Trx } from '../src/store/schema.ts'
+import { fenced, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
 
 /** The first night in an account is a preview: what was confirmed for another one must not stand for it. */
@@ -27,17 +26,17 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       'data',
       `${run.connection} is another account than before: ${reference.account}, not ${account}. ${RENAME}`,
     )
-  let cursor = back ? null : (stored?.cursor ?? null)
+  const cursor = back ? null : (stored?.cursor ?? null)
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, cursor, circuit: null }))
   for await (const page of connector.pull(cursor, now, signal)) {
-    const store = async (trx: Trx) => {
+    await fenced(ctx.db, run, async (trx) => {
       const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
       const deals = new Map(page.deals.map((d) => [d.id, d]))
-      const before = await knownDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
+      const before = await getDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
       const ledgers = isBlind(reference) ? await ledgerForDeals(trx, run.connection, [...deals.keys()]) : new Map()
       const known = []
       for (const id of new Set([...deals.keys(), ...evidence.keys()])) {
-        const previous = before.get(id) ?? null
+        const previous = before.get(id)?.known ?? null
         const seen = deals.get(id)
         const deal = seen ? asLastKnown(seen, previous?.deal, ledgers.get(id) ?? [], reference) : previous?.deal
         // Evidence of a deal never seen (closed long ago): nothing to judge.
@@ -50,10 +49,9 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       await release(trx, run.connection, [...deals.keys(), ...page.gone])
       await quarantine(trx, run.connection, page.unreadable, ctx.clock())
       await updateConnection(trx, run.connection, { cursor: page.cursor })
-    }
-    // The same page again, after a start that died, gets nobody further.
-    await fenced(ctx.db, run, store, page.cursor === cursor ? null : 'progress')
-    cursor = page.cursor
+      // What this run has seen before gets it no further: starts that die must come to an end.
+      if (known.some(({ ref }) => before.get(ref.id)?.seenRun !== run.id)) await progressed(trx, run)
+    })
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }
   const due = stored !== null && stored.cursor !== null && now - (stored.censusAt ?? 0) >= WEEK_MS

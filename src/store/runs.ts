@@ -72,21 +72,11 @@ export async function startStep(db: Executor, id: string, step: Step): Promise<R
   return row ?? null
 }
 
-/** What a transaction means for the run: its step got further, or this start of it ended in good order (its process did
- *  not die); null: neither. */
-const NEWS = { progress: { starts: 0, attempts: 0 }, ended: { starts: sql<number>`greatest(starts - 1, 0)` } } as const
-type News = keyof typeof NEWS
-
 /** A transaction that first proves the epoch and holds the run row until it ends, so that no other worker can take the
  *  run over in between. Throws Superseded. No I/O but the database inside `fn`. */
-export async function fenced<T>(
-  db: Db,
-  run: Fence,
-  fn: (trx: Trx) => Promise<T>,
-  news: News | null = null,
-): Promise<T> {
+export async function fenced<T>(db: Db, run: Fence, fn: (trx: Trx) => Promise<T>): Promise<T> {
   return db.transaction().execute(async (trx) => {
-    await change(trx, run, news === null ? {} : NEWS[news])
+    await change(trx, run, {})
     return fn(trx)
   })
 }
@@ -105,9 +95,16 @@ async function change(db: Executor, { id, epoch }: Fence, set: UpdateObject<Sche
   return row.attempts
 }
 
+const PROGRESS = { starts: 0, attempts: 0 }
+const ENDED = { starts: sql<number>`greatest(starts - 1, 0)` }
+/** The step got further: what died or failed before it does not count any more. */
+export const progressed = (trx: Executor, run: Fence) => change(trx, run, PROGRESS)
+/** This start of the step ends in good order: its process did not die. */
+export const endStart = (db: Executor, run: Fence) => change(db, run, ENDED)
+
 /** The step before `step` is finished: call it in the transaction of that step's last write. Attempts start anew. */
 export const nextStep = (trx: Executor, run: Fence, step: Step) =>
-  change(trx, run, { step, ...NEWS.progress, problem: null })
+  change(trx, run, { step, ...PROGRESS, problem: null })
 
 export const finishRun = (db: Executor, run: Fence, at: Instant, summary: Data) =>
   change(db, run, { step: 'done', status: 'done', summary: json(summary), problem: null, finishedAt: at })
@@ -126,7 +123,7 @@ export const savePlan = (trx: Executor, run: Fence, plan: readonly PlannedWrite[
 /** Counts a failed attempt of the step and returns how many there were since it last got further. Throws Superseded. */
 export const recordAttempt = (db: Executor, run: Fence, failure: Failure) =>
   change(db, run, {
-    ...NEWS.ended,
+    ...ENDED,
     attempts: sql`attempts + 1`,
     failures: sql`failures || ${json([failure])}::jsonb`,
     problem: plain(failure.problem),

@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest'
 import { Settings } from '../../src/core/policy.ts'
 import {
+  endStart,
   failRun,
   fenced,
   finishRun,
@@ -12,6 +13,7 @@ import {
   nextStep,
   openRun,
   openRuns,
+  progressed,
   type Run,
   recordAttempt,
   Superseded,
@@ -155,14 +157,14 @@ eachHome((home) => {
     expect((await again()).starts).toBe(2)
     await fenced(db, await again(), async () => {})
     expect(await starts()).toBe(3)
-    await fenced(db, await again(), async () => {}, 'ended')
+    await endStart(db, await again())
     await recordAttempt(db, await again(), failure('x'))
     expect(await starts()).toBe(3)
-    await fenced(db, await again(), async () => {}, 'progress')
+    await progressed(db, await again())
     expect(await getRun(db, run.id)).toMatchObject({ starts: 0, attempts: 0 })
-    await fenced(db, await again(), async () => {}, 'progress')
+    await progressed(db, await again())
     const last = await getRun(db, run.id)
-    await fenced(db, last ?? run, async () => {}, 'ended')
+    await endStart(db, last ?? run)
     expect(await starts()).toBe(0)
     await nextStep(db, await again(), 'decide')
     expect(await starts()).toBe(0)
