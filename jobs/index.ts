@@ -6,7 +6,6 @@ import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
 import { dropPlanned, rowsOfRun } from '../src/store/ledger.ts'
 import {
-  endStart,
   failRun,
   fenced,
   getRun,
@@ -16,7 +15,7 @@ import {
   saveSummary,
   startStep,
 } from '../src/store/runs.ts'
-import type { Circuit, Step } from '../src/store/schema.ts'
+import type { Circuit, Step, Trx } from '../src/store/schema.ts'
 import { apply } from './apply.ts'
 import type { JobContext } from './context.ts'
 import { decide } from './decide.ts'
@@ -28,6 +27,9 @@ export type { JobContext, RunProgress } from './context.ts'
 
 const MOST_ATTEMPTS = 5
 const MOST_STARTS = 20
+/** After so many starts that died a step is a suspect: suspects of one process are worked on one at a time, so that the
+ *  one that ends the process does not take the others with it until they are given up as well. */
+const SUSPECT = 2
 const IDLE_MS = 30 * 60_000
 /** Longer waits are remembered in the connection, for whichever process would call next. */
 const REMEMBERED_MS = 10_000
@@ -43,7 +45,26 @@ const JOBS: Readonly<Record<Step, Job>> = {
 }
 const isStep = (text: string): text is Step => Object.hasOwn(JOBS, text)
 
+/** Suspects wait for each other. */
 export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueHandlers {
+  const all = unguarded(ctx, night)
+  let suspect: Promise<unknown> = Promise.resolve()
+  return {
+    ...all,
+    step: async (runId, step, signal) => {
+      const { starts = 0 } = (await getRun(ctx.db, runId)) ?? {}
+      if (starts < SUSPECT) return all.step(runId, step, signal)
+      const mine = suspect.then(() => {
+        signal.throwIfAborted()
+        return all.step(runId, step, signal)
+      })
+      suspect = mine.catch(() => {}) // its own job hears of it
+      return mine
+    },
+  }
+}
+
+function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandlers {
   return {
     night,
     step: async (runId, step, signal) => {
@@ -81,15 +102,13 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
             const next = run.kind === 'night' ? 'the next night tries again' : `try again after ${when}`
             return giveUp(ctx, run, `${message.replace(/\.?$/, '.')} Nothing was written; ${next}.`, circuit)
           }
-          await fenced(ctx.db, run, async (trx) => {
-            await endStart(trx, run)
-            if (circuit) await updateConnection(trx, connection, { circuit })
-          })
+          const park = async (trx: Trx) => circuit && updateConnection(trx, connection, { circuit })
+          await fenced(ctx.db, run, park, 'ended')
         } else if (error instanceof Fatal) {
           const { kind, message: reason } = error
           const circuit = { state: 'reconnect', since: ctx.clock(), reason } as const
           return giveUp(ctx, run, reason, kind === 'credentials' ? circuit : undefined)
-        } else if (signal.aborted) await endStart(ctx.db, run)
+        } else if (signal.aborted) await fenced(ctx.db, run, async () => {}, 'ended')
         throw error
       }
     },

@@ -147,3 +147,34 @@ it('a step that hangs is aborted, counts as failed, and its run ends', async () 
   expect(await attempt(run)).toMatchObject({ status: 'failed', step: 'pull' })
   expect(aborted).toBeGreaterThan(0)
 })
+
+it('steps that died before are worked on one at a time: the one to blame does not take the others with it', async () => {
+  const crms = await Promise.all((['hubspot', 'salesforce'] as const).map((system) => startCrm(system, seedOf(SOME))))
+  const opened = await homes[0]?.open()
+  if (!opened) throw new Error('no home')
+  let at = 0
+  let most = 0
+  const watched = async (crm: (typeof crms)[number]): Promise<Connector> => {
+    const connector = await connectTo(crm)
+    const reference: Connector['reference'] = async (signal) => {
+      most = Math.max(most, ++at)
+      const found = await connector.reference(signal)
+      at--
+      return found
+    }
+    return instead(connector, () => ({ reference }))
+  }
+  const connectors = Object.fromEntries(await Promise.all(crms.map(async (crm) => [crm.name, await watched(crm)])))
+  const program = await startProgram({ ...opened, crms, connectors })
+  onTestFinished(async () => {
+    await program.close()
+    for (const crm of crms) await crm.stop()
+  })
+  const { step } = handlers(program.ctx, async () => null)
+  const signal = new AbortController().signal
+  const runs = await Promise.all(crms.map((crm) => program.open(crm, MONDAY)))
+  for (const { id } of [...runs, ...runs]) await startStep(program.ctx.db, id, 'pull')
+  await Promise.all(runs.map(({ id }) => step(id, 'pull', signal)))
+  expect(most).toBe(1)
+  for (const { id } of runs) expect(await getRun(program.ctx.db, id)).toMatchObject({ step: 'decide', starts: 0 })
+})
