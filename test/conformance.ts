@@ -275,6 +275,50 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
         }
       })
 
+      test.each(['the first sync', 'a later pull'])(
+        '%s while people edit and delete: the end is what the CRM holds',
+        async (which) => {
+          const first = await pull(null)
+          let cursor: Cursor | null = null
+          if (which === 'a later pull') {
+            cursor = first.cursor
+            for (const id of first.deals.keys())
+              await act({ act: 'set', id, field: harness.names.amount, value: 1, by: 'integration' })
+          }
+          const ids = [...(await state('deal')).keys()]
+          const held = new Map(cursor === null ? [] : first.deals)
+          const take = ({ deals, gone }: Page) => {
+            for (const deal of deals) held.set(deal.id, deal)
+            for (const id of gone) held.delete(id)
+          }
+          let n = 0
+          for await (const page of connector.pull(cursor, await now(), never)) {
+            take(page)
+            cursor = page.cursor
+            // From both ends: what has been read, and what is still to come.
+            for (const id of [ids[n], ids.at(-1 - n)]) {
+              await act({ act: 'set', id, field: harness.names.amount, value: 1000 + n, by: 'person' })
+              await act({ act: 'delete', id: id === ids[n] ? ids[n + 40] : ids.at(-41 - n) })
+            }
+            n += 1
+          }
+          expect(n).toBeGreaterThan(1)
+          const last = await pull(cursor)
+          for (const page of last.pages) take(page)
+          // What is deleted shows at once or in the weekly sweep.
+          const live = new Set((await collect(connector.census(never))).flat())
+          for (const id of held.keys()) if (!live.has(id)) held.delete(id)
+          const there = await state('deal')
+          expect([...held.keys()].filter((id) => !there.has(id))).toEqual([])
+          const wrong = [...held.values()].filter(({ id, amount }) => {
+            const raw = there.get(id)?.[harness.names.amount]
+            return (raw === undefined || raw === null || raw === '' ? null : Number(raw)) !== amount
+          })
+          expect(wrong.map(({ id, amount }) => [id, amount])).toEqual([])
+          expect([...first.deals.keys()].filter((id) => there.has(id) && !held.has(id))).toEqual([])
+        },
+      )
+
       test('brings what changed since, with who did it', async () => {
         const [byPerson, byFlow, priced, pushed] = await openDeals(4)
         if (!byPerson || !byFlow || !priced || !pushed) throw new Error('four deals')
