@@ -6,6 +6,7 @@ import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
 import { dropPlanned, rowsOfRun } from '../src/store/ledger.ts'
 import {
+  endStart,
   failRun,
   fenced,
   getRun,
@@ -15,7 +16,7 @@ import {
   saveSummary,
   startStep,
 } from '../src/store/runs.ts'
-import type { Circuit, Step, Trx } from '../src/store/schema.ts'
+import type { Circuit, Step } from '../src/store/schema.ts'
 import { apply } from './apply.ts'
 import type { JobContext } from './context.ts'
 import { decide } from './decide.ts'
@@ -102,13 +103,15 @@ function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandler
             const next = run.kind === 'night' ? 'the next night tries again' : `try again after ${when}`
             return giveUp(ctx, run, `${message.replace(/\.?$/, '.')} Nothing was written; ${next}.`, circuit)
           }
-          const park = async (trx: Trx) => circuit && updateConnection(trx, connection, { circuit })
-          await fenced(ctx.db, run, park, 'ended')
+          await fenced(ctx.db, run, async (trx) => {
+            await endStart(trx, run)
+            if (circuit) await updateConnection(trx, connection, { circuit })
+          })
         } else if (error instanceof Fatal) {
           const { kind, message: reason } = error
           const circuit = { state: 'reconnect', since: ctx.clock(), reason } as const
           return giveUp(ctx, run, reason, kind === 'credentials' ? circuit : undefined)
-        } else if (signal.aborted) await fenced(ctx.db, run, async () => {}, 'ended')
+        } else if (signal.aborted) await endStart(ctx.db, run)
         throw error
       }
     },
