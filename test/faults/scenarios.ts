@@ -4,7 +4,8 @@ import { calls } from './calls.ts'
 import type { Scenario } from './harness.ts'
 import { kills } from './kills.ts'
 import { people } from './people.ts'
+import { runs } from './runs.ts'
 import { stores } from './stores.ts'
 import { tokens } from './tokens.ts'
 
-export const scenarios: readonly Scenario[] = [...brakes, ...calls, ...kills, ...people, ...stores, ...tokens]
+export const scenarios: readonly Scenario[] = [...brakes, ...calls, ...kills, ...people, ...runs, ...stores, ...tokens]

@@ -17,8 +17,8 @@ export interface RunOrder {
   readonly now: number
   readonly confirm?: string
   readonly again?: readonly string[]
-  /** Opens its own run at once and says which one is in its way, instead of going on with one that is there. */
-  readonly rival?: boolean
+  /** Opens its own run at this instant (wall clock) and says which one is in its way, instead of going on with that. */
+  readonly rival?: number
   /** Of an undo: the run, and where not all of it is meant, the deals. */
   readonly undoes?: string
   readonly deals?: readonly string[]
@@ -109,6 +109,7 @@ async function carryOut(order: RunOrder): Promise<void> {
 }
 
 async function one(order: RunOrder): Promise<string> {
+  if (order.rival) await new Promise((wake) => setTimeout(wake, (order.rival ?? 0) - Date.now()))
   const found = order.rival ? undefined : await before(app, order)
   const { run, busy } = found ? { run: found, busy: false } : await open(app, order)
   say({ event: 'open', run: run.id, connection: run.connection, busy })
