@@ -214,7 +214,7 @@ class Pass {
     const from = one.from === undefined ? held : one.from
     this.#held[field] = to
     if (from === to && to !== null) return
-    const who = this.#who(one)
+    const who = this.#who(one.source === 'observed' ? this.#saver(one) : one)
     const before = from ?? null
     if (field === 'stage') this.#stageChange(one, before, who)
     else if (field === 'pipeline') this.#pipelineChange(one, before, who)
@@ -227,6 +227,12 @@ class Pass {
       else if (field === 'owner' && one.from !== undefined && to !== null) this.#ownerSince = one.at
       this.#log(one, before, 'field_edited', who, 'no', 'not_movement')
     }
+  }
+
+  /** Who moved a deal to another pipeline is told, if at all, with the stage of the same save. */
+  #saver(one: Change): Change {
+    const staged = ({ field, at, source }: Change) => field === 'stage' && at === one.at && source !== 'observed'
+    return (one.field === 'pipeline' && this.#known.changes.find(staged)) || one
   }
 
   /** The CRM's own telling of an observed change, a little later by its clock. */
@@ -298,7 +304,7 @@ class Pass {
       this.#log(one, fromId, 'stage_back', who, 'no', null)
     }
     this.#pipeline = to.pipelineId
-    this.#decision.enter(from, to, one.at)
+    this.#decision.enter(elsewhere || sameSave ? undefined : from, to, one.at)
   }
 
   #pipelineChange(one: Change, from: string | null, who: Who): void {

@@ -1,6 +1,6 @@
 // The rows of one deal: what should be true of its flag, forecast, answer and task, minus what is true already; and the
 // forecast category that is borrowed or given back with them.
-import { DECISION_RULES, type Deal, type FieldValues, type OwnFields } from './deal.ts'
+import { DECISION_RULES, type Deal, type FieldValues, type Instant, type OwnFields } from './deal.ts'
 import { type Reason, reasonOf } from './explain.ts'
 import type { DealItem, Group, Hold, Lift, PlanContext, PlannedWrite, WriteCause } from './plan.ts'
 import { stageTable } from './policy.ts'
@@ -112,10 +112,11 @@ function loan(deal: Tonight) {
       // Borrowed, says the CRM, and this database does not know since when (lost).
       return { standing: { ...standing, borrowed: { category: recall(saved), stage, at: standing.since } } }
     }
-    const again = saved !== null && wrote?.after.category === omitted
-    if (putBackByPerson(deal, again, omitted)) return { standing: { ...standing, categoryTheirs: true } }
+    // When we took it, by what was sent: a loan that was planned and dropped never was.
+    const tookAt = saved !== null && wrote?.after.category === omitted ? wrote.plannedAt : null
+    if (putBackByPerson(deal, tookAt, omitted)) return { standing: { ...standing, categoryTheirs: true } }
     const taken = { ...standing, borrowed: { category, stage, at: now } }
-    return { standing: taken, category: omitted, saved: remember(category), again }
+    return { standing: taken, category: omitted, saved: remember(category), again: tookAt !== null }
   }
   // A loan is forgotten once it shows that the category was given back.
   if (saved === null) return { standing: borrowed === null ? standing : { ...standing, borrowed: null } }
@@ -147,15 +148,16 @@ const SAME_SAVE_MS = 2000
 
 /** Who made the category leave "omitted": a person (then it is theirs), or the CRM with a stage change or a workflow.
  *  Where the CRM keeps no history of it: the CRM, if the stage has moved and maps to just this; else a person. */
-function putBackByPerson(deal: Tonight, taken: boolean, omitted: string): boolean {
+function putBackByPerson(deal: Tonight, tookAt: Instant | null, omitted: string): boolean {
   const { known, observed, reference, policy } = deal
   const { borrowed, since } = deal.moved.standing
-  const edit = latestChange(known.changes, 'category', borrowed?.at ?? since)
-  const staged = latestChange(known.changes, 'stage', borrowed?.at ?? since)
-  if (edit === null || edit.to === omitted || !(taken || edit.from === omitted)) {
+  const from = tookAt ?? borrowed?.at ?? since
+  const edit = latestChange(known.changes, 'category', from)
+  const staged = latestChange(known.changes, 'stage', from)
+  if (edit === null || edit.to === omitted || !(tookAt !== null || edit.from === omitted)) {
     const mapped = stageTable(reference, policy)(observed.pipelineId, observed.stageId)?.category ?? null
     const moved = staged !== null || observed.stageId !== borrowed?.stage
-    return taken && borrowed !== null && !(moved && mapped !== null && observed.category === mapped)
+    return tookAt !== null && borrowed !== null && !(moved && mapped !== null && observed.category === mapped)
   }
   const bySystem = edit.by === 'automation' || edit.by === 'self'
   return !bySystem && (staged === null || Math.abs(edit.at - staged.at) > SAME_SAVE_MS)

@@ -6,7 +6,7 @@ import { toDate, toDay } from '../../src/core/calendar.ts'
 import type { Activity, BookedMeeting, Change, Known, Rule } from '../../src/core/deal.ts'
 import type { Memory, Protection, Verdict, Warning } from '../../src/core/judge.ts'
 import { observe } from '../../src/core/movement.ts'
-import { activity, change, deal, known, observed, on, settings, verdict } from './build.ts'
+import { activity, change, deal, known, observed, on, reference, settings, verdict } from './build.ts'
 
 type More = Parameters<typeof deal>[0]
 interface Row {
@@ -806,6 +806,21 @@ describe('rules and their exits', () => {
       'no_movement',
     ])
     expect(all.rule).toBe('decision_overdue')
+  })
+
+  test('a decision date survives a move to another pipeline, also where every pipeline lists all stages', () => {
+    const [sales, renewals] = reference.pipelines
+    const open = [sales, renewals].flatMap((one) => one?.stages.filter(({ outcome }) => outcome === 'open') ?? [])
+    const stages = open.map((one, order) => ({ ...one, order }))
+    const company = { ...reference, pipelines: reference.pipelines.map((one) => ({ ...one, stages })) }
+    const moved = [
+      change('pipeline', on('2026-01-26'), 'renewals', 'sales'),
+      stage('2026-01-26', 'r_offer', 'proposal'),
+    ]
+    const one = known(inProposal, [stage('2026-01-19', 'demo', 'r_offer'), ...moved])
+    const policy = { ...idle.policy, decision: { stages: ['proposal', 'r_offer'] } }
+    const result = verdict(one, on('2026-02-03', '02:00'), { settings: settings({}, policy), reference: company })
+    expect(result.verdict).toMatchObject({ rule: 'decision_overdue', decision: { due: '2026-02-02', derived: true } })
   })
 })
 

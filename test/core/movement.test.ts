@@ -85,6 +85,10 @@ const ROWS: readonly Row[] = [
     moves: 'pipeline_moved',
   },
   {
+    says: 'moved to another pipeline by a person: told with the stage of the same save, by a workflow',
+    changes: [change('pipeline', AT, 'renewals', 'sales', observed), stage('r_offer', 'new', bot)],
+  },
+  {
     says: 'moved to another pipeline: seen by its stage alone',
     changes: [stage('r_offer', 'qualified')],
     moves: 'pipeline_moved',

@@ -195,6 +195,15 @@ describe('the forecast category', () => {
     for (const at of [N2, night_(3)]) expect(groups(night(of, at, as('stalled')))).not.toContain('forecast')
     expect(now(of).category).toBe('COMMIT')
   })
+  test('put back by the CRM, and the write of the night after was dropped: written again', () => {
+    const { of } = stalled()
+    const moved = [change('stage', N0 + 9000, 'new', 'demo')]
+    edit(of, 'd1', N0 + 9000, () => ({ stageId: 'demo', category: 'BEST_CASE' }), { changes: moved })
+    const standing = of.standings.get('d1')
+    const borrowed = { category: 'BEST_CASE', stage: 'demo', at: N1 }
+    if (standing) of.standings.set('d1', { ...standing, borrowed })
+    expect(groups(night(of, N2, as('stalled')))).toContain('forecast')
+  })
   test('put back and then omitted by a person: not given back', () => {
     const { of } = stalled()
     edit(of, 'd1', N0 + 9000, () => ({ category: 'COMMIT' }))
