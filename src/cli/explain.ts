@@ -2,6 +2,7 @@
 // it answers while the CRM is out of reach.
 import { judgement } from '../../jobs/decide.ts'
 import { explainSteps } from '../core/explain.ts'
+import { quarantined } from '../store/deals.ts'
 import { ledgerForDeals } from '../store/ledger.ts'
 import { listRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
@@ -29,6 +30,9 @@ export async function explain(options: GlobalOptions & { now?: number }, words: 
     print(bold(plain(deal.name)))
     print(dim(`${deal.url}${worth}  as of ${texts.instant(now, settings.timezone)}`))
     if (stored.gone) print('This deal was deleted in the CRM.')
+    const odd = (await quarantined(app.ctx.db, connection)).find((held) => held.id === id)
+    if (odd)
+      print(`Its record could not be understood lately (${plain(odd.problem)}): what follows is what was read before.`)
     print()
     for (const step of steps) print(step.step === 'heading' ? `\n${bold(texts.step(step))}` : plain(texts.step(step)))
     if (rows.length === 0) return EXIT.ok

@@ -96,6 +96,7 @@ test('malformed records: counted, named with what is wrong and where to see all'
   expect(shown).toContain('In quarantine now, 2 deals')
   expect(shown).toContain(`${one.properties.dealname}: amount is odd: a lot https://`)
   expect(shown).toContain('closedate is odd: 1601-01-01')
+  expect((await at.run('explain', one.id)).out).toContain('could not be understood lately (amount is odd: a lot)')
   const { quarantine } = JSON.parse((await at.run('runs', id, '--json')).out)
   expect(quarantine).toMatchObject([{ id: one.id }, { id: two.id }])
 })
