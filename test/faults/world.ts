@@ -179,6 +179,8 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     happened(stage(-40, 'presentationscheduled')),
     does(0, { does: 'stage', to: 'qualifiedtobuy' }),
   ),
+  'quiet, moved to the other pipeline': all(quiet, does(0, { does: 'stage', to: 'renewalquoted' })),
+  'moved to the other pipeline in time': all(idle(14), does(0, { does: 'stage', to: 'renewalnegotiation' })),
   'quiet, noise': all(
     quiet,
     does(0, set('nextStep', 'Call on Monday'), { does: 'call', outcome: 'no-answer' }),
@@ -280,7 +282,8 @@ const wild: Situation = (draft) => {
   const { r, nights, events, acts } = draft
   const path = r.pick(PATHS)
   const open = path.stages.slice(0, -2)
-  const somewhere = () => (r.chance(0.85) ? r.pick(open) : r.pick(path.stages))
+  const somewhere = () => r.pick(r.chance(0.85) ? open : path.stages)
+  const elsewhere = r.pick(PATHS).stages
   const age = r.int(2, 130)
   is({ createdAt: on(-age), pipeline: path.id, stage: r.pick(open), closeDate: date(r.int(-40, 90)) })(draft)
   if (r.chance(0.1)) is({ category: null })(draft)
@@ -308,6 +311,8 @@ const wild: Situation = (draft) => {
         () => [{ does: 'stage', to: somewhere() }],
         () => [{ does: 'stage', to: somewhere() }],
         () => [{ does: 'stage', to: r.pick(path.stages.slice(-2)) }],
+        // Before the first night nobody could tell: Salesforce keeps no history of record types.
+        () => [{ does: 'stage', to: night < 0 ? somewhere() : r.pick(elsewhere) }],
         () => [replies],
         () => [set('amount', r.chance(0.1) ? null : r.int(1, 90) * 1000)],
         () => [set('closeDate', date(day + r.int(-10, 60)))],
@@ -385,6 +390,7 @@ export async function live(crm: Crm, acts: readonly Deed[]): Promise<void> {
     const { id, Id, email, Email } = JSON.parse(line)
     owners.set(String(email ?? Email), String(id ?? Id))
   }
+  const types = new Map(seen.deals.map(({ stage, all }) => [pipelineOf(stage), String(all.RecordTypeId)]))
   const closed = new Set<string>()
   let clock = 0
   for (const deed of acts) {
@@ -392,8 +398,13 @@ export async function live(crm: Crm, acts: readonly Deed[]): Promise<void> {
     clock = Math.max(clock, deed.at)
     const by = deed.by ?? 'person'
     const { id } = seen.deal(deed.deal)
-    if (deed.does === 'stage') await crm.actOn(id, 'move-stage', { to: deed.to, by })
-    else if (deed.does === 'reply') await crm.actOn(id, 'buyer-reply')
+    if (deed.does === 'stage') {
+      // In Salesforce a stage belongs to no pipeline: a deal that changes its own changes its record type.
+      const [from, to] = [pipelineOf(seen.deal(deed.deal).stage), pipelineOf(deed.to)]
+      const type = crm.system === 'salesforce' && from !== to ? types.get(to) : undefined
+      if (type) await crm.actOn(id, 'set', { field: 'RecordTypeId', value: type, by })
+      await crm.actOn(id, 'move-stage', { to: deed.to, by })
+    } else if (deed.does === 'reply') await crm.actOn(id, 'buyer-reply')
     else if (deed.does === 'call') await crm.actOn(id, 'call', { outcome: deed.outcome })
     else if (deed.does === 'meeting') {
       const { on: when, held, outside = true } = deed
@@ -410,6 +421,10 @@ export async function live(crm: Crm, acts: readonly Deed[]): Promise<void> {
         }
   }
 }
+
+/** By id or label. */
+const pipelineOf = (stage: string) =>
+  PIPELINES.find(({ stages }) => stages.some(({ id, label }) => id === stage || label === stage))?.id ?? ''
 
 function inWordsOf(crm: Crm, field: Set, to: string | number | boolean | null, owners: ReadonlyMap<string, string>) {
   if (field === 'owner') return owners.get(String(to)) ?? null
