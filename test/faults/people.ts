@@ -157,13 +157,11 @@ async function noPingPong(trial: Trial): Promise<Result> {
   return { injected: `${done.length} acts, ${nights.length} nights`, dup: 0, lost: 0, wrong, problems }
 }
 
-/** Between judging and writing of the first night our flag is deleted; a night later `setup` makes it anew. */
+/** While the first writes of the first night are on their way our flag is deleted; a night later `setup` makes it anew. */
 async function fieldDropped(trial: Trial): Promise<Result> {
   const { crm, work, finish } = await stage(trial, { seed: idle(trial.quick ? 450 : 2000) })
   const [preview] = await finish([{ connection: crm.name, kind: 'preview', now: MONDAY }])
   const night = { connection: crm.name, kind: 'manual', now: MONDAY, ...confirming(preview?.run) } as const
-  await work({ runs: [night], die: { at: 'step started', what: 'apply' } }).over
-  await crm.actOn('', 'drop-field', { id: undefined, field: crm.field('stalled') })
   const failures = async () =>
     (await crm.calls()).reduce(
       (sum, { statuses }) =>
@@ -171,7 +169,15 @@ async function fieldDropped(trial: Trial): Promise<Result> {
       0,
     )
   const was = await failures()
-  await finish([night])
+  // Each write waits at the door, so that the field goes while as many are under way as ever will be.
+  const writes = crm.system === 'hubspot' ? { path: '/batch/update' } : { method: 'PATCH', path: '/composite/sobjects' }
+  await crm.faults([{ fault: 'slow', ms: 1_500, ...writes }])
+  const worker = work({ runs: [night] })
+  await worker.until((event) => event.event === 'step' && event.step === 'apply')
+  await new Promise((resolve) => setTimeout(resolve, 700))
+  await crm.actOn('', 'drop-field', { id: undefined, field: crm.field('stalled') })
+  await crm.faults([])
+  await worker.over
   const failing = (await failures()) - was
   const problems = failing > 2 ? [`${failing} calls failed`] : []
   const next = MONDAY + DAY
