@@ -42,6 +42,8 @@ export interface Harness {
   }
   /** The credential gets a new token by itself when one is revoked. */
   readonly renews: boolean
+  /** Makes a text field of our flag's name, where there is none, and lets us see it. */
+  flagAsText(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -773,6 +775,29 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
         const { findings, steps } = await connect().check(never)
         expect(steps.filter((step) => step.action === 'create').length).toBe(1)
         expect(findings.some((finding) => finding.level === 'problem' && finding.todo !== undefined)).toBe(true)
+      })
+
+      test('our field is of another type: it is neither read nor written, the rest is; check says what to do', async () => {
+        const before = await pull(null)
+        const chosen = await openDeals(3)
+        await act({ act: 'drop-field', field: harness.names.stalled })
+        await harness.flagAsText()
+        for (const { deal } of chosen)
+          await act({ act: 'set', id: deal.id, field: harness.names.stalled, value: 'yes, since Monday' })
+        const { fields } = await connector.reference(never)
+        expect(fields?.stalled).toMatchObject({ name: harness.names.stalled, readable: false, writable: false })
+        expect(Object.values(fields ?? {}).filter(({ writable }) => !writable).length).toBe(1)
+        const after = await pull(null)
+        expect(after.unreadable).toEqual([])
+        expect([...after.deals.keys()].toSorted()).toEqual([...before.deals.keys()].toSorted())
+        const failed = await failing()
+        const { deal } = await oneDeal()
+        const { results } = await write([fieldsOf(deal.id, { stalled: true }), taskOf(deal)])
+        expect(results).toEqual(['refused', 'done'])
+        expect(await failing()).toBe(failed)
+        const { findings } = await connector.check(never)
+        const todo = findings.flatMap((one) => (one.level === 'problem' ? [one.todo] : [])).join()
+        expect(todo).toMatch(/rename or delete/)
       })
     })
 

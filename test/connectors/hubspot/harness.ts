@@ -34,6 +34,16 @@ export async function harness(taskKey: 'unique' | 'plain'): Promise<Harness> {
       signIn: null,
     },
     renews: false,
+    flagAsText: async () => {
+      const made = await fetch(`${sandbox.url}/crm/properties/2026-09/deals`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer sandbox-admin', 'content-type': 'application/json' },
+        body: JSON.stringify({
+          ...{ name: 'unstall_stalled', label: 'Stalled', type: 'string', fieldType: 'text', groupName: 'unstall' },
+        }),
+      })
+      if (!made.ok) throw new Error(await made.text())
+    },
     stop: () => sandbox.close(),
   }
 }

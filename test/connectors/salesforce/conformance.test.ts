@@ -1,4 +1,6 @@
 // The Salesforce connector against the lookalike org, over real HTTP, by the contract every connector keeps.
+import { Connection } from 'jsforce'
+import { permissionSet } from '../../../connectors/salesforce/fields.ts'
 import { clientCredentials, connectSalesforce } from '../../../connectors/salesforce/index.ts'
 import { generate } from '../../../src/sandbox/generate.ts'
 import { startSandbox } from '../../../src/sandbox/kernel.ts'
@@ -35,6 +37,14 @@ conformance('salesforce', async () => {
       signIn: '/oauth2/token',
     },
     renews: true,
+    flagAsText: async () => {
+      const credential = clientCredentials({ loginUrl: sandbox.url, clientId: 'sandbox', clientSecret: 'sandbox' })
+      const { token } = await credential.session(new AbortController().signal)
+      const admin = new Connection({ instanceUrl: sandbox.url, accessToken: token, version: '67.0' })
+      const fullName = 'Opportunity.Unstall_Stalled__c'
+      await admin.metadata.upsert('CustomField', { fullName, label: 'Stalled', type: 'Text', length: 20 })
+      await admin.metadata.upsert('PermissionSet', permissionSet)
+    },
     stop: () => sandbox.close(),
   }
 })
