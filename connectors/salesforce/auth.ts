@@ -111,8 +111,10 @@ export function clientCredentials(options: ClientCredentials): SalesforceCredent
   const { exchange } = signIn(options, false)
   let known: string | null = null
   const { get: session, forget } = remembered(async (signal): Promise<Session> => {
-    const fresh = await exchange(null)
-    signal.throwIfAborted()
+    const aborted = new Promise<never>((_, reject) =>
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+    )
+    const fresh = await Promise.race([exchange(null), aborted])
     if (fresh === 'refused') throw new Fatal('credentials', 'Salesforce refused to sign in')
     known = fresh.token
     return fresh
