@@ -66,7 +66,8 @@ export function shown(standing: Standing | null, { ref, deal }: Known, ledger: r
   if (standing === null) return null
   const { stalled, since, reason: rule } = deal.own
   const { stall } = standing
-  const sent = (from: Instant) => ledger.some(({ status, plannedAt }) => status !== 'held' && plannedAt >= from)
+  const sent = (from: Instant) =>
+    ledger.some(({ kind, status, plannedAt }) => kind === 'fields' && status !== 'held' && plannedAt >= from)
   if (stall !== null) {
     const known = stalled || sameValue(since, stall.startedAt) || sent(stall.startedAt)
     return known ? standing : { ...standing, stall: null }

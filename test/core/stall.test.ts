@@ -114,6 +114,8 @@ describe('what people did', () => {
     remote: null,
     message: null,
   } as const
+  const { before, after, ...task } = flagged
+  const ticked = { ...task, kind: 'complete-task', taskKey: 't', task: '1', bodyBefore: '', body: '' } as const
   const cleared = (status: 'done' | 'refused' | 'undone', modifiedAt = T0 + 5000) =>
     input('stalled', T1, { known: known({ modifiedAt }), ledger: [{ ...flagged, status }] })
 
@@ -133,11 +135,15 @@ describe('what people did', () => {
   })
   test.each([
     ['was never sent: it has not ended', 'done', [], T0],
+    ['was never sent, of a task somebody had ticked off', 'done', ['left'], T0],
     ['was refused', 'done', ['refused'], null],
     ['was sent, and the flag is older than this database', 'dropped', [], null],
   ] as const)('a flag whose lifting %s', (_, status, lifted, start) => {
     const own = { stalled: true, since: T0, reason: 'no_movement' } as const
-    const ledger = [{ ...flagged, status }, ...lifted.map((one) => ({ ...flagged, plannedAt: T1, status: one }))]
+    const ledger = [
+      { ...flagged, status },
+      ...lifted.map((one) => ({ ...(one === 'left' ? ticked : flagged), plannedAt: T1, status: one })),
+    ]
     const was = { ...standing('parked'), since: T1 }
     expect(shown(was, known({ own }), ledger)?.stall ?? null).toEqual(start && standing('stalled').stall)
   })
