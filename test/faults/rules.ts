@@ -259,7 +259,10 @@ class Walk {
     const from = stages.of(this.#stage)
     const to = stages.of(id)
     this.#stage = id
-    if (isClosed(to.stage)) return
+    if (isClosed(to.stage)) {
+      if (person && to.pipeline !== from.pipeline) this.weak(at)
+      return
+    }
     if (isClosed(from.stage)) {
       this.#furthest = to.order
       if (person) {

@@ -160,6 +160,8 @@ const by =
 /** Every rule and state of product.md. Numbers of days lie so that a night or two decide. */
 const SITUATIONS: Readonly<Record<string, Situation>> = {
   lively,
+  // Early, so that the smallest world has both pipelines.
+  'quoted, then forward': all(quoted(13), does(0, { does: 'stage', to: 'renewalnegotiation' })),
   quiet,
   'quiet, then a reply': all(quiet, does(0, replies)),
   'quiet, then a reply late': all(quiet, does(1, replies)),
@@ -245,7 +247,6 @@ const SITUATIONS: Readonly<Record<string, Situation>> = {
     does(-1, yes),
     does(0, { does: 'stage', to: 'renewalnegotiation' }),
   ),
-  'quoted, then forward': all(quoted(13), does(0, { does: 'stage', to: 'renewalnegotiation' })),
   'quoted, then back': all(quoted(13), does(0, { does: 'stage', to: 'renewaldue' })),
   'maybe, overdue': all(proposed(14), does(-1, maybe)),
   'maybe, new date': all(proposed(14), does(-1, maybe), does(0, set('decisionDue', date(9)))),
