@@ -2,6 +2,7 @@
 // batch refused for one bad record, which is then found by halving. A call without an answer leaves its records without
 // a verdict. What a call means is each connector's own; how calls follow one another is the same for both.
 import type { WriteOutcome } from './connector.ts'
+import type { Reference } from './core/deal.ts'
 import { Fatal, RetryLater } from './errors.ts'
 
 /** A write that got no usable answer: it may have been applied or not. */
@@ -17,8 +18,10 @@ export type Verdict =
 export interface Sending<Row> {
   /** Batches under way at once. */
   readonly parallel: number
-  /** Why a row cannot be sent as things are; asked before each call. */
-  unfit(): Promise<(row: Row) => string | undefined>
+  /** Our fields as they are known now; asked before each call. What may not be written is refused without one. */
+  fields(): Promise<Reference['fields']>
+  /** What a row writes, by the CRM's names. */
+  values(row: Row): Readonly<Record<string, unknown>>
   /** One call, of rows of one batch: its verdicts. `whole`: in these words it was refused as a whole, and rows without a verdict are good or
    *  bad. Throws Unknown, or RetryLater, Fatal, the abort reason: then nothing more is sent. */
   send(
@@ -35,6 +38,7 @@ const MOST_CALLS = 60
 const MOST_SILENT = 3
 const SILENT_PAUSE_MS = 2_000
 const LONGEST_PAUSE_MS = 60_000
+const NOT_OURS = 'is missing, of another type or not for us to write: run unstall check, then unstall setup'
 const WAITS: Verdict = { result: 'later', message: 'the CRM did not take it this time' }
 
 /** One per connection: it remembers from batch to batch whether the CRM answers at all. */
@@ -57,11 +61,11 @@ export function createSender() {
       let calls = 0
       /** `bad`: there is a bad record among these, or there are bad ones. Returns whether the CRM took them. */
       async function attempt(all: readonly Row[], bad = false): Promise<boolean> {
-        const unfit = await how.unfit()
+        const closed = Object.values((await how.fields()) ?? {}).filter(({ writable }) => !writable)
         const rows = all.filter((row) => {
-          const message = unfit(row)
-          if (message !== undefined) verdicts.set(row, { result: 'refused', message })
-          return message === undefined
+          const [field] = closed.filter(({ name }) => name in how.values(row))
+          if (field) give([row], { result: 'refused', message: `${field.name} ${NOT_OURS}` })
+          return !field
         })
         const [only] = rows
         if (only === undefined) return true

@@ -28,7 +28,13 @@ async function run(batches: readonly (readonly Row[])[], how: Partial<Sending<Ro
   }
   let thrown: unknown = null
   try {
-    for await (const one of sender(batches, { parallel: 1, unfit: async () => () => undefined, ...how, send })) {
+    for await (const one of sender(batches, {
+      parallel: 1,
+      fields: async () => ({}),
+      values: () => ({ reason: '' }),
+      ...how,
+      send,
+    })) {
       expect(outcomes.has(one.key)).toBe(false)
       outcomes.set(one.key, one)
     }
@@ -90,7 +96,7 @@ test('the first batch goes alone; what it teaches spares the others', async () =
   const batches = batchesOf(1, 2, 3, 4, 5, 6)
   const { calls, results } = await run(batches, {
     parallel: 4,
-    unfit: async () => () => (gone ? 'the field is gone' : undefined),
+    fields: async () => ({ reason: { name: 'reason', readable: !gone, writable: !gone, made: null } }),
     send: async () => {
       gone = true
       return { verdicts: new Map(), whole: 'what is that field?' }

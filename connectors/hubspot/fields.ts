@@ -92,13 +92,11 @@ export function fieldsIn(found: ReadonlyMap<string, Property>): NonNullable<Refe
     const there = found.get(name)
     const spec = FIELDS.find((one) => one.name === name)
     const readable = there !== undefined && (!spec || there.type === spec.type)
-    const takes = THEIRS.includes(name) || (spec && there ? !conflict(spec, there) : hasOmit(there))
-    return [key, { name, readable, writable: readable && takes, made: readable ? (there.createdAt ?? '') : null }]
+    const writable = readable && (!spec || THEIRS.includes(name) || !conflict(spec, there))
+    return [key, { name, readable, writable, made: readable ? (there.createdAt ?? '') : null }]
   })
   return Object.fromEntries(states)
 }
-export const hasOmit = (category: Property | undefined) =>
-  category?.options?.some(({ value }) => value === 'OMIT') === true
 
 /** Why a property of the portal cannot serve as ours; null: it can. */
 export function conflict({ type, options = [] }: PropertySpec, found: Property): string | null {

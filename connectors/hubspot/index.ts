@@ -5,10 +5,10 @@ import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connecto
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { createApi, type Hub, pages, Refusal } from './api.ts'
-import { FORECAST_CATEGORY, fieldsIn, hasOmit, TASK_KEY } from './fields.ts'
+import { FORECAST_CATEGORY, fieldsIn, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
 import { census, digest, pull } from './pull.ts'
-import { check, propertiesOf, setUp, survey } from './setup.ts'
+import { check, propertiesOf, setUp } from './setup.ts'
 import { CrmRecord, names } from './wire.ts'
 import { write } from './write.ts'
 
@@ -29,8 +29,6 @@ const NO_KEY = `tasks of unstall cannot be found: HubSpot has no property ${TASK
 interface Learned {
   readonly reference: Reference
   readonly portal: Portal
-  /** Why a property of ours cannot be written. */
-  readonly unusable: ReadonlyMap<string, string>
 }
 
 /** A connection to one portal. */
@@ -56,11 +54,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
     const unreadable = Object.values(fields).flatMap(({ name, readable }) => (readable ? [] : [name]))
     if (!fields.taskKey?.readable) taskKey = 'none'
     else taskKey = properties.get(TASK_KEY)?.hasUniqueValue ? 'unique' : 'lookup'
-    const unusable = survey(properties).flatMap(({ spec: { name }, step: { action, detail } }) =>
-      action === 'present' ? [] : [[name, `${name}: ${detail ?? 'it is missing: run unstall setup'}`] as const],
-    )
     return {
-      unusable: new Map(unusable),
       portal: {
         stages: new Map(stages.map(({ id, outcome }) => [id, outcome])),
         dealUrl: `https://${account.uiDomain ?? 'app.hubspot.com'}/contacts/${account.portalId ?? ''}/record/0-3/`,
@@ -70,7 +64,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
       reference: {
         pipelines,
         owners: people.flat(),
-        omitted: hasOmit(properties.get(FORECAST_CATEGORY)) ? 'OMIT' : null,
+        omitted: categories?.includes('OMIT') ? 'OMIT' : null,
         closedCategory: categories?.includes('CLOSED') ? 'CLOSED' : null,
         currency: account.companyCurrency ?? null,
         // A token does not say which user or app it belongs to.
@@ -186,7 +180,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
         {
           hub: api(signal),
           options,
-          unusable: async () => (await learned(signal)).unusable,
+          fields: async () => (await learned(signal)).reference.fields,
           doubt(problem) {
             const fresh =
               JSON.stringify(problem)

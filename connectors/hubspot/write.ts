@@ -4,7 +4,7 @@
 import { AssociationTypes } from '@hubspot/api-client'
 import { chunks, type createSender, Unknown, type Verdict } from '../../src/batches.ts'
 import type { ConnectorOptions, RemoteTask, Write, WriteOutcome } from '../../src/connector.ts'
-import type { DealId, TaskKey } from '../../src/core/deal.ts'
+import type { DealId, Reference, TaskKey } from '../../src/core/deal.ts'
 import { type Hub, Refusal } from './api.ts'
 import { TASK_KEY } from './fields.ts'
 import { toHtml, toProperties, toTaskProperties } from './map.ts'
@@ -27,8 +27,7 @@ interface Row {
 export interface Writer {
   readonly hub: Hub
   readonly options: ConnectorOptions
-  /** Why a property cannot be written, by its name. */
-  unusable(): Promise<ReadonlyMap<string, string>>
+  fields(): Promise<Reference['fields']>
   /** HubSpot refused something: if it names a property of ours, the portal may not be what it was. */
   doubt(problem: Problem): void
   find(keys: ReadonlyMap<TaskKey, DealId>): Promise<ReadonlyMap<TaskKey, RemoteTask>>
@@ -36,16 +35,14 @@ export interface Writer {
 
 /** Throws RetryLater, Fatal or the abort reason after the outcomes that are certain; what was not sent is `later`. */
 export function write(
-  { hub, options, unusable, doubt, find }: Writer,
+  { hub, options, fields, doubt, find }: Writer,
   writes: readonly Write[],
   send: ReturnType<typeof createSender>,
 ): AsyncGenerator<WriteOutcome> {
   return send(batches(writes.map((one) => toRow(one, options.timezone))), {
     parallel: PARALLEL,
-    async unfit() {
-      const missing = await unusable()
-      return ({ properties }: Row) => Object.keys(properties).flatMap((name) => missing.get(name) ?? [])[0]
-    },
+    fields,
+    values: (row) => row.properties,
     async send(rows, { object, verb }) {
       const verdicts = new Map<Row, Verdict>()
       const refuse = (problem: Problem, some: readonly Row[]) => {

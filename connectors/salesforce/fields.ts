@@ -66,18 +66,17 @@ export const OWN = {
 
 const KEY = field(`Activity.${TASK_KEY}`, 'unstall key', 'Marks the tasks of unstall.', { type: 'Text', length: 80 })
 
-/** What our user can do with our fields, by what `describe` shows of Opportunity and Task. `omitted`: the org has a
- *  forecast category for us to write. */
-export function fieldsIn(deals: Described, tasks: Described, omitted: boolean): NonNullable<Reference['fields']> {
-  const state = ({ fields }: Described, name: string, kind: string | null, takes = true) => {
+/** What our user can do with our fields, by what `describe` shows of Opportunity and Task. */
+export function fieldsIn(deals: Described, tasks: Described): NonNullable<Reference['fields']> {
+  const state = ({ fields }: Described, name: string, kind: string | null) => {
     const there = fields.find((one) => one.name === name)
     const readable = there !== undefined && (kind === null || kindOf(there.type, there.calculated) === kind)
     const made = readable ? (there.inlineHelpText ?? '') : null
-    return { name, readable, writable: readable && there.updateable && takes, made }
+    return { name, readable, writable: readable && there.updateable, made }
   }
   return {
     ...Object.fromEntries(Object.entries(OWN).map(([key, { name, kind }]) => [key, state(deals, name, kind)])),
-    category: state(deals, CATEGORY, null, omitted),
+    category: state(deals, CATEGORY, null),
     taskKey: state(tasks, TASK_KEY, KEY.kind),
   }
 }

@@ -57,8 +57,6 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
     const { pipelines, recordTypes } = toPipelines(stages.good, opportunity)
     const iso = company?.[0]?.DefaultCurrencyIsoCode
     const currency = typeof iso === 'string' ? iso : null
-    const omitted = categoryNamed('Omitted', stages.good, opportunity)
-    const ours = fieldsIn(opportunity, task, omitted !== null)
     const byId = new Map(users.good.map((user) => [user.Id, user]))
     return {
       described: shown,
@@ -66,12 +64,12 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
       reference: {
         pipelines,
         owners: users.good.map(toOwner),
-        omitted,
+        omitted: categoryNamed('Omitted', stages.good, opportunity),
         closedCategory: categoryNamed('Closed', stages.good, opportunity),
         currency,
         self,
         ...(org && { account: org }),
-        fields: ours,
+        fields: fieldsIn(opportunity, task),
         tells: {
           participants: true,
           personFromAutomation: false,

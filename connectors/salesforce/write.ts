@@ -7,7 +7,7 @@ import { cut } from '../../src/core/text.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Api, Drift, Rejected, WRITE_BATCH } from './api.ts'
 import { remembered } from './auth.ts'
-import { CATEGORY, TASK_KEY, wireValues } from './fields.ts'
+import { TASK_KEY, wireValues } from './fields.ts'
 import type { Org } from './org.ts'
 import type { Row, Saved } from './wire.ts'
 
@@ -60,15 +60,8 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
       {
         // Requests side by side would lock each other's accounts.
         parallel: 1,
-        async unfit() {
-          const { fields = {}, omitted } = (await get(signal)).reference
-          const states = Object.values(fields).filter(({ name }) => name !== CATEGORY || omitted !== null)
-          const closed = states.flatMap(({ name, writable }) => (writable ? [] : [name]))
-          return ({ record }: Job) => {
-            const names = closed.filter((name) => name in record).join(', ')
-            return names ? `Salesforce has no field ${names} for us to write: run \`unstall setup\`` : undefined
-          }
-        },
+        fields: async () => (await get(signal)).reference.fields,
+        values: (job) => job.record,
         async send(jobs, { lane }) {
           const { open, closed } = lane.object === 'Task' ? await statuses.get(signal) : { open: '', closed: '' }
           const records = jobs.map(({ record }) =>

@@ -97,14 +97,14 @@ function loan(deal: Tonight) {
   const { stageId: stage, category } = observed
   const { fields } = reference
   // Nothing can be lent or given back now; what is lent stays so.
-  if (fields?.category?.writable === false) return { standing }
+  if (omitted === null || fields?.category?.writable === false) return { standing }
   const wrote = lastWritten(ledger, 'category')
   const kept = lastWritten(ledger, 'categoryBefore')
   // The ledger is surer than a text field anyone can edit.
   const told = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
   const lost = kept === null && borrowed !== null && fields?.categoryBefore?.lost !== undefined
   const saved = told === null && lost ? remember(borrowed.category) : told
-  if (omitted !== null && settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
+  if (settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
     if (standing.categoryTheirs) return { standing }
     if (category === omitted) {
       // By us, or by a person before, and then there is nothing to borrow.
@@ -125,7 +125,7 @@ function loan(deal: Tonight) {
   const since = wrote?.plannedAt ?? 0
   const away = known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
   const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
-  if (omitted === null || category !== omitted || !ours) return { standing, saved: null }
+  if (category !== omitted || !ours) return { standing, saved: null }
   const back = givenBack(observed, borrowed, recall(saved), deal)
   return { standing, saved: null, category: back === omitted ? undefined : back }
 }

@@ -40,7 +40,7 @@ function build(lacks: readonly string[] = []) {
     const shown = [...own, { name: 'ForecastCategoryName', type: 'picklist', updateable: true }]
     const described = (fields: object[]) => Described.parse({ fields })
     const deals = described(shown.filter(({ name }) => forgotten === 0 || !lacks.includes(name)))
-    const fields = fieldsIn(deals, described([{ name: TASK_KEY, type: 'string', updateable: true }]), true)
+    const fields = fieldsIn(deals, described([{ name: TASK_KEY, type: 'string', updateable: true }]))
     return { described: new Map(), lens: LENS, reference: { ...REFERENCE, fields } }
   }
   const write = createWriter(api, { get, forget: () => void forgotten++ })
