@@ -3,6 +3,7 @@
 import { finishPlan } from '../src/core/brakes.ts'
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, Instant } from '../src/core/deal.ts'
+import { fieldsSince } from '../src/core/fields.ts'
 import { type ForecastSum, makeForecast } from '../src/core/forecast.ts'
 import { judge, type Verdict } from '../src/core/judge.ts'
 import { type MovementLog, movementLog } from '../src/core/movement.ts'
@@ -39,8 +40,13 @@ const CHUNK = 1000
 
 export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   if (run.kind !== 'preview') await settleUnknown(ctx, run, await ctx.connector(run.connection), signal)
-  const context = await contextFor(ctx, run)
-  const found = await judgeAll(ctx, run, context, signal)
+  let context = await contextFor(ctx, run)
+  let found = await judgeAll(ctx, run, context, signal)
+  // Flags that are off: by people, or because their field went after the pull had begun.
+  if (found.totals.dismissed > 0 && (await flagFieldWent(ctx, run, signal))) {
+    context = await contextFor(ctx, run)
+    found = await judgeAll(ctx, run, context, signal)
+  }
   const { unreadable } = found
   const sums = (value: (sum: ForecastSum) => number) =>
     Object.fromEntries(found.pipeline.map((sum) => [sum.currency ?? '', value(sum)]))
@@ -69,6 +75,17 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     await saveSummary(trx, run, summary)
     await nextStep(trx, run, 'apply')
   })
+}
+
+/** Looks at our fields once more; what became of them is then in the connection's reference. */
+async function flagFieldWent(ctx: JobContext, run: Run, signal: AbortSignal): Promise<boolean> {
+  const stored = await getConnection(ctx.db, run.connection)
+  const fresh = await (await ctx.connector(run.connection)).reference(signal)
+  const { reference, back } = fieldsSince(stored?.reference ?? null, fresh, run.now)
+  await fenced(ctx.db, run, (trx) =>
+    updateConnection(trx, run.connection, { reference, ...(back && { cursor: null }) }),
+  )
+  return back || reference.fields.stalled?.readable === false
 }
 
 /** One deal judged at `now`, as `decide` does it. Throws when nothing was pulled yet. */

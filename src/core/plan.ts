@@ -183,7 +183,8 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   )
     return null
 
-  const moved = advance(was, { ...item, ledger, now: context.now, dead: isDead(verdict, context) })
+  const blind = context.reference.fields?.stalled?.readable === false
+  const moved = advance(was, { ...item, ledger, now: context.now, dead: isDead(verdict, context), blind })
   const tonight = { ...item, ledger, ...context, observed: observedAfter(deal, ledger), moved }
   // What was undone stays as it is.
   const final = moved.standing.undone !== null

@@ -99,6 +99,8 @@ export interface AdvanceInput extends Pick<DealItem, 'known' | 'verdict' | 'ledg
   readonly now: Instant
   /** Idle since before the connection's first night for longer than `firstNight.deadAfter`. */
   readonly dead: boolean
+  /** The flag cannot be read tonight: that it is off is nobody's word. */
+  readonly blind?: boolean
 }
 
 export interface Advance {
@@ -114,10 +116,11 @@ export interface Advance {
 
 /** The next standing of a deal. `standing` null: never judged. Throws when a stalled verdict names no rule (a bug). */
 export function advance(standing: Standing | null, input: AdvanceInput): Advance {
-  const { known, verdict, ledger, now } = input
+  const { known, verdict, ledger, now, blind = false } = input
   const was = standing ?? NEW_STANDING(verdict.state === 'closed' ? 'closed' : 'moving', now)
   const { own } = observedAfter(known.deal, ledger)
-  const dismissed = was.stall !== null && verdict.state === 'stalled' && clearedByPerson(known, own, ledger)
+  const cleared = !blind && clearedByPerson(known, own, ledger)
+  const dismissed = was.stall !== null && verdict.state === 'stalled' && cleared
   if (was.undone?.state === verdict.state && !dismissed && input.again !== true)
     return { standing: was, transitions: [], opened: false, dismissed }
   const state = dismissed ? 'moving' : verdict.state

@@ -241,3 +241,25 @@ it.each(SYSTEMS)('%s: deleted between judging and writing: one failing call, not
   await night(program, crm, MONDAY + 2 * DAY)
   await expectHealed(crm, new Set())
 })
+
+it.each(SYSTEMS)('%s: a flag field that goes while deals are read is no cleared flag', async (system) => {
+  let during = async () => {}
+  const { crm, program } = await world(system, 'unique', (connector) => ({
+    async *pull(since, at, signal) {
+      await during()
+      yield* connector.pull(since, at, signal)
+    },
+  }))
+  const keys = new Set((await crm.look()).tasks.map(({ key }) => key))
+  await crm.clock(MONDAY + DAY / 2)
+  await life(crm)
+  await crm.set('stalled', 'nextStep', 'call back')
+  during = () => drop(crm, 'stalled')
+  const run = await night(program, crm, MONDAY + DAY)
+  during = async () => {}
+  expect(run.summary).toMatchObject({ figures: { dismissed: 0 } })
+  expect(await failing(crm)).toBeLessThanOrEqual(1)
+  await setUp(crm)
+  expect((await night(program, crm, MONDAY + 2 * DAY)).summary).toMatchObject({ figures: { dismissed: 0 } })
+  await expectHealed(crm, keys)
+})
