@@ -43,7 +43,9 @@ export class DecisionRound {
   /** The deal entered `to`; `from` undefined: its first known stage, or a stage that no longer exists. */
   enter(from: StageFacts | undefined, to: StageFacts, at: Instant): void {
     const samePipeline = from?.pipelineId === to.pipelineId
-    const bound = (samePipeline ? this.#presentedOrder : null) ?? to.decisionFrom
+    // Another pipeline counts its stages anew.
+    if (!samePipeline) this.#presentedOrder = null
+    const bound = this.#presentedOrder ?? to.decisionFrom
     if (to.outcome === 'open' && bound !== null && to.order < bound) {
       const wasBeyond = samePipeline && from.order >= bound
       if (this.presentedAt !== null || (this.due !== null && wasBeyond)) this.restart(true)

@@ -278,6 +278,19 @@ const DECISION: readonly Row[] = [
     state: 'moving',
   },
   {
+    says: '"lapses on a move back before the decision stage" of another pipeline, where the proposal was taken along',
+    deal: { stageId: 'qualified' },
+    changes: [
+      stage('2026-01-19', 'r_new', 'r_offer'),
+      change('pipeline', on('2026-01-23'), 'renewals', 'sales'),
+      stage('2026-01-23', 'r_offer', 'proposal'),
+      stage('2026-01-26', 'proposal', 'qualified'),
+    ],
+    now: '2026-02-20',
+    policy: { ...idle.policy, decision: { stages: ['proposal', 'r_offer'] } },
+    state: 'moving',
+  },
+  {
     says: 'a lapsed date stays lapsed on returning: a new one is derived',
     deal: rep('2026-01-22'),
     changes: [
