@@ -282,7 +282,8 @@ class Walk {
       }
     } else if (to.order < from.order) this.#movedBack = at
     // "Lapses on a move back before the decision stage", out of a closed stage too. A no is final until the deal is closed.
-    if (this.#presented && !stages.decidable(id)) {
+    const wasDue = this.#due !== null && stages.decidable(from.stage.id)
+    if ((this.#presented || wasDue) && !stages.decidable(id)) {
       const no = this.#answer?.value === 'no' ? this.#answer : null
       this.#newRound()
       this.#answer = no

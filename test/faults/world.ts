@@ -281,12 +281,11 @@ const WHO: readonly By[] = ['person', 'person', 'person', 'person', 'workflow', 
 /** Anything at any time: what nobody thought of. */
 const wild: Situation = (draft) => {
   const { r, nights, events, acts } = draft
-  const path = r.pick(PATHS)
-  const open = path.stages.slice(0, -2)
-  const somewhere = () => r.pick(r.chance(0.85) ? open : path.stages)
-  const elsewhere = r.pick(PATHS).stages
+  let path = r.pick(PATHS)
+  const open = () => path.stages.slice(0, -2)
+  const somewhere = () => r.pick(r.chance(0.85) ? open() : path.stages)
   const age = r.int(2, 130)
-  is({ createdAt: on(-age), pipeline: path.id, stage: r.pick(open), closeDate: date(r.int(-40, 90)) })(draft)
+  is({ createdAt: on(-age), pipeline: path.id, stage: r.pick(open()), closeDate: date(r.int(-40, 90)) })(draft)
   if (r.chance(0.1)) is({ category: null })(draft)
   for (let n = r.int(0, 6); n > 0; n--) {
     const at = on(-r.int(2, age), r.int(6, 17))
@@ -305,15 +304,22 @@ const wild: Situation = (draft) => {
     ]
     events.push(r.pick(some))
   }
-  for (const night of [-1, ...nights.keys()])
+  for (const night of [-1, ...nights.keys()]) {
+    // Salesforce does not tell when a record type changed: before the first night nobody could know of it, and of two
+    // stages of one day nobody could say with which one it came.
+    const moves = night >= 0 && r.chance(0.08)
+    const by = r.pick(WHO)
+    if (moves) {
+      path = r.pick(PATHS)
+      acts.push({ night, by, doing: { does: 'stage', to: r.pick(path.stages) } })
+    }
+    const stage = (to: string): readonly Doing[] => (moves ? [] : [{ does: 'stage', to }])
     for (let n = r.int(0, 2); n > 0; n--) {
       const day = Math.round(((((nights[night] ?? weekday(-1)) - FIRST_NIGHT) / DAY) * 5) / 7)
       const doing = r.pick<() => readonly Doing[]>([
-        () => [{ does: 'stage', to: somewhere() }],
-        () => [{ does: 'stage', to: somewhere() }],
-        () => [{ does: 'stage', to: r.pick(path.stages.slice(-2)) }],
-        // Before the first night nobody could tell: Salesforce keeps no history of record types.
-        () => [{ does: 'stage', to: night < 0 ? somewhere() : r.pick(elsewhere) }],
+        () => stage(somewhere()),
+        () => stage(somewhere()),
+        () => stage(r.pick(path.stages.slice(-2))),
         () => [replies],
         () => [set('amount', r.chance(0.1) ? null : r.int(1, 90) * 1000)],
         () => [set('closeDate', date(day + r.int(-10, 60)))],
@@ -330,11 +336,9 @@ const wild: Situation = (draft) => {
         () => [{ does: 'call', outcome: 'connected' }, set('nextStep', `Step ${n}`)],
         () => (r.chance(0.1) ? [{ does: 'delete' }] : []),
       ])()
-      const by = r.pick(WHO)
-      acts.push(
-        ...doing.map((one) => ({ night, doing: one, ...(one.does === 'set' || one.does === 'stage' ? { by } : {}) })),
-      )
+      acts.push(...doing.map((one) => ({ night, doing: one, ...(/^s(?:et|tage)$/.test(one.does) ? { by } : {}) })))
     }
+  }
 }
 
 /** What people and programs really leave in names. */
@@ -367,8 +371,9 @@ export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12], wil
       events: draft.events.toSorted((a, b) => a.at - b.at),
     })
     const end = draft.acts.findIndex(({ doing }) => doing.does === 'delete')
-    for (const { night, doing, by: who } of draft.acts.slice(0, end < 0 ? undefined : end + 1))
-      acts.push({ ...doing, deal: name, at: noonAfter(night, nights), ...(who ? { by: who } : {}) })
+    // One after the other, because Salesforce tells whole seconds.
+    for (const [n, { night, doing, by: who }] of draft.acts.slice(0, end < 0 ? undefined : end + 1).entries())
+      acts.push({ ...doing, deal: name, at: noonAfter(night, nights) + n * 1000, ...(who ? { by: who } : {}) })
   }
   return {
     seed,
@@ -376,7 +381,7 @@ export function world({ seed, deals, perOwnerPerWeek = 1000, gaps = [2, 12], wil
     settings: settings(perOwnerPerWeek),
     nights: nights.map((now, i) => ({
       now,
-      acts: acts.filter(({ at }) => at > (nights[i - 1] ?? 0) && at <= now),
+      acts: acts.filter(({ at }) => at > (nights[i - 1] ?? 0) && at <= now).toSorted((a, b) => a.at - b.at),
     })),
   }
 }
