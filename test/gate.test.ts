@@ -84,6 +84,24 @@ describe.each<Limits>(['rolling', 'bucket'])('a %s limiter of 110 calls per 10 s
     await run(Promise.all([ours(), theirs()]))
     expect(refused).toBeLessThan(30)
   })
+
+  test('that says it were more than twice as large: less than 1 % refusals once that is known', async () => {
+    const { gate, clock, run } = simulate()
+    const limiter = new Limiter(limits, clock)
+    const lane = { name: 'api', max: 45, windowMs: 10_000, burst: 5 }
+    const refused: number[] = []
+    const work = async () => {
+      for (let i = 0; i < 2000; i++) {
+        await gate.wait(never)
+        const { ok, retryAfterMs } = limiter.take(lane)
+        if (!ok) refused.push(i)
+        gate.observe(ok ? { max: 110, windowMs: 10_000 } : { pauseMs: retryAfterMs })
+      }
+    }
+    await run(work())
+    expect(refused.filter((i) => i >= 500).length).toBeLessThan(15)
+    expect(clock()).toBeLessThan((2000 / 45) * 10_000 * 1.2)
+  })
 })
 
 test('search has its own lane of four calls a second', async () => {
@@ -150,7 +168,10 @@ test('a 429 slows the pace once, and good answers bring it back', async () => {
   const full = await pace()
   for (let i = 0; i < 5; i++) gate.observe({ pauseMs: 100 })
   expect((await pace()) / full).toBeCloseTo(1 / 0.7, 2)
-  for (let i = 0; i < 40; i++) gate.observe({ remaining: 50 })
+  // A tenth below the pace that was refused it becomes careful.
+  for (let i = 0; i < 30; i++) gate.observe({ remaining: 50 })
+  expect(full / (await pace())).toBeCloseTo(0.9, 1)
+  for (let i = 0; i < 250; i++) gate.observe({ remaining: 50 })
   expect((await pace()) / full).toBeCloseTo(1, 2)
 })
 

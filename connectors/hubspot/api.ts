@@ -19,6 +19,7 @@ const ASSOCIATIONS = '/crm/associations/2026-09'
 const ACCOUNT = '/account-info/2026-09/details'
 
 const TRIES = 5
+const LANES = ['normal', 'search'] as const
 /** A longer wait leaves the process as RetryLater. */
 const PATIENCE_MS = 10_000
 const OUTAGE_PAUSE_MS = 60_000
@@ -128,7 +129,10 @@ export function createApi(options: ConnectorOptions) {
     if (busy) {
       const [why, usual] = busy
       const waitMs = asked ?? (/daily/i.test(`${problem.policyName} ${problem.message}`) ? DAY_PAUSE_MS : usual)
-      if (status === 429) options.gate.observe({ pauseMs: waitMs }, lane(ask))
+      // A limit that is neither the one of searches nor the one of ten seconds stops everything.
+      const known = /^(?:TEN_)?SECONDLY/.test(problem.policyName ?? '')
+      if (status === 429)
+        for (const each of known ? [lane(ask)] : LANES) options.gate.observe({ pauseMs: waitMs }, each)
       return { why, waitMs }
     }
     // 530: what a malformed token yields (Airbyte).

@@ -78,7 +78,8 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
         if (meaning === 'lost' && !repeatable) throw new Unknown(message)
         const asked = Number(transport.seen?.headers['retry-after'] ?? Number.NaN) * 1000
         const pause = asked >= 0 ? asked : 500 * 2 ** (attempt - 1)
-        if (transport.seen?.status === 429) gate.observe({ pauseMs: pause })
+        // Told to wait, or too much at once: that is meant for every call.
+        if (asked >= 0 || meaning === 'limit' || transport.seen?.status === 429) gate.observe({ pauseMs: pause })
         if (pause > PATIENCE_MS || attempt >= TRIES)
           throw new RetryLater(message, Math.max(pause, meaning === 'limit' ? 120_000 : 30_000))
         await sleep(pause, signal)

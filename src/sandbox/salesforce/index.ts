@@ -97,4 +97,7 @@ const REFUSALS: Record<Refusal['kind'], Answer> = {
   'server-error': error(500, 'UNKNOWN_EXCEPTION', 'An unexpected error occurred.'),
   'bad-gateway': { status: 502, body: '<h1>502 Bad Gateway</h1>', headers: { 'content-type': 'text/html' } },
 }
-const refuse = ({ kind }: Refusal) => REFUSALS[kind]
+const refuse = ({ kind, retryAfterS }: Refusal): Answer => ({
+  ...REFUSALS[kind],
+  ...(retryAfterS === undefined ? {} : { headers: { 'retry-after': String(retryAfterS) } }),
+})

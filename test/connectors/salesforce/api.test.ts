@@ -98,11 +98,12 @@ describe('reads', () => {
   })
 
   test('the daily limit parks the connection, the limit of long calls is waited for', async () => {
-    const { api, slept } = build()
+    const { api, slept, gate } = build()
     limits().reply(403, apiError('REQUEST_LIMIT_EXCEEDED', 'ConcurrentPerOrgLongTxn Limit exceeded.'), json)
     limits().reply(403, apiError('REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.'), json)
     expect(await caught(api.limits(never))).toMatchObject({ name: 'RetryLater', afterMs: 900_000 })
     expect(slept).toEqual([500])
+    expect(gate.pauses).toEqual([500, 900_000])
   })
 
   test('an expired token is renewed; new ones that are refused as well end it', async () => {
