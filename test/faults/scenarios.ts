@@ -3,9 +3,19 @@ import { brakes } from './brakes.ts'
 import { calls } from './calls.ts'
 import type { Scenario } from './harness.ts'
 import { kills } from './kills.ts'
+import { limits } from './limits.ts'
 import { people } from './people.ts'
 import { runs } from './runs.ts'
 import { stores } from './stores.ts'
 import { tokens } from './tokens.ts'
 
-export const scenarios: readonly Scenario[] = [...brakes, ...calls, ...kills, ...people, ...runs, ...stores, ...tokens]
+export const scenarios: readonly Scenario[] = [
+  ...brakes,
+  ...calls,
+  ...kills,
+  ...limits,
+  ...people,
+  ...runs,
+  ...stores,
+  ...tokens,
+]

@@ -27,7 +27,8 @@ import { live, type World } from './world.ts'
 /** One call as it left the program. `status` 0: no usable answer. */
 export interface Passed {
   readonly at: Instant
-  until: Instant
+  readonly until: Instant
+  /** Name of the connection. */
   readonly crm: string
   readonly method: string
   readonly path: string
@@ -36,7 +37,14 @@ export interface Passed {
   status: number
   /** What a 429 asked for. */
   retryAfterS: number | null
+  /** The limit that was reached, by its name. */
+  policy: string | null
+  /** Places in the order of all beginnings and ends of calls. */
+  readonly begun: number
+  readonly over: number
 }
+/** Header by which calls to a watched CRM are told from ours. */
+export const SOMEONE_ELSE = 'x-someone-else'
 
 interface Traffic {
   readonly passed: Passed[]
@@ -51,7 +59,8 @@ const watched: typeof fetch = async (input, init) => {
   const owner = url.pathname.startsWith('/__sandbox/') ? undefined : worlds.get(url.origin)
   if (!owner) return real(input, init)
   const { name, world } = owner
-  const call = world.begun(name, { method: init?.method ?? 'GET', path: url.pathname, body: init?.body })
+  const of = new Headers(init?.headers).has(SOMEONE_ELSE) ? `someone else on ${name}` : name
+  const call = world.begun(of, { method: init?.method ?? 'GET', path: url.pathname, body: init?.body })
   try {
     const answer = await real(input, init)
     const asked = answer.headers.get('retry-after')
@@ -62,6 +71,7 @@ const watched: typeof fetch = async (input, init) => {
       try {
         const all = await read()
         call.status = answer.status
+        call.policy = /"policyName":"(\w+)"/.exec(all)?.[1] ?? null
         return all
       } finally {
         over()
@@ -115,13 +125,25 @@ export function virtualTime(start: Instant) {
       doings += 1
       underWay += 1
       const rows = rowsIn(path, method, body)
-      const call = { at: now, until: now, crm, method, path, rows, status: 0, retryAfterS: null }
+      const call = {
+        at: now,
+        until: now,
+        crm,
+        method,
+        path,
+        rows,
+        status: 0,
+        retryAfterS: null,
+        policy: null,
+        begun: doings,
+        over: 0,
+      }
       passed.push(call)
       return call
     },
     ended(call) {
-      call.until = now
       doings += 1
+      Object.assign(call, { until: now, over: doings })
       underWay -= 1
       stir()
     },
@@ -201,14 +223,15 @@ export interface Virtual {
   readonly log: readonly string[]
   /** A night at the present moment, to its end. */
   night(crm: Crm, how?: Partial<Night>): Promise<Run>
-  /** Of each CRM, beside the others. */
-  nights(): Promise<readonly Run[]>
+  /** Of each of these (default: all), beside the others. */
+  nights(crms?: readonly Crm[]): Promise<readonly Run[]>
   /** Nobody is at work: it is that moment now, here and in the CRMs. */
   at(now: Instant): Promise<void>
-  /** Preview and confirmation, of each CRM beside the others. */
-  firstNight(): Promise<readonly Run[]>
-  /** As after a kill: what only lived in the process is gone. */
-  restart(): void
+  /** The same, preview and confirmation. */
+  firstNight(crms?: readonly Crm[]): Promise<readonly Run[]>
+  connector(name: string): Promise<Connector>
+  /** As after a kill: what only lived in the process is gone. Another one tries the run's next step at once. */
+  restart(run: string): Promise<void>
 }
 
 export async function virtual(trial: Trial, options: VirtualOptions): Promise<Virtual> {
@@ -220,11 +243,12 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
     const crm = await startCrm(system, seed, taskKey, { seed: trial.seed, ...time.sandbox, ...sandbox })
     const named = name === undefined ? crm : { ...crm, name }
     trial.onEnd(() => crm.stop())
-    await setUp(named)
     worlds.set(crm.url, { name: named.name, world: time.world })
     trial.onEnd(() => worlds.delete(crm.url))
+    await time.run(setUp(named))
     crms.push(named)
   }
+  time.passed.length = 0
   const [crm] = crms
   if (crm === undefined) throw new Error('nothing to work on')
   const database = await openDatabase({ snapshot: await snapshot() })
@@ -317,14 +341,18 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
   return {
     ...{ crms, crm, database, time, log, passed: time.passed },
     night: (each, how) => time.run(one(each, how)),
-    nights: () => time.run(Promise.all(crms.map((each) => one(each)))),
+    nights: (some = crms) => time.run(Promise.all(some.map((each) => one(each)))),
     async at(now) {
       time.advance(now)
       for (const each of crms) await each.clock(now)
     },
-    firstNight: () => time.run(Promise.all(crms.map(first))),
-    restart: () => {
+    firstNight: (some = crms) => time.run(Promise.all(some.map(first))),
+    connector: ctx.connector,
+    async restart(run) {
       connectors = new Map()
+      const steps = handlers(ctx, async () => null)
+      const step = await steps.next(run)
+      if (step !== null) await steps.step(run, step, new AbortController().signal).catch(() => {})
     },
   }
 }
@@ -365,7 +393,8 @@ export async function company(
       const all = await Promise.all(rig.crms.map((crm) => fetchHeld(crm.url)))
       const sums = { dup: 0, lost: 0, wrong: 0, problems: [] as string[] }
       for (const [at, { system, name: connection }] of rig.crms.entries()) {
-        const elsewhere = all.filter((_, other) => other !== at)
+        // Of the same system the same ids.
+        const elsewhere = all.filter((_, other) => rig.crms[other]?.system !== system)
         const runs = await listRuns(rig.database.db, { connection, limit: 1000 })
         const nights = runs.flatMap(({ kind, now }) => (kind === 'preview' ? [] : now)).reverse()
         for (const held of all.slice(at, at + 1)) {
