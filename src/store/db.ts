@@ -1,6 +1,6 @@
 // Opens the database in one of two homes with the same behaviour: PostgreSQL by URL, or PGlite embedded in the data
 // directory, which one process at a time may hold (two would corrupt it silently).
-import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
@@ -51,7 +51,8 @@ export async function openDatabase(where: {
   statementMs?: number
 }): Promise<Database> {
   if (where.databaseUrl !== undefined) return onPostgres(where.databaseUrl, where.statementMs ?? STATEMENT_MS)
-  const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(where.dataDir)
+  const { dataDir = 'memory' } = where
+  const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(dataDir)
   try {
     const pglite = await PGlite.create({
       ...(where.dataDir === undefined ? {} : { dataDir: join(where.dataDir, 'db') }),
@@ -59,12 +60,23 @@ export async function openDatabase(where: {
       parsers: PARSERS,
     })
     await pglite.exec(`SET search_path TO ${SEARCH_PATH}`)
-    return over(new PGlitePool(pglite), () => pglite.close().finally(unlock))
+    return over(new PGlitePool(pglite, endWith(dataDir)), () => pglite.close().finally(unlock))
   } catch (error) {
     await unlock()
-    throw error
+    if (!(error instanceof Error && /failed to initialize/.test(error.message))) throw error
+    throw new Error(`The embedded database in ${dataDir} does not start. ${NO_ROOM}`, { cause: error })
   }
 }
+
+const NO_ROOM = 'Make room on its disk and start unstall again: it goes on where it was.'
+
+/** Ends the process at once: after a panic (no room for its log, most often) the embedded database can only be opened anew. */
+const endWith =
+  (dataDir: string) =>
+  ({ message }: Error): void => {
+    writeSync(2, `unstall: the embedded database in ${dataDir} has stopped (${message}). ${NO_ROOM}\n`)
+    process.exit(1)
+  }
 
 function onPostgres(connectionString: string, statementMs: number): Database {
   const limits = `-c statement_timeout=${statementMs} -c idle_in_transaction_session_timeout=${statementMs}`

@@ -20,15 +20,22 @@ interface Answer<R> {
   command: (typeof COMMANDS)[number]
 }
 
+/** What a panic is told to. It must end the process: PGlite's next statement would never come back. */
+type Panic = (error: Error) => void
+const isPanic = (error: unknown): error is Error =>
+  error instanceof Error && 'severity' in error && error.severity === 'PANIC'
+
 class Client extends EventEmitter {
   readonly #database: PGlite
+  readonly #panic: Panic
   readonly #listening = new Map<string, () => Promise<void>>()
   #open: { readonly tx: Transaction; readonly end: (rollback: boolean) => Promise<void> } | null = null
   #released = false
 
-  constructor(database: PGlite) {
+  constructor(database: PGlite, panic: Panic) {
     super()
     this.#database = database
+    this.#panic = panic
   }
 
   query<R>(cursor: PostgresCursor<R>): PostgresCursor<R>
@@ -54,10 +61,14 @@ class Client extends EventEmitter {
     const session = this.#open?.tx ?? this.#database
     const values = parameters.map((value) => (value instanceof Date ? value.toISOString() : value))
     // Without parameters the text may hold several statements: the answer is the last one's, as with pg.
-    const result =
+    const answer =
       values.length > 0
-        ? await session.query<R>(text, values)
-        : (await session.exec(text)).map((each) => ({ ...each, rows: each.rows as R[] })).at(-1)
+        ? session.query<R>(text, values)
+        : session.exec(text).then((all) => all.map((each) => ({ ...each, rows: each.rows as R[] })).at(-1))
+    const result = await answer.catch((error: unknown) => {
+      if (isPanic(error)) this.#panic(error)
+      throw error
+    })
     const command = COMMANDS.find((word) => word === result?.command) ?? 'SELECT'
     return { rows: result?.rows ?? [], rowCount: result?.rowCount ?? 0, command }
   }
@@ -69,6 +80,7 @@ class Client extends EventEmitter {
       begun.resolve(tx)
       return ending.promise
     })
+    ended.catch((error: unknown) => isPanic(error) && this.#panic(error))
     ended.catch(begun.reject)
     const tx = await begun.promise
     const end = async (rollback: boolean) => {
@@ -108,19 +120,21 @@ class Client extends EventEmitter {
 export class PGlitePool extends EventEmitter {
   readonly options = { keepAlive: true }
   readonly #database: PGlite
+  readonly #panic: Panic
 
-  constructor(database: PGlite) {
+  constructor(database: PGlite, panic: Panic) {
     super()
     this.#database = database
+    this.#panic = panic
     this.setMaxListeners(0) // every BullMQ object adds an `error` listener
   }
 
   async connect(): Promise<Client> {
-    return new Client(this.#database)
+    return new Client(this.#database, this.#panic)
   }
 
   query<R>(text: string, parameters?: readonly unknown[]): Promise<Answer<R>> {
-    return new Client(this.#database).query<R>(text, parameters)
+    return new Client(this.#database, this.#panic).query<R>(text, parameters)
   }
 
   async end(): Promise<void> {}

@@ -5,13 +5,14 @@ import { writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { PGlite } from '@electric-sql/pglite'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { DatabaseInUse, openDatabase } from '../../src/store/db.ts'
 import { PGlitePool } from '../../src/store/pglite-pool.ts'
 import type { Executor } from '../../src/store/schema.ts'
-import { eachHome, homes, openPlace, postgresServer } from '../homes.ts'
+import { eachHome, homes, openPlace, postgresServer, snapshot } from '../homes.ts'
 import { missing } from '../services.ts'
 
 const note = (db: Executor, name: string) => db.insertInto('lease').values({ name, by: 'a', until: 0 }).execute()
@@ -69,6 +70,24 @@ const embedded = homes[0]
 if (!embedded) throw new Error('no embedded home')
 
 describe('embedded pool', () => {
+  it('tells of a panic at once, alone or in a transaction, and of no other error', async () => {
+    const pglite = await PGlite.create({ loadDataDir: await snapshot() })
+    onTestFinished(() => pglite.close())
+    const panics: string[] = []
+    const pool = new PGlitePool(pglite, ({ message }) => void panics.push(message))
+    await expect(pool.query('SELECT 1 / $1::int', [0])).rejects.toThrow('division by zero')
+    expect(panics).toEqual([])
+    const noRoom = async () => {
+      throw Object.assign(new Error('no room for the log'), { severity: 'PANIC' })
+    }
+    Object.assign(pglite, { query: noRoom })
+    await expect(pool.query('SELECT $1::int', [1])).rejects.toThrow('no room')
+    Object.assign(pglite, { transaction: noRoom })
+    const client = await pool.connect()
+    await expect(client.query('BEGIN')).rejects.toThrow('no room')
+    expect(panics).toEqual(['no room for the log', 'no room for the log'])
+  })
+
   it('rolls back what a client left open, and refuses the client afterwards', async () => {
     const { database } = await embedded.open()
     if (!(database.pool instanceof PGlitePool)) throw new Error('not embedded')
