@@ -85,8 +85,9 @@ export async function startRedis(): Promise<Server> {
   )
 }
 
-export async function startPostgres(): Promise<Server> {
-  const directory = mkdtempSync(join(tmpdir(), 'unstall-postgres-'))
+/** `folder`: where its data directory is made. */
+export async function startPostgres(folder = tmpdir()): Promise<Server> {
+  const directory = mkdtempSync(join(folder, 'unstall-postgres-'))
   const port = await freePort()
   const initdb = services.PostgreSQL ?? 'initdb'
   // PostgreSQL refuses to run as root. SIGQUIT is its shutdown without a checkpoint; SIGKILL may leave its children.

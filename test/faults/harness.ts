@@ -33,6 +33,11 @@ export interface Result {
   readonly note?: string
 }
 
+/** The machine cannot play it: why. */
+export interface Skipped {
+  readonly skipped: string
+}
+
 export interface Scenario {
   /** Number of the fault in docs/reliability.md. */
   readonly fault: number
@@ -41,7 +46,7 @@ export interface Scenario {
   readonly systems?: readonly System[]
   /** Where the home matters; quick runs take the first one only. Default: embedded. */
   readonly homes?: readonly HomeName[]
-  run(trial: Trial): Promise<Result>
+  run(trial: Trial): Promise<Result | Skipped>
 }
 
 /** One scenario on one system and one home. */

@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import type { System } from '../../src/core/deal.ts'
 import { closeHomes, homes } from '../homes.ts'
 import { missing, required } from '../services.ts'
-import type { HomeName, Result, Scenario, Trial } from './harness.ts'
+import type { HomeName, Result, Scenario, Skipped, Trial } from './harness.ts'
 import { scenarios } from './scenarios.ts'
 
 const { values } = parseArgs({
@@ -37,7 +37,7 @@ interface Row {
   readonly scenario: Scenario
   readonly system: System
   readonly home: HomeName
-  result: Result | { readonly skipped: string } | null
+  result: Result | Skipped | null
   seconds: number
 }
 

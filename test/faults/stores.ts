@@ -1,11 +1,15 @@
 // Faults 4, 5 and 24: what the work is stored in goes away or is full. Redis is restarted, killed, flushed; PostgreSQL is
 // restarted; the disk under the database has no room. The CRM must see no write whose intent was not stored before, and
 // the night ends right once the store is back.
+import { execFileSync } from 'node:child_process'
+import { closeSync, cpSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { flushRedis } from '../homes.ts'
 import { startPostgres, startRedis } from '../services.ts'
-import { eventually, place, type Result, type Scenario, type Trial, type Worker } from './harness.ts'
+import { eventually, place, type Result, type Scenario, type Skipped, type Trial, type Worker } from './harness.ts'
 import { ledgerAt, type Season, season, unintended } from './season.ts'
 import { world } from './world.ts'
 
@@ -114,7 +118,86 @@ async function postgresLost(trial: Trial): Promise<Result> {
 }
 const calls = async (crm: Season['crm']) => (await crm.calls()).reduce((sum, { count }) => sum + count, 0)
 
+// ---- 24: the disk under the database
+
+interface Disk {
+  readonly path: string
+  fill(): void
+  free(): void
+}
+
+/** A file system of this many megabytes of its own, or why there can be none. */
+function smallDisk(trial: Trial, megabytes: number): Disk | Skipped {
+  const path = mkdtempSync(join(tmpdir(), 'unstall-disk-'))
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=755`, 'tmpfs', path], { stdio: 'pipe' })
+  } catch (error) {
+    rmSync(path, { recursive: true })
+    return { skipped: `no small disk can be mounted here: ${error instanceof Error ? error.message : error}` }
+  }
+  // Lazily: whatever still holds a file there is ended by the trial itself.
+  trial.onEnd(() => {
+    execFileSync('umount', ['-l', path])
+    rmSync(path, { recursive: true })
+  })
+  const ballast = join(path, 'ballast')
+  return {
+    path,
+    fill: () => {
+      const file = openSync(ballast, 'w')
+      for (let bytes = 1 << 20; bytes >= 512; )
+        try {
+          writeSync(file, Buffer.alloc(bytes))
+        } catch {
+          bytes /= 2 // no room for so much
+        }
+      closeSync(file)
+    },
+    free: () => rmSync(ballast),
+  }
+}
+
+/** Full in the middle of apply: first no table can grow, then the database's log cannot either, which stops it. */
+async function diskFull(trial: Trial): Promise<Result | Skipped> {
+  const disk = smallDisk(trial, 300)
+  if ('skipped' in disk) return disk
+  const server = trial.home === 'embedded' ? null : await startPostgres(disk.path)
+  if (server) trial.onEnd(() => server.stop())
+  const dataDir = join(disk.path, 'data')
+  if (!server) cpSync((await place('embedded')).dataDir ?? '', dataDir, { recursive: true })
+  const where = server ? { databaseUrl: server.url } : { dataDir }
+  const at = await nights(trial, [2], where)
+  const { crm } = at
+  const problems: string[] = []
+  let recoveryMs = 0
+  for (let order = await at.next(), flood = false; order !== null; order = await at.next(), flood = true) {
+    const worker = at.work({ runs: [order], readBatch: 8, flood })
+    await midApply(at)
+    disk.fill()
+    await sleep(500) // calls on their way
+    const was = (await crm.journal()).length
+    await Promise.race([worker.over, sleep(trial.quick ? 4_000 : 20_000)])
+    const more = (await crm.journal()).length - was
+    if (more > 0) problems.push(`${more} writes while the disk was full${flood ? ' and the log stopped' : ''}`)
+    if (!/No space left on device/.test(worker.stderr())) problems.push('nobody said that the disk is full')
+    disk.free()
+    if (flood) {
+      // PostgreSQL has stopped itself and is started again by its supervisor; the embedded one took its process with it.
+      if (server) await server.kill().then(() => server.start())
+      else if (!/has stopped/.test(worker.stderr())) problems.push(`no clear line: ${worker.stderr().slice(-300)}`)
+    } else if (!worker.alive())
+      problems.push(`a worker ended because the disk was full: ${worker.stderr().slice(-500)}`)
+    if (worker.alive()) recoveryMs = Math.max(recoveryMs, await goesOn([worker], BACK_MS))
+    await worker.over
+    await at.finish([order])
+  }
+  const judged = await at.judge()
+  problems.push(...judged.problems, ...(await unintended(crm, await ledgerAt(where))))
+  return { injected: 'no room for tables, for the log', ...judged, recoveryMs, problems }
+}
+
 export const stores: readonly Scenario[] = [
   { fault: 4, title: 'Redis flushed, killed, restarted', homes: ['PostgreSQL and Redis'], run: redisLost },
   { fault: 5, title: 'PostgreSQL restarted', homes: ['PostgreSQL'], run: postgresLost },
+  { fault: 24, title: 'disk full under the database', homes: ['embedded', 'PostgreSQL'], run: diskFull },
 ]

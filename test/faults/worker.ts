@@ -4,6 +4,7 @@
 // where it is told to.
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
+import { sql } from 'kysely'
 import { openNight, openUndo } from '../../jobs/nightly.ts'
 import { type App, type AppOptions, openApp } from '../../src/app.ts'
 import { createLog } from '../../src/log.ts'
@@ -42,6 +43,8 @@ export interface Orders {
   readonly poison?: Place & { readonly how: 'loop' | 'memory' | 'throw' }
   /** Deals a batch, so that a small world has enough calls to die in. */
   readonly readBatch?: number
+  /** Keeps the database writing to its log, as busy neighbours would: sooner or later it wants a new file for it. */
+  readonly flood?: boolean
   readonly app?: Omit<AppOptions, 'crash' | 'log' | 'only' | 'progress'>
 }
 
@@ -88,6 +91,7 @@ if (readBatch !== undefined)
     const { get, value } = Object.getOwnPropertyDescriptor(connector, 'can') ?? {}
     Object.defineProperty(connector, 'can', { get: () => ({ ...(get?.() ?? value), readBatch }) })
   }
+if (orders.flood) void flood().catch(() => {}) // told by whoever works
 const leave = once(process, 'SIGTERM')
 try {
   const over = Promise.all(orders.runs.map(carryOut))
@@ -100,6 +104,14 @@ try {
   await app.close()
 }
 process.exit()
+
+async function flood(): Promise<void> {
+  const some = sql`SELECT pg_logical_emit_message(false, 'flood', repeat('x', 200000))`
+  for (;;) {
+    await some.execute(app.ctx.db)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
 
 async function carryOut(order: RunOrder): Promise<void> {
   if (order.kind !== 'first') return void (await one(order))
