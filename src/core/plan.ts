@@ -184,7 +184,7 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     return null
 
   const blind = context.reference.fields?.stalled?.readable === false
-  const moved = advance(was, { ...item, ledger, now: context.now, dead: isDead(verdict, context), blind })
+  const moved = advance(was, { ...item, ledger, now: context.now, dead: isDead(verdict, deal, context), blind })
   const tonight = { ...item, ledger, ...context, observed: observedAfter(deal, ledger), moved }
   // What was undone stays as it is.
   const final = moved.standing.undone !== null
@@ -226,11 +226,12 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
 }
 
 /** Idle since before the first night for longer than `firstNight.deadAfter`, judged as of that night. */
-function isDead({ state, idleDays, lastMovement }: Verdict, context: PlanContext): boolean {
+function isDead({ state, idleDays, lastMovement }: Verdict, { ownerId }: Known['deal'], context: PlanContext): boolean {
   const { calendar, firstNightAt: night, settings } = context
   if (state !== 'stalled') return false
   const day = calendar.localDate
-  const idle = night === null ? idleDays : calendar.workingDays(day(lastMovement), day(night))
+  const owner = ownerId === null ? null : context.ownerEmail(ownerId)
+  const idle = night === null ? idleDays : calendar.workingDays(day(lastMovement), day(night), owner)
   return idle > settings.firstNight.deadAfter
 }
 

@@ -344,6 +344,13 @@ describe('tasks', () => {
       expect(of.standings.get('d1')?.stall?.dead).toBe(dead)
     }
   })
+  test('not for the days on which its owner was away', () => {
+    const away = settings({ absences: { 'ann@example.com': ['2026-06-01/2026-08-31'] } })
+    const of = world(known())
+    of.firstNightAt = N0
+    night(of, N1, { ...as('stalled', { lastMovement: on('2026-05-18') }), settings: away })
+    expect(of.standings.get('d1')?.stall?.dead).toBe(false)
+  })
 })
 
 describe('the answer of an earlier date', () => {
