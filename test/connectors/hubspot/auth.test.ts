@@ -1,6 +1,8 @@
 // OAuth with HubSpot: one form post gives a new set of tokens, or says what to do; secrets and tokens are in no message.
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import nock from 'nock'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { signIn, staticToken } from '../../../connectors/hubspot/auth.ts'
 import { never, ORIGIN, strict } from './fake.ts'
 
@@ -64,9 +66,16 @@ test.each([
 
 test('no answer, or none in time: later, and nothing of the request in the error', async () => {
   post().replyWithError('refresh 1 s3cret/+')
-  post().delay(2000).reply(200, {})
-  for (const _ of [1, 2]) {
-    const error = await caught(exchange('refresh 1'))
+  // A real server: an aborted request that nock delays ends in an error of undici's that nobody can catch.
+  const server = createServer(() => {})
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  onTestFinished(() => void server.close().closeAllConnections())
+  nock.enableNetConnect('127.0.0.1')
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : 0
+  const silent = signIn({ ...app, baseUrl: `http://127.0.0.1:${port}` })
+  for (const one of [exchange, silent.exchange]) {
+    const error = await caught(one('refresh 1'))
     expect(error).toMatchObject({ name: 'RetryLater', message: 'could not sign in to HubSpot: no answer' })
     expect(error instanceof Error && error.cause).toBeUndefined()
   }
