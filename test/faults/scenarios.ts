@@ -7,6 +7,7 @@ import { limits } from './limits.ts'
 import { people } from './people.ts'
 import { runs } from './runs.ts'
 import { stores } from './stores.ts'
+import { time } from './time.ts'
 import { tokens } from './tokens.ts'
 
 export const scenarios: readonly Scenario[] = [
@@ -17,5 +18,6 @@ export const scenarios: readonly Scenario[] = [
   ...people,
   ...runs,
   ...stores,
+  ...time,
   ...tokens,
 ]
