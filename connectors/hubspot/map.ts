@@ -214,12 +214,15 @@ export function toEvidence(record: CrmRecord, { timezone }: Portal, asOf: Instan
 
 function toChanges(versions: readonly Version[], field: Change['field'], timezone: string): Change[] {
   let from: string | null | undefined = versions.length < HISTORY_CAP ? null : undefined
+  let at = Number.NEGATIVE_INFINITY
   return versions
     .toReversed()
     .map((version) => ({ ...version, at: parseInstant(version.timestamp) ?? fail('timestamp', version.timestamp) }))
     .sort((a, b) => a.at - b.at)
-    .flatMap(({ at, value, sourceType, sourceLabel }) => {
+    .flatMap(({ at: told, value, sourceType, sourceLabel }) => {
       const before = from
+      // Two changes of one moment stay in their order.
+      at = Math.max(told, at + 1)
       // A value that made no sense and was put right since must not make the deal unreadable for good: it is none.
       from = toValue(String(value ?? ''), field, timezone) ?? null
       if (from === before) return []

@@ -106,6 +106,14 @@ describe('evidence', () => {
       { field: 'closeDate', at: Date.parse(at(1)), from: null, to: '2026-12-01', by: 'unknown', source: 'UNKNOWN' },
     ])
   })
+  test('two changes of one moment stay in their order', () => {
+    const version = (value: string, sourceType: string) => ({ value, timestamp: at(2), sourceType })
+    const found = evidence({ dealstage: [version('first', 'WORKFLOWS'), version('second', 'CRM_UI')] })
+    expect(found?.changes).toMatchObject([
+      { from: null, to: 'second', at: Date.parse(at(2)) },
+      { from: 'second', to: 'first', at: Date.parse(at(2)) + 1 },
+    ])
+  })
   test('where the history is cut off, what came before is not known', () => {
     const versions = Array.from({ length: 20 }, (_, i) => ({
       value: `${i % 2}`,
