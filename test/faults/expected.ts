@@ -89,7 +89,7 @@ export const nightOf = (nights: readonly Instant[], at: string | Instant): numbe
 export function expected(given: Judgement): ReadonlyMap<string, readonly Expected[]> {
   const { seed, settings, system, nights, held } = given
   const context: Context = {
-    ...{ system, settings, days: new Days(settings), stages: stagesOf(seed.pipelines, settings) },
+    ...{ system, settings, days: new Days(settings), stages: stagesOf(seed.pipelines, settings, system) },
     firstNight: nights[0] ?? 0,
   }
   const done = doneBy(given)
@@ -227,14 +227,18 @@ class Life {
   /** Everything set since the night before; what a rep wrote is known from now on. */
   #look(night: number, now: Instant): void {
     const was = { ...this.#value }
+    /** What a stage change of these days set. Whoever sets the same again cannot be told from it. */
+    let byCrm: string | null | undefined
     for (let edit = this.#edits[0]; edit !== undefined && edit.at <= now; edit = this.#edits[0]) {
       this.#edits.shift()
       // No CRM tells who set a category that did not change with its stage: whoever it was counts as a person.
+      if (edit.field === 'category' && edit.by === 'crm') byCrm = edit.to
       if (edit.field === 'category' && edit.by === 'crm') this.#categoryBy = 'crm'
       else if (edit.field === 'category' && edit.to !== (this.#value.category ?? null)) this.#categoryBy = 'person'
       this.#value[edit.field] = edit.to
       if (edit.field === 'stalled') this.#crm.stalled = edit.to === 'true'
     }
+    if (byCrm !== undefined && this.#value.category === byCrm) this.#categoryBy = 'crm'
     for (const field of WATCHED) {
       const [from, to] = [was[field] ?? null, this.#value[field] ?? null]
       if (from !== to) this.#seen.push({ night, at: now, field, from, to, ours: false, first: night === 0 })

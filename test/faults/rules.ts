@@ -90,10 +90,13 @@ export const isClosed = ({ probability }: SeedStage): boolean => probability ===
 export function stagesOf(
   pipelines: readonly { readonly id: string; readonly stages: readonly SeedStage[] }[],
   { policy }: WorldSettings,
+  system: System,
 ): Stages {
-  const all = pipelines.flatMap(({ id: pipeline, stages }) =>
+  const each = pipelines.flatMap(({ id: pipeline, stages }) =>
     stages.map((stage, order) => ({ stage, pipeline, order })),
   )
+  // Salesforce has one list of stages for all record types.
+  const all = system === 'salesforce' ? each.map((one, order) => ({ ...one, order })) : each
   const of: Stages['of'] = (id) => {
     const found = all.find(({ stage }) => stage.id === id)
     if (!found) throw new Error(`no stage ${id}`)
@@ -106,7 +109,9 @@ export function stagesOf(
   const decides = named(policy.decision.stages)
   const decidable = (id: string) => {
     const { pipeline, order } = of(id)
-    return all.some((one) => one.pipeline === pipeline && one.order <= order && decides(one.stage.id))
+    return all.some(
+      (one) => (system === 'salesforce' || one.pipeline === pipeline) && one.order <= order && decides(one.stage.id),
+    )
   }
   return { of, decides, decidable, excluded: named(policy.exclude.stages) }
 }
@@ -282,8 +287,12 @@ class Walk {
       }
     } else if (to.order < from.order) this.#movedBack = at
     // "Lapses on a move back before the decision stage", out of a closed stage too. A no is final until the deal is closed.
+    const same = to.pipeline === from.pipeline
+    const back = same && this.#presented !== null && to.order < this.#presented.order
     const wasDue = this.#due !== null && stages.decidable(from.stage.id)
-    if ((this.#presented || wasDue) && !stages.decidable(id)) {
+    // In another pipeline only its own decision stage counts.
+    if (!same && this.#presented) this.#presented = { ...this.#presented, order: 0 }
+    if (back || ((this.#presented || wasDue) && !stages.decidable(id))) {
       const no = this.#answer?.value === 'no' ? this.#answer : null
       this.#newRound()
       this.#answer = no
