@@ -2,7 +2,7 @@
 // unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
 // What stays unanswered is unknown and waits for the settling of the next round.
 import type { Connector, RemoteTask, Write } from '../src/connector.ts'
-import type { Deal, DealId, Known, TaskKey } from '../src/core/deal.ts'
+import type { Deal, DealId, Instant, Known, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown, isBlind } from '../src/core/fields.ts'
 import type { PlannedWrite } from '../src/core/plan.ts'
 import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
@@ -56,9 +56,10 @@ const YOUNG_MS = 5_000
 export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
   const total = (await rowsOfRun(ctx.db, run.id)).filter((row) => row.status !== 'held').length
+  const missed: Missed = new Map()
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
-    const lately = await settleUnknown(ctx, run, connector, signal)
+    const lately = await settleUnknown(ctx, run, connector, signal, missed)
     // An undo compares with what is there, at any age.
     if (run.kind !== 'undo' && ctx.clock() - run.createdAt > PLAN_MS)
       await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, 'planned more than a day ago', ctx.clock()))
@@ -93,8 +94,19 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       return
     }
   }
-  throw new RetryLater(`some writes of ${run.id} have no answer from the CRM yet`, ctx.retryMs)
+  // Nothing is gained by looking before the first deal can go on.
+  const open = [...(await plannedRows(ctx.db, run.id, total)), ...(await sentRows(ctx.db, run.id))]
+  const deals = [...Map.groupBy(open, (row) => row.deal.id).values()]
+  const next = Math.min(...deals.map((rows) => Math.max(...rows.map((row) => provableAt(row, connector)))))
+  const wait = Math.max(ctx.retryMs, next - crmTime(ctx, run))
+  throw new RetryLater(`some writes of ${run.id} have no answer from the CRM yet`, wait)
 }
+
+/** Tasks looked for in vain, by when they were sent: not again before their absence proves that they never came. */
+type Missed = Map<string, Instant | null>
+/** When that is; 0: at any time. */
+const provableAt = ({ status, kind, sentAt }: StoredRow, { can }: Connector): Instant =>
+  status === 'sent' && kind === 'create-task' && can.taskKey !== 'unique' ? (sentAt ?? 0) + can.settleMs : 0
 
 /** The rows of the first `most` deals. */
 function ofDeals(rows: readonly StoredRow[], most: number): readonly StoredRow[] {
@@ -109,10 +121,13 @@ export async function settleUnknown(
   run: Run,
   connector: Connector,
   signal: AbortSignal,
+  missed: Missed = new Map(),
 ): Promise<Look> {
   const lately: Look = { at: ctx.clock(), fresh: new Map(), asked: new Set(), tasks: new Map() }
+  const now = crmTime(ctx, run)
   const unknown = await sentRowsOfConnection(ctx.db, run.connection)
-  const byRun = Map.groupBy(unknown, (row) => row.run)
+  const worth = unknown.filter((row) => missed.get(row.key) !== row.sentAt || provableAt(row, connector) <= now)
+  const byRun = Map.groupBy(worth, (row) => row.run)
   for (const [of, rows] of byRun) {
     await look(ctx, run, connector, rows.filter(isFields), rows.filter(isTask), signal, lately)
     const { fresh, tasks } = lately
@@ -120,6 +135,7 @@ export async function settleUnknown(
     for (const row of rows) {
       const verdict = settleRow(row, fresh, tasks, connector, crmTime(ctx, run))
       if (verdict !== null) settled.push(verdict)
+      else missed.set(row.key, row.sentAt)
     }
     const owner = of === run.id ? run : ((await getRun(ctx.db, of)) ?? run)
     await fenced(ctx.db, run, async (trx) => {
@@ -162,8 +178,7 @@ function settleRow(row: StoredRow, fresh: Fresh, tasks: Tasks, connector: Connec
   const task = tasks.get(row.taskKey)
   if (row.kind === 'create-task') {
     if (task !== undefined) return { key, status: 'done', remote: task.id }
-    const absent = connector.can.taskKey === 'unique' || now - (row.sentAt ?? now) >= connector.can.settleMs
-    return absent ? { key, status: 'planned' } : null
+    return provableAt(row, connector) <= now ? { key, status: 'planned' } : null
   }
   if (row.kind === 'delete-task') return task === undefined ? { key, status: 'done' } : { key, status: 'planned' }
   if (task === undefined) return { key, status: 'left', message: 'the task was deleted' }

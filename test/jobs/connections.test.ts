@@ -198,7 +198,7 @@ it.each(SYSTEMS.flatMap((system) => (['before', 'after'] as const).map((where) =
 
     // Another worker takes the step over, as it does when the first one's lock has run out.
     held.on = false
-    let settleMs = system === 'salesforce' ? 60_000 : 0
+    let settleMs = system === 'salesforce' ? 9_000 : 0
     const fresh = instead(connector, () => ({ can: { ...connector.can, settleMs } }))
     const { step } = handlers({ ...old.ctx, connector: async () => fresh }, async () => null)
     const signal = new AbortController().signal
