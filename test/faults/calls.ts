@@ -22,10 +22,12 @@ const WRITES = {
 }
 
 /** The buyer of every deal answers. */
-export async function replies({ crm }: Virtual): Promise<void> {
+export async function replies({ crm, time }: Virtual): Promise<void> {
   const { deals } = await crm.look()
   for (let from = 0; from < deals.length; from += 50)
     await Promise.all(deals.slice(from, from + 50).map(({ id }) => crm.actOn(id, 'buyer-reply')))
+  // A night begins with a whole second: these have happened before it.
+  time.advance(time.clock() + 1000)
 }
 
 /** Records that were written the same value twice: sent again without looking. */
@@ -141,9 +143,13 @@ export const calls: readonly Scenario[] = [
       const calm = await season(trial, deals, [])
       const { calls, struck, ...found } = await season(trial, deals, [{ fault: '500-before', rate: 0.2 }])
       const ratio = calls / calm.calls
+      // Chance strikes a few more or less than a fifth.
+      const most = (1.4 * 0.8) / (1 - struck / calls)
       const problems = [
         ...found.problems,
-        ...(ratio > 1.4 ? [`${calls} calls instead of ${calm.calls}: more than 1.4 times as many`] : []),
+        ...(ratio > most
+          ? [`${calls} calls instead of ${calm.calls}: more than ${most.toFixed(2)} times as many`]
+          : []),
       ]
       return { ...found, injected: `${struck} of ${calls} calls`, extraCalls: `${ratio.toFixed(2)} x`, problems }
     },
