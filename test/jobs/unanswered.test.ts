@@ -5,7 +5,10 @@ import { virtual } from '../faults/virtual.ts'
 import { closeHomes } from '../homes.ts'
 
 afterAll(closeHomes)
-const trial = { home: 'embedded', quick: true, seed: 1, say: () => {}, onEnd: onTestFinished } as const
+const trial = {
+  ...({ home: 'embedded', quick: true, seed: 1, say: () => {} } as const),
+  onEnd: (cleanup: () => unknown) => onTestFinished(async () => void (await cleanup())),
+}
 
 it('a task that may still come is looked for twice: at once, and when its absence proves something', async () => {
   const rig = await virtual(
