@@ -256,7 +256,7 @@ async function sameJob(trial: Trial): Promise<Result> {
   const problems: string[] = []
   await through([heir], problems)
   const judged = await at.judge()
-  problems.push(...judged.problems)
+  problems.push(...judged.problems, ...(await unintended(at.crm, await ledgerAt(at.where))))
   if (recoveryMs > 15_000) problems.push(`work went on only ${Math.round(recoveryMs)} ms after the kill`)
   return { injected: `${times + 1} kills of one job`, ...judged, recoveryMs, problems }
 }
@@ -305,8 +305,8 @@ async function overtaken(trial: Trial): Promise<Result> {
     { ...look, ms: 3_000 },
     { ...look, ms: 5_000 },
   ])
-  // Neither notices by its lock.
-  const workers = [1, 2].map(() => work({ runs, app: { timing: { ...OWN, sweepMs: 500 } } }))
+  // With a lock that neither would miss: nothing but the epoch tells the first one.
+  const workers = [1, 2].map(() => work({ runs, app: { timing: { ...OWN, lockMs: 60_000, sweepMs: 500 } } }))
   // Which of them takes it is left to the queue.
   const applying = () =>
     workers.flatMap(({ events }) =>
