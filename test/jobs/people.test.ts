@@ -173,9 +173,11 @@ const HANDS_OFF = { stalled: false, since: null, reason: null, explanation: null
 /** What the next night makes of it where there was no flag yet; and where there was one. */
 const UNFLAGGED: Readonly<Record<string, string>> = {
   ...{ stage: 'moving', wins: 'moving', decision: 'moving', parks: 'parked' },
-  ...{ owner: 'stalled', category: 'stalled', amount: 'stalled', 'close date': 'stalled' },
+  ...{ owner: 'stalled', category: 'stalled', 'close date': 'stalled' },
+  // Weak movement restarts the clock of a deal that is not flagged yet; it lifts no flag.
+  amount: 'moving',
 }
-const FLAGGED = { ...UNFLAGGED, flag: 'moving', 'task closed': 'stalled', 'task deleted': 'stalled' }
+const FLAGGED = { ...UNFLAGGED, amount: 'stalled', flag: 'moving', 'task closed': 'stalled', 'task deleted': 'stalled' }
 const UNDONE = Object.fromEntries(ALL.map((change) => [change, change === 'parks' ? 'parked' : 'moving']))
 
 async function expectEnds({ crm, moments }: World, moment: string, states: Readonly<Record<string, string>>) {
@@ -247,7 +249,8 @@ it.each(SYSTEMS)('%s: a night that flags, and an undo of it', async (system) => 
   const tuesday = await expectNoPingPong(at, 1)
   expect(tuesday.lists.flagCleared.map(({ name }) => name)).toEqual(['after: flag'])
   expect(tuesday.lists.categoryTheirs.map(({ name }) => name)).toEqual(['after: category'])
-  for (const moment of ['decide', 'write', 'window'] as const) await expectEnds(at, moment, UNFLAGGED)
+  for (const moment of ['decide', 'write'] as const) await expectEnds(at, moment, UNFLAGGED)
+  await expectEnds(at, 'window', { ...UNFLAGGED, amount: 'stalled' })
   await expectEnds(at, 'after', FLAGGED)
   for (const moment of ['before undo', 'during undo'] as const) await expectEnds(at, moment, UNDONE)
   await expectTheirs(at)
