@@ -1,5 +1,5 @@
 // unstall as app.ts puts it together, for a test: real connectors, store, queue and jobs, without a configuration file,
-// pace or pauses. Free of vitest and of the lookalikes: crash-worker.ts runs it in a process that is there to be killed.
+// pace or pauses.
 import type { JobContext } from '../../jobs/context.ts'
 import { handlers } from '../../jobs/index.ts'
 import { type Night, openNight, openUndo } from '../../jobs/nightly.ts'
