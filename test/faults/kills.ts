@@ -153,40 +153,40 @@ async function everyPoint(trial: Trial): Promise<Result> {
     const [over] = await finish([order], { readBatch: 2 })
     return over?.run ?? ''
   }
-  const before = await crm.look()
-  const first = await survive(await at.next(), night('fields', 'create-task'))
-  const flagged = await crm.look()
-  const second = await survive(await at.next(), night('fields', 'complete-task'))
-  const judged = await at.judge()
-
-  const order = { connection: crm.name, kind: 'undo', now: MONDAY + DAY } as const
-  await survive({ ...order, undoes: second }, undo('fields', 'reopen-task'))
-  const again = await crm.look()
-  await survive({ ...order, undoes: first }, undo('fields', 'delete-task'))
-  const last = await crm.look()
-  /** A reply leaves its own mark. */
-  const fields = (seen: Seen, name: string) => ({
-    ...seen.dump.get(seen.deal(name).id),
-    hs_sales_email_last_replied: null,
-  })
   let wrong = 0
   const must = (holds: boolean, what: string) => {
     if (holds) return
     problems.push(what)
     wrong++
   }
-  for (const name of NAMES) {
-    must(
-      isDeepStrictEqual(again.tasksOf(name), flagged.tasksOf(name)),
-      `${name}: another task than before the undone night`,
-    )
-    must(
-      isDeepStrictEqual(fields(again, name), fields(flagged, name)),
-      `${name}: other fields than before the undone night`,
-    )
-    must(last.tasksOf(name).length === 0, `${name}: still a task after both nights were taken back`)
-    must(isDeepStrictEqual(fields(last, name), fields(before, name)), `${name}: other fields than before both nights`)
+  const before = await crm.look()
+  const first = await survive(await at.next(), night('fields', 'create-task'))
+  const flagged = await crm.look()
+  /** The second night, then both taken back. */
+  const thereAndBack = async () => {
+    const second = await survive(await at.next(), night('fields', 'complete-task'))
+    const judged = await at.judge()
+    const order = { connection: crm.name, kind: 'undo', now: MONDAY + DAY } as const
+    await survive({ ...order, undoes: second }, undo('fields', 'reopen-task'))
+    const again = await crm.look()
+    await survive({ ...order, undoes: first }, undo('fields', 'delete-task'))
+    const last = await crm.look()
+    const same = (name: string, one: Seen, two: Seen, when: string) => {
+      const [left, right] = [one, two].map((seen) => {
+        // A reply leaves its own mark.
+        const { hs_sales_email_last_replied: _, ...fields } = seen.dump.get(seen.deal(name).id) ?? {}
+        return { fields, tasks: seen.tasksOf(name) }
+      })
+      must(isDeepStrictEqual(left, right), `${name} is not as before ${when}`)
+    }
+    for (const name of NAMES) {
+      same(name, again, flagged, 'the second night, which was taken back')
+      same(name, last, before, 'both nights, which were taken back')
+    }
+    return judged
   }
+  // A start costs more on the embedded home, and what the CRM sees of a kill is the same.
+  const judged = trial.quick && trial.home === 'embedded' ? await at.judge() : await thereAndBack()
   const twice = (await crm.journal()).filter((line) => isDeepStrictEqual(line.before, line.after))
   must(twice.length === 0, `${twice.length} writes were applied twice: ${JSON.stringify(twice[0])}`)
   problems.push(...judged.problems, ...(await unintended(crm, await ledgerAt(at.where))))

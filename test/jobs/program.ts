@@ -90,7 +90,6 @@ export interface ProgramOptions {
   readonly redisUrl?: string | undefined
   readonly crms: readonly Reached[]
   readonly connectors?: Readonly<Record<string, Connector>>
-  readonly crash?: JobContext['crash']
   readonly timing?: { readonly lockMs?: number; readonly stalledCheckMs?: number }
   readonly patienceMs?: number
   /** As in the configuration file; default: `settings`. */
@@ -135,7 +134,6 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     progress: () => {},
     patienceMs: options.patienceMs ?? 0,
     retryMs: 20,
-    ...(options.crash ? { crash: options.crash } : {}),
   }
   const queue = await startQueue({
     pool: database.pool,
