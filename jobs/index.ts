@@ -4,6 +4,7 @@ import { Fatal, RetryLater } from '../src/errors.ts'
 import type { QueueHandlers } from '../src/queue.ts'
 import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
+import { isOutage } from '../src/store/db.ts'
 import { dropPlanned, rowsOfRun } from '../src/store/ledger.ts'
 import {
   endStart,
@@ -35,6 +36,8 @@ const IDLE_MS = 30 * 60_000
 /** Longer waits are remembered in the connection, for whichever process would call next. */
 const REMEMBERED_MS = 10_000
 const BACKOFF_MS = 2_000
+/** Until the next look whether the database is well again. */
+const OUTAGE_MS = 5_000
 
 type Job = (ctx: JobContext, run: Run, signal: AbortSignal) => Promise<void>
 /** A missing step does not compile. */
@@ -124,6 +127,11 @@ function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandler
       if (run === null || run.status !== 'open' || run.step !== step) return null
       const message = error instanceof Error ? error.message : String(error)
       ctx.log.error({ run: runId, step, err: error }, 'step failed')
+      // Waited for, however long it takes: tonight's run must not end because the disk was full for a minute.
+      if (isOutage(error)) {
+        await endStart(ctx.db, run)
+        return OUTAGE_MS
+      }
       const attempts = await recordAttempt(ctx.db, run, { at: ctx.clock(), step, problem: message })
       if (attempts < MOST_ATTEMPTS) return BACKOFF_MS * attempts
       await giveUp(ctx, run, `gave up after ${attempts} attempts at ${step}: ${message}`)

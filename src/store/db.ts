@@ -120,6 +120,10 @@ function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): 
 
 const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : null)
 
+/** The database itself is not well (no room, no connection, stopped, its disk fails): nobody's fault, and it passes. By
+ *  PostgreSQL's classes of SQLSTATE. */
+export const isOutage = (error: unknown): boolean => /^(?:08\w|53\w|57P|58\w)\w{2}$/.test(String(codeOf(error)))
+
 /** A process may only be declared dead by its id within the same machine and process namespace (containers). */
 const NAMESPACE = '/proc/self/ns/pid'
 const here = () => (existsSync(NAMESPACE) ? `${hostname()} ${readlinkSync(NAMESPACE)}` : hostname())

@@ -64,6 +64,16 @@ it('a step that throws is given up after five attempts, and every attempt is on 
   expect(await program.night(crm, MONDAY)).toMatchObject({ status: 'done' })
 })
 
+it('a database without room is waited for: that is no attempt of the run', async () => {
+  const { crm, program, attempt } = await stage(() => ({
+    reference: async () => {
+      throw Object.assign(new Error('could not extend file: No space left on device'), { code: '53100' })
+    },
+  }))
+  const run = await program.open(crm, MONDAY)
+  for (let n = 0; n < 25; n++) expect(await attempt(run)).toMatchObject({ status: 'open', attempts: 0, starts: 0 })
+})
+
 it('killing the same job five times does not fail it; dying without end does, with a reason', async () => {
   const { crm, program, attempt, die, db } = await stage()
   const run = await program.open(crm, MONDAY)
