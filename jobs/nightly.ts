@@ -20,6 +20,8 @@ export interface Night {
   readonly kind: 'night' | 'manual' | 'preview'
   /** Frozen: what the whole run is judged at. */
   readonly now: Instant
+  /** How long ago it was due: it is the night of that date, also after midnight. */
+  readonly lateMs?: number
   /** Id of the preview whose writes are confirmed by this run. */
   readonly confirm?: string
   readonly again?: readonly DealId[]
@@ -28,6 +30,9 @@ export interface Night {
   /** New tasks per person that previews of other connections already count on. */
   readonly reserved?: Readonly<Record<string, number>>
 }
+
+const dateOf = ({ settings, now, lateMs = 0 }: Pick<Night, 'settings' | 'now' | 'lateMs'>) =>
+  makeCalendar(settings).localDate(now - lateMs)
 
 /** @throws UsageError when the preview to confirm is unknown, of another connection or older than a day */
 export async function openNight(ctx: JobContext, night: Night): Promise<{ run: Run } | { busy: Run }> {
@@ -38,7 +43,7 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
   return openRun(ctx.db, {
     connection: night.connection,
     kind: unconfirmed ? 'preview' : night.kind,
-    localDate: makeCalendar(night.settings).localDate(night.now),
+    localDate: dateOf(night),
     now: night.now,
     settings: night.settings,
     settingsHash,
@@ -58,7 +63,7 @@ export async function openScheduled(ctx: JobContext, night: Omit<Night, 'kind'>)
   const opened = await openNight(ctx, { ...night, kind: 'night' })
   if ('run' in opened) return { runId: opened.run.id, step: opened.run.step }
   const { id, kind, status, localDate } = opened.busy
-  const tonights = localDate === makeCalendar(night.settings).localDate(night.now) && /night|manual/.test(kind)
+  const tonights = localDate === dateOf(night) && /night|manual/.test(kind)
   if (status === 'open' && !tonights) throw new RetryLater(`${id} is not over`, NIGHT_WAITS_MS)
   ctx.log.info({ connection: night.connection, run: id }, 'no new night: this run is open or was tonight’s')
   return null

@@ -113,7 +113,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     queue = await startQueue({
       pool: database.pool,
       ...(config.environment.redisUrl ? { redisUrl: config.environment.redisUrl.reveal() } : {}),
-      handlers: handlers(ctx, (name) => night(ctx, connection(name))),
+      handlers: handlers(ctx, (name, lateMs) => night(ctx, connection(name), lateMs)),
       log,
       concurrency: options.concurrency ?? 4,
       ...options.timing,
@@ -181,9 +181,9 @@ function tokensIn(
   return Object.assign(open, { close: async () => tokens?.close() })
 }
 
-async function night(ctx: JobContext, connection: ConnectionConfig) {
+async function night(ctx: JobContext, connection: ConnectionConfig, lateMs: number) {
   const { name, system, settings } = connection
-  return openScheduled(ctx, { connection: name, system, settings, now: await currentTime(connection) })
+  return openScheduled(ctx, { connection: name, system, settings, now: await currentTime(connection), lateMs })
 }
 
 /**

@@ -2,10 +2,11 @@
 // it to a worker, gives it back when that worker dies, parks it on RetryLater, and starts the nights on schedule.
 // The only file that knows BullMQ and Redis. All times here are the machine's own: BullMQ knows no other clock.
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Processor } from 'bullmq'
+import type { Job, Processor, RepeatOptions } from 'bullmq'
 import { createPostgresBackend, DelayedError, isPgPool, Queue, runMigrations, WaitingError, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { RetryLater, UsageError } from './errors.ts'
+import { lastNight, nextNight } from './schedule.ts'
 import type { Pool } from './store/db.ts'
 import { Superseded } from './store/runs.ts'
 
@@ -20,8 +21,11 @@ export interface QueueHandlers {
   readonly next: (runId: string) => Promise<string | null>
   /** A step threw: records it and returns the milliseconds until the next attempt, or null when the run was given up. */
   readonly failed: (runId: string, step: string, error: unknown) => Promise<number | null>
-  /** It is time for the night of this connection: opens its run (or finds it already open or done: null). */
-  readonly night: (connection: string) => Promise<{ readonly runId: string; readonly step: string } | null>
+  /** The night of this connection was due `lateMs` ago: opens its run (or finds it already open or done: null). */
+  readonly night: (
+    connection: string,
+    lateMs: number,
+  ) => Promise<{ readonly runId: string; readonly step: string } | null>
   /** All open runs, for the sweeper. */
   readonly open: () => Promise<readonly { readonly id: string; readonly step: string }[]>
 }
@@ -83,9 +87,13 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   if (!redis) await prepareQueue(settings.pool)
 
   const streams = { events: { maxLen: 100 } }
+  const scheduling = {
+    repeatStrategy: (after: number, { pattern, tz = 'UTC' }: RepeatOptions) =>
+      pattern === undefined ? undefined : nextNight(after, pattern, tz),
+  }
   const queue = redis
-    ? new Queue(QUEUE, { streams, connection: redis })
-    : new Queue(QUEUE, { streams, connection: pool }, createPostgresBackend)
+    ? new Queue(QUEUE, { streams, settings: scheduling, connection: redis })
+    : new Queue(QUEUE, { streams, settings: scheduling, connection: pool }, createPostgresBackend)
   const add = async (runId: string, step: string): Promise<void> => {
     await queue.add('step', { runId, step }, { ...FORGET, jobId: `${runId}.${step}` })
   }
@@ -96,7 +104,8 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     const { connection, runId, step }: { connection: string; runId: string; step: string } = job.data
     try {
       if (job.name !== NIGHT) await handlers.step(runId, step, signal)
-      const next = job.name === NIGHT ? await handlers.night(connection) : { runId, step: await handlers.next(runId) }
+      const night = job.name === NIGHT
+      const next = night ? await handlers.night(connection, lateMs(job)) : { runId, step: await handlers.next(runId) }
       if (next?.step) await add(next.runId, next.step)
     } catch (error) {
       const about = job.name === NIGHT ? { connection } : { run: runId, step }
@@ -124,6 +133,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   }
 
   const options = {
+    settings: scheduling,
     concurrency: Math.max(1, concurrency),
     autorun: concurrency > 0,
     lockDuration: settings.lockMs ?? 8_000,
@@ -156,7 +166,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   let nights: readonly Night[] = []
   const idOf = (night: Night) => `${NIGHT}.${night.connection}`
   const putNight = (night: Night) => {
-    const job = { name: NIGHT, data: { connection: night.connection }, opts: FORGET }
+    const job = { name: NIGHT, data: night, opts: FORGET }
     return queue.upsertJobScheduler(idOf(night), { pattern: night.cron, tz: night.timezone }, job)
   }
 
@@ -213,6 +223,12 @@ async function openRedis(url: string, log: Log): Promise<Redis> {
   const evicts = 'may throw away jobs: set "maxmemory-policy noeviction"'
   const problem = answered ? evicts : `did not answer within ${REDIS_MS / 1000} s`
   throw new UsageError(`The Redis of REDIS_URL (${new URL(url).host}) ${problem}.`)
+}
+
+/** How long ago the night of this job was due. */
+function lateMs({ opts: { prevMillis }, data }: Job<Night>): number {
+  const now = Date.now()
+  return prevMillis === undefined ? 0 : now - lastNight(prevMillis, now, data.cron, data.timezone)
 }
 
 const words = (error: unknown) => (error instanceof Error ? error.message : String(error))

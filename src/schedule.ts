@@ -1,0 +1,34 @@
+// When nights are due. Worked out on the clock on the wall: where clocks change, cron-parser loses nights (at midnight in
+// Chile, Cuba or Egypt; at 2:00 on Lord Howe Island, where it throws, and BullMQ then schedules no more).
+import { CronExpressionParser } from 'cron-parser'
+import type { Instant } from './core/deal.ts'
+
+const DAY_MS = 86_400_000
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+/** What the clocks there show, as if they were in Greenwich. */
+function shown(at: Instant, timeZone: string): number {
+  const format =
+    formats.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
+  formats.set(timeZone, format)
+  return Date.parse(`${format.format(at).replace(' ', 'T')}Z`) + (at % 1000)
+}
+
+/** The next due moment after `after`: once on each date that the schedule names. An hour that comes twice counts the
+ *  first time, a missing one as much later as clocks are put forward. */
+export function nextNight(after: Instant, cron: string, timeZone: string): Instant {
+  for (let wall = shown(after, timeZone); ; ) {
+    const options = { tz: 'UTC', currentDate: new Date(wall) }
+    wall = CronExpressionParser.parse(cron, options).next().getTime()
+    const moments = [wall - DAY_MS, wall + DAY_MS].map((near) => wall - (shown(near, timeZone) - near))
+    const first = Math.min(...moments)
+    const at = shown(first, timeZone) === wall ? first : Math.max(...moments)
+    if (at > after) return at
+  }
+}
+
+/** The last due moment until `now`, `due` or a later one: that night it is, however late. */
+export function lastNight(due: Instant, now: Instant, cron: string, timeZone: string): Instant {
+  const next = nextNight(due, cron, timeZone)
+  return next > now ? due : lastNight(next, now, cron, timeZone)
+}
