@@ -115,7 +115,7 @@ export function createApi(options: ConnectorOptions) {
     const { status, ok } = response
     const asked = learn(response, ask)
     const absent = status === ask.nullOn
-    const json = absent ? null : parse(text)
+    const json = absent ? null : parse(status === 204 ? '{}' : text)
     if (ok || absent) {
       const { data, error } = schema.safeParse(json)
       if (!error) return { data }
@@ -234,10 +234,10 @@ function code(error: unknown): string {
   return typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'connection lost'
 }
 
-/** Undefined: not JSON. No body counts as an empty answer. */
+/** Undefined: not JSON, or nothing. */
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text || '{}')
+    return JSON.parse(text)
   } catch {
     return undefined
   }

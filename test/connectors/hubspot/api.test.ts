@@ -24,19 +24,20 @@ test('the token is in the header only, over the SDK as transport', async () => {
   expect(await createApi(options())(never).account()).toEqual({ portalId: '1' })
 })
 
-test('reads are tried again on 5xx, HTML and lost connections, with growing waits', async () => {
+test('reads are tried again on 5xx, HTML, nothing and lost connections, with growing waits', async () => {
   hubspot().get(ACCOUNT).reply(503, '<html>busy</html>')
   hubspot()
     .get(ACCOUNT)
     .replyWithError(Object.assign(new Error('reset'), { code: 'ECONNRESET' }))
   hubspot().get(ACCOUNT).reply(200, '<html>maintenance</html>')
+  hubspot().get(ACCOUNT).reply(200, '')
   hubspot().get(ACCOUNT).reply(200, '{"portalId":9007199254740993}')
   hubspot().get(ACCOUNT).reply(200, { portalId: '12', companyCurrency: 'EUR' })
   const one = options()
   const api = createApi(one)(never)
   // An id beyond 2^53 came as a number: no longer exact, so the answer cannot be believed.
   expect(await caught(api.account())).toMatchObject({ name: 'Fatal', kind: 'data' })
-  expect(one.slept).toEqual([500, 1000, 2000])
+  expect(one.slept).toEqual([500, 1000, 2000, 4000])
   expect(await api.account()).toMatchObject({ portalId: '12' })
 })
 
