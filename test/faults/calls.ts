@@ -6,6 +6,7 @@ import { DAY, REPS, seedDeal, seedOf } from '../jobs/harness.ts'
 import type { Result, Scenario, Trial } from './harness.ts'
 import { judged } from './judge.ts'
 import { company, type Virtual, virtual } from './virtual.ts'
+import { type Asked, MANGLES, type Mangle, stranger, wire } from './wire.ts'
 import { world } from './world.ts'
 
 /** All stalled, and nothing else will ever be said of them. */
@@ -134,6 +135,95 @@ async function refused(trial: Trial, seed: number, faults: readonly Fault[]) {
   return { ...found, ...counts, calls, problems: problems.map((one) => `seed ${seed}: ${one}`) }
 }
 
+const TIMEOUT_MS = 150
+/** Most calls one step makes before it leaves a CRM that says nothing alone. */
+const TRIES = 8
+
+async function badLine(trial: Trial): Promise<Result> {
+  const { system, seed, quick } = trial
+  let spoil: (asked: Asked) => Mangle | null = () => null
+  const other = await stranger()
+  trial.onEnd(() => other.stop())
+  const through = async (url: string) => {
+    const line = await wire(url, (asked) => spoil(asked))
+    trial.onEnd(() => line.stop())
+    return line.url
+  }
+  const rig = await company(trial, world({ seed, deals: quick ? 40 : 600 }), {
+    crms: [{ system, through }],
+    timeoutMs: TIMEOUT_MS,
+  })
+  const { crm, passed, log } = rig
+  const problems: string[] = []
+  const met = new Map<string, number>()
+  const note = (what: string) => void met.set(what, (met.get(what) ?? 0) + 1)
+
+  // Every third call, reads and writes alike.
+  let n = 0
+  spoil = () => {
+    const mangle = n++ % 3 === 2 ? (MANGLES[Math.floor(n / 3) % MANGLES.length] ?? null) : null
+    if (mangle) note(String(mangle))
+    return mangle
+  }
+  await rig.next()
+  await rig.firstNight()
+
+  // Somebody else answers for the CRM: at sign-in, at the first call, in the middle of writing.
+  const away = { redirect: other.url, status: 307 } as const
+  const places: ((asked: Asked) => boolean)[] = [
+    ({ path }) => !path.includes('oauth'),
+    ({ path }) => /batch\/(?:update|create)|composite\/sobjects(?:\?|$)/.test(path),
+    ...(system === 'salesforce' ? [({ path }: Asked) => path.includes('oauth')] : []),
+  ]
+  spoil = () => null
+  await rig.next()
+  const before = (await crm.journal()).length
+  for (const [at, here] of places.entries()) {
+    spoil = (asked) => {
+      if (here(asked)) note('redirect')
+      return here(asked) ? away : null
+    }
+    if (at === 2) rig.forget()
+    const run = await rig.night(crm, {}, 'fail')
+    if (run.status !== 'failed' || !/redirect/.test(run.problem ?? ''))
+      problems.push(`redirect ${at}: the run is ${run.status}, ${run.problem}`)
+  }
+  const writes = (await crm.journal()).length - before
+  if (writes > 0) problems.push(`${writes} writes although calls were redirected`)
+  problems.push(...other.heard.map((what) => `the other host heard: ${what.slice(0, 80)}`))
+  spoil = () => null
+  await rig.night(crm)
+
+  // Nothing answers at all, until it is left alone.
+  await rig.next()
+  let silent = 0
+  spoil = () => {
+    if (log.slice(said).some((line) => /no answer|did not answer/.test(line) && /afterMs/.test(line))) return null
+    silent += 1
+    return 'silence'
+  }
+  const said = log.length
+  const begun = performance.now()
+  await rig.night(crm)
+  const waited = performance.now() - begun
+  note(`silence of ${silent} calls`)
+  if (silent > TRIES) problems.push(`${silent} calls to a CRM that says nothing`)
+  if (silent === 0) problems.push('nothing was silent')
+
+  const longest = Math.max(...passed.map(({ tookMs }) => tookMs))
+  // As much again for a busy machine.
+  if (longest > 2 * TIMEOUT_MS + 1000) problems.push(`a call took ${Math.round(longest)} ms of ${TIMEOUT_MS}`)
+  const found = await rig.judge()
+  const kinds = [...met].map(([what, times]) => `${times} x ${what}`).join(', ')
+  const times = `the longest call took ${Math.round(longest)} ms of ${TIMEOUT_MS}, the silent night ${Math.round(waited)} ms`
+  return {
+    ...found,
+    injected: `${n} calls on a bad line`,
+    problems: [...problems, ...found.problems],
+    note: `${kinds}; ${times}`,
+  }
+}
+
 export const calls: readonly Scenario[] = [
   {
     fault: 9,
@@ -198,4 +288,5 @@ export const calls: readonly Scenario[] = [
       return { ...sums, injected: `${seeds.length * cases.length} batches`, extraCalls: `at most ${extra}`, problems }
     },
   },
+  { fault: 26, title: 'slow, cut, HTML, redirected answers', run: badLine },
 ]

@@ -42,6 +42,8 @@ export interface Passed {
   /** Places in the order of all beginnings and ends of calls. */
   readonly begun: number
   readonly over: number
+  /** By the real clock. */
+  readonly tookMs: number
 }
 /** Header by which calls to a watched CRM are told from ours. */
 export const SOMEONE_ELSE = 'x-someone-else'
@@ -137,13 +139,15 @@ export function virtualTime(start: Instant) {
         policy: null,
         begun: doings,
         over: 0,
+        tookMs: performance.now(),
       }
       passed.push(call)
       return call
     },
     ended(call) {
+      if (call.over > 0) return // a redirect whose body is read after all
       doings += 1
-      Object.assign(call, { until: now, over: doings })
+      Object.assign(call, { until: now, over: doings, tookMs: performance.now() - call.tookMs })
       underWay -= 1
       stir()
     },
@@ -203,6 +207,8 @@ export interface VirtualOptions {
     readonly seed: Seed
     readonly taskKey?: 'unique' | 'plain'
     readonly sandbox?: SandboxOptions
+    /** The address it is reached at instead of its own. */
+    readonly through?: (url: string) => Promise<string>
   }[]
   readonly settings?: z.input<typeof Settings>
   /** Real. Default 5 s. */
@@ -221,8 +227,8 @@ export interface Virtual {
   readonly passed: readonly Passed[]
   /** What was said, `<level> <message> <data>`. */
   readonly log: readonly string[]
-  /** A night at the present moment, to its end. */
-  night(crm: Crm, how?: Partial<Night>): Promise<Run>
+  /** A night at the present moment, to its end; throws when it fails, unless it may. */
+  night(crm: Crm, how?: Partial<Night>, may?: 'fail'): Promise<Run>
   /** Of each of these (default: all), beside the others. */
   nights(crms?: readonly Crm[]): Promise<readonly Run[]>
   /** Nobody is at work: it is that moment now, here and in the CRMs. */
@@ -230,6 +236,8 @@ export interface Virtual {
   /** The same, preview and confirmation. */
   firstNight(crms?: readonly Crm[]): Promise<readonly Run[]>
   connector(name: string): Promise<Connector>
+  /** What only lives in the process is gone, its tokens too. */
+  forget(): void
   /** As after a kill: what only lived in the process is gone. Another one tries the run's next step at once. */
   restart(run: string): Promise<void>
 }
@@ -239,12 +247,12 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
   const time = virtualTime(start)
   globalThis.fetch = watched
   const crms: Crm[] = []
-  for (const { name, system, seed, taskKey, sandbox } of options.crms) {
+  for (const { name, system, seed, taskKey, sandbox, through } of options.crms) {
     const crm = await startCrm(system, seed, taskKey, { seed: trial.seed, ...time.sandbox, ...sandbox })
-    const named = name === undefined ? crm : { ...crm, name }
+    const named = { ...crm, ...(name && { name }), ...(through && { url: await through(crm.url) }) }
     trial.onEnd(() => crm.stop())
-    worlds.set(crm.url, { name: named.name, world: time.world })
-    trial.onEnd(() => worlds.delete(crm.url))
+    worlds.set(named.url, { name: named.name, world: time.world })
+    trial.onEnd(() => worlds.delete(named.url))
     await time.run(setUp(named))
     crms.push(named)
   }
@@ -306,7 +314,7 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
     return connectSalesforce({ ...common, credential })
   }
   /** What the queue does, one run at a time. */
-  async function carry(run: Run): Promise<Run> {
+  async function carry(run: Run, may?: 'fail'): Promise<Run> {
     const steps = handlers(ctx, async () => null)
     const { signal } = new AbortController()
     for (;;) {
@@ -320,11 +328,12 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
       }
     }
     const over = await getRun(database.db, run.id)
+    if (over?.status === 'failed' && may === 'fail') return over
     if (over?.status !== 'done')
       throw new Error(`${run.id}: ${over?.status} ${over?.problem} ${log.slice(-5).join('\n')}`)
     return over
   }
-  async function one({ name, system }: Crm, how: Partial<Night> = {}): Promise<Run> {
+  async function one({ name, system }: Crm, how: Partial<Night> = {}, may?: 'fail'): Promise<Run> {
     const night = {
       connection: name,
       system,
@@ -335,12 +344,12 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
     } as const
     const opened = await openNight(ctx, night)
     if ('busy' in opened) throw new Error(`${opened.busy.id} is in the way`)
-    return carry(opened.run)
+    return carry(opened.run, may)
   }
   const first = async (each: Crm) => one(each, { confirm: (await one(each, { kind: 'preview' })).id })
   return {
     ...{ crms, crm, database, time, log, passed: time.passed },
-    night: (each, how) => time.run(one(each, how)),
+    night: (each, how, may) => time.run(one(each, how, may)),
     nights: (some = crms) => time.run(Promise.all(some.map((each) => one(each)))),
     async at(now) {
       time.advance(now)
@@ -348,6 +357,9 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
     },
     firstNight: (some = crms) => time.run(Promise.all(some.map(first))),
     connector: ctx.connector,
+    forget: () => {
+      connectors = new Map()
+    },
     async restart(run) {
       connectors = new Map()
       const steps = handlers(ctx, async () => null)
@@ -396,7 +408,9 @@ export async function company(
         // Of the same system the same ids.
         const elsewhere = all.filter((_, other) => rig.crms[other]?.system !== system)
         const runs = await listRuns(rig.database.db, { connection, limit: 1000 })
-        const nights = runs.flatMap(({ kind, now }) => (kind === 'preview' ? [] : now)).reverse()
+        const nights = runs
+          .flatMap(({ kind, status, now }) => (kind === 'preview' || status === 'failed' ? [] : now))
+          .reverse()
         for (const held of all.slice(at, at + 1)) {
           const found = compare({ seed, settings, number, system, nights, held, elsewhere })
           sums.dup += found.DUP.length
