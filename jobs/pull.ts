@@ -39,8 +39,8 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
         const previous = before.get(id)?.known ?? null
         const seen = deals.get(id)
         const deal = seen ? asLastKnown(seen, previous?.deal, ledgers.get(id) ?? [], reference) : previous?.deal
-        // Evidence of a deal never seen (closed long ago): nothing to judge.
-        if (deal === undefined) continue
+        // Evidence of a deal never seen (closed long ago): nothing to judge. Of one that is gone: its end, not its return.
+        if (deal === undefined || (!seen && before.get(id)?.gone)) continue
         const ref = { connection: run.connection, id }
         known.push(observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, now))
       }

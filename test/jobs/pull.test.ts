@@ -141,3 +141,33 @@ it.each(SYSTEMS)('%s: a pull that breaks off goes on behind its last stored page
 })
 
 const isOpen = (all: Fields) => (all.hs_is_closed ?? String(all.IsClosed)) !== 'true'
+
+it.each(SYSTEMS)('%s: what is still told of a deleted deal does not bring it back', async (system) => {
+  const { crm, program, connector } = await world(
+    system,
+    seedOf(DEALS),
+    (own) =>
+      async function* (...asked) {
+        for await (const page of own.pull(...asked)) {
+          yield page
+          // Its activities are told apart from it.
+          const evidence = page.gone.map((deal) => ({ deal, changes: [], activities: [] }))
+          if (evidence.length > 0) yield { ...page, deals: [], gone: [], evidence }
+        }
+      },
+  )
+  await firstNight(program, crm, MONDAY)
+  const { id } = (await crm.look()).deal('moving 1')
+  await crm.act('moving 1', 'buyer-reply')
+  await crm.act('moving 1', 'delete')
+  await crm.clock(NIGHT)
+  const source = connector.pull
+  // HubSpot does not tell by itself.
+  if (system === 'hubspot')
+    connector.pull = async function* (...asked) {
+      for await (const page of source(...asked)) yield { ...page, gone: [id] }
+    }
+  await program.night(crm, NIGHT)
+  const { gone } = await program.ctx.db.selectFrom('deal').select('gone').where('id', '=', id).executeTakeFirstOrThrow()
+  expect(gone).toBe(true)
+})
