@@ -5,6 +5,7 @@ import type { Scenario } from './harness.ts'
 import { kills } from './kills.ts'
 import { limits } from './limits.ts'
 import { people } from './people.ts'
+import { reading } from './reading.ts'
 import { runs } from './runs.ts'
 import { stores } from './stores.ts'
 import { time } from './time.ts'
@@ -16,6 +17,7 @@ export const scenarios: readonly Scenario[] = [
   ...kills,
   ...limits,
   ...people,
+  ...reading,
   ...runs,
   ...stores,
   ...time,

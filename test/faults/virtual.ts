@@ -6,7 +6,7 @@ import type { z } from 'zod'
 import type { JobContext } from '../../jobs/context.ts'
 import { handlers } from '../../jobs/index.ts'
 import { type Night, openNight } from '../../jobs/nightly.ts'
-import type { Connector, Gate } from '../../src/connector.ts'
+import type { Connector, ConnectorOptions, Gate } from '../../src/connector.ts'
 import type { Instant, System } from '../../src/core/deal.ts'
 import { Settings } from '../../src/core/policy.ts'
 import { RetryLater } from '../../src/errors.ts'
@@ -216,6 +216,8 @@ export interface VirtualOptions {
   readonly settleMs?: number
   /** Instead of the program's own gate. */
   readonly gate?: Gate
+  /** Instead of what the store knows. */
+  readonly known?: NonNullable<ConnectorOptions['known']>
 }
 
 export interface Virtual {
@@ -299,10 +301,12 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
       timezone: 'UTC',
       timeoutMs: options.timeoutMs ?? 5_000,
       ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
-      known: async (ids: readonly string[]) => {
-        const known = await knownDeals(database.db, name, ids)
-        return new Map([...known].map(([id, { deal }]) => [id, deal]))
-      },
+      known:
+        options.known ??
+        (async (ids: readonly string[]) => {
+          const known = await knownDeals(database.db, name, ids)
+          return new Map([...known].map(([id, { deal }]) => [id, deal]))
+        }),
       warn: (message: string, data?: Record<string, unknown>) => note('warn')(data ?? {}, message),
     }
     if (system === 'hubspot') {
