@@ -40,8 +40,8 @@ export type Opportunity = z.infer<typeof Opportunity>
 export const History = z.object({
   ...all(id, 'Id', 'OpportunityId'),
   ...all(text, 'StageName', 'CreatedById'),
-  ...all(number, 'Amount'),
-  // A date that made no sense and was put right since must not make the deal unreadable for good.
+  // What made no sense and was put right since must not make the deal unreadable for good.
+  ...all(number.catch(null), 'Amount'),
   ...all(date.catch(null), 'CloseDate'),
   ...all(instant, 'CreatedDate'),
 })

@@ -419,3 +419,11 @@ test('our values on the wire: instants as text in UTC, null empties, what is abs
     [OWN.cause.name]: 'budget',
   })
 })
+
+test('a snapshot that once made no sense is read without it: the deal may be right again', () => {
+  const row = { Id: '017000000000001AAA', OpportunityId: dealId(1), CreatedDate: '2026-10-01T09:00:00.000+0000' }
+  expect(History.parse({ ...row, Amount: 'a lot', CloseDate: 'some day' })).toMatchObject({
+    Amount: null,
+    CloseDate: null,
+  })
+})
