@@ -1,11 +1,14 @@
 // Faults of what is read: 17 (more results than a search gives, all of one moment), 18 (records change while they are
 // paged through), 19 (everything changed), 22 (records that make no sense) and 23 (values of any size and alphabet).
 import type { Page } from '../../src/connector.ts'
-import type { DealId } from '../../src/core/deal.ts'
+import type { DealId, System } from '../../src/core/deal.ts'
+import { Summary } from '../../src/report/summary.ts'
 import { random } from '../../src/sandbox/random.ts'
+import { quarantined } from '../../src/store/deals.ts'
 import { type Crm, DAY, MONDAY, seedDeal, seedOf } from '../jobs/harness.ts'
 import type { Result, Scenario, Trial } from './harness.ts'
 import { company, type Virtual, virtual } from './virtual.ts'
+import { wire } from './wire.ts'
 import { world } from './world.ts'
 
 /** All alike and alive, changed at one and the same moment. */
@@ -107,6 +110,97 @@ async function whilePaging(trial: Trial): Promise<Result> {
   return { ...found, injected, problems: [...problems, ...found.problems] }
 }
 
+/** What stands in a field of a deal that makes no sense, and what belongs there. `odd`: it cannot be read as it is. */
+type Sense = {
+  readonly field: string
+  readonly value: string | number | null
+  readonly right: string | number
+  odd: boolean
+}
+const SENSELESS: Readonly<Record<System, Readonly<Record<string, Sense>>>> = {
+  hubspot: {
+    'amount in words': { field: 'amount', value: 'a lot', right: '10000', odd: true },
+    'no amount': { field: 'amount', value: null, right: '10000', odd: false },
+    'stage that is none': { field: 'dealstage', value: 'no_such_stage', right: 'qualifiedtobuy', odd: true },
+    'no stage': { field: 'dealstage', value: null, right: 'qualifiedtobuy', odd: true },
+    'no pipeline': { field: 'pipeline', value: null, right: 'default', odd: true },
+    'currency nobody knows': { field: 'deal_currency_code', value: 'gold', right: 'EUR', odd: true },
+    'closes in 1601': { field: 'closedate', value: '1601-01-01T00:00:00Z', right: '2032-01-01T00:00:00Z', odd: true },
+    'closes some day': { field: 'closedate', value: 'some day', right: '2032-01-01T00:00:00Z', odd: true },
+    'owner beyond 2^53': { field: 'hubspot_owner_id', value: '9007199254740993', right: '51000003', odd: false },
+  },
+  salesforce: {
+    'amount in words': { field: 'Amount', value: 'a lot', right: 10_000, odd: true },
+    'amount as text': { field: 'Amount', value: '10000', right: 10_000, odd: true },
+    'no amount': { field: 'Amount', value: null, right: 10_000, odd: false },
+    'no stage': { field: 'StageName', value: null, right: 'Qualified to buy', odd: true },
+    'no name': { field: 'Name', value: null, right: 'ODD no name', odd: true },
+    'closes in 1601': { field: 'CloseDate', value: '1601-01-01', right: '2032-01-01', odd: true },
+    'closes some day': { field: 'CloseDate', value: 'some day', right: '2032-01-01', odd: true },
+  },
+}
+/** Records no CRM should send, put before the first one of every page. An id that JSON makes another one of. */
+const NOT_A_RECORD = {
+  hubspot: '{"id":9007199254740993,"properties":{"dealname":"x"}},null,42,{"properties":{}},',
+  salesforce: '{"attributes":{"type":"Opportunity"},"Id":9007199254740993,"Name":"x"},{"Id":null},',
+}
+
+async function malformed(trial: Trial): Promise<Result> {
+  const { system, seed, quick } = trial
+  const kinds = Object.entries(SENSELESS[system])
+  const made = world({ seed, deals: quick ? 80 : 1500 })
+  const more = kinds.map(([kind]) => seedDeal(`ODD ${kind}`, { closeDate: '2032-01-01', now: made.crm.now }))
+  let strange = 0
+  const edit = (body: string) =>
+    body.replace(/"(?:results|records)":\[(?=\{)/, (begin) => {
+      strange += 1
+      return begin + NOT_A_RECORD[system]
+    })
+  const pages = /objects\/[^/]+\/deals(?:\?|\/search)|FROM(?:\+|%20)Opportunity(?:\+|%20)/
+  const through = async (url: string) => {
+    const line = await wire(url, ({ path }) => (pages.test(path) ? { edit } : null))
+    trial.onEnd(() => line.stop())
+    return line.url
+  }
+  const rig = await company(trial, made, { crms: [{ system, through }], more })
+  const { crm, database } = rig
+  const { deals } = await crm.look()
+  const idOf = new Map(kinds.map(([kind]) => [kind, deals.find(({ name }) => name === `ODD ${kind}`)?.id ?? '']))
+  const put = async (which: 'value' | 'right') => {
+    for (const [kind, sense] of kinds)
+      await crm.actOn(idOf.get(kind) ?? '', 'set', { field: sense.field, value: sense[which], by: 'import' })
+  }
+  const problems: string[] = []
+  const held = async () => new Map((await quarantined(database.db, crm.name)).map((one) => [one.id, one.problem]))
+
+  await rig.next()
+  await put('value')
+  await rig.at(rig.time.clock() + 60_000)
+  const [night] = await rig.firstNight()
+  const listed = await held()
+  const touched = new Set((await crm.journal()).map(({ id }) => id))
+  for (const [kind, sense] of kinds) {
+    const id = idOf.get(kind) ?? ''
+    if (listed.has(id) !== sense.odd) problems.push(`${kind}: ${listed.has(id) ? listed.get(id) : 'is not listed'}`)
+    if (touched.has(id) === sense.odd) problems.push(`${kind}: ${sense.odd ? 'was written' : 'was not written'}`)
+  }
+  const { unreadable } = Summary.parse(night?.summary)
+  if (unreadable < kinds.filter(([, { odd }]) => odd).length) problems.push(`the report tells of ${unreadable}`)
+  if (strange === 0) problems.push('no page had a strange record')
+
+  for (let next = await rig.next(); next !== null; next = await rig.next()) {
+    if (next === 1) await put('right')
+    await rig.at(rig.time.clock() + 60_000)
+    await rig.nights()
+  }
+  const still = await held()
+  for (const [kind] of kinds) if (still.has(idOf.get(kind) ?? '')) problems.push(`${kind}: is right again, but listed`)
+  const found = await rig.judge()
+  const note = [...listed.values()].slice(0, 4).join('; ')
+  const injected = `${kinds.length} deals, ${strange} pages`
+  return { ...found, injected, problems: [...problems, ...found.problems], note }
+}
+
 export const reading: readonly Scenario[] = [
   {
     fault: 17,
@@ -121,4 +215,5 @@ export const reading: readonly Scenario[] = [
     },
   },
   { fault: 18, title: 'edited and deleted while paging', run: whilePaging },
+  { fault: 22, title: 'records that make no sense', run: malformed },
 ]

@@ -12,7 +12,7 @@ import { Settings } from '../../src/core/policy.ts'
 import { RetryLater } from '../../src/errors.ts'
 import { createGate } from '../../src/gate.ts'
 import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
-import type { Seed } from '../../src/sandbox/seed.ts'
+import type { Seed, SeedDeal } from '../../src/sandbox/seed.ts'
 import { type Database, openDatabase } from '../../src/store/db.ts'
 import { knownDeals } from '../../src/store/deals.ts'
 import { getRun, listRuns, type Run } from '../../src/store/runs.ts'
@@ -386,9 +386,12 @@ export async function company(
   made: World,
   options: Partial<Omit<VirtualOptions, 'crms'>> & {
     readonly crms?: readonly Omit<VirtualOptions['crms'][number], 'seed'>[]
+    /** More deals, of which the oracle is not told. */
+    readonly more?: readonly SeedDeal[]
   } = {},
 ): Promise<Company> {
-  const crms = (options.crms ?? [{ system: trial.system }]).map((crm) => ({ ...crm, seed: made.crm }))
+  const everything = { ...made.crm, deals: [...made.crm.deals, ...(options.more ?? [])] }
+  const crms = (options.crms ?? [{ system: trial.system }]).map((crm) => ({ ...crm, seed: everything }))
   const rig = await virtual(trial, {
     ...options,
     crms,
@@ -416,7 +419,15 @@ export async function company(
           .flatMap(({ kind, status, now }) => (kind === 'preview' || status === 'failed' ? [] : now))
           .reverse()
         for (const held of all.slice(at, at + 1)) {
-          const found = compare({ seed, settings, number, system, nights, held, elsewhere })
+          const found = compare({
+            seed,
+            settings,
+            number,
+            system,
+            nights,
+            held,
+            elsewhere,
+          })
           sums.dup += found.DUP.length
           sums.lost += found.LOST.length
           sums.wrong += found.WRONG.length + found.overwrites.length

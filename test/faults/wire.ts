@@ -5,7 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { buffer } from 'node:stream/consumers'
 
 /** `cut`: half of the body, then the line is dead. `trickle`: never ends. `silence`: no answer. `page`: HTML with 200,
- *  `sorry`: with 503, both in place of the call; `half`: the first half as if it were all; `empty`: 200 and nothing. */
+ *  `sorry`: with 503, both in place of the call; `half`: the first half as if it were all; `empty`: 200 and nothing. `edit`: other words
+ *  in the answer. */
 export type Mangle =
   | 'cut'
   | 'trickle'
@@ -15,6 +16,7 @@ export type Mangle =
   | 'half'
   | 'empty'
   | { readonly redirect: string; readonly status: number }
+  | { readonly edit: (body: string) => string }
 export const MANGLES = ['cut', 'trickle', 'page', 'silence', 'sorry', 'half', 'empty'] as const
 
 export interface Asked {
@@ -49,7 +51,7 @@ export async function wire(to: string, spoil: (asked: Asked) => Mangle | null) {
     const html = { 'content-type': 'text/html' }
     if (mangle === 'page' || mangle === 'sorry')
       return void response.writeHead(mangle === 'page' ? 200 : 503, html).end('<!DOCTYPE html><h1>Please sign in</h1>')
-    if (mangle !== null && typeof mangle === 'object')
+    if (mangle !== null && typeof mangle === 'object' && 'redirect' in mangle)
       return void response.writeHead(mangle.status, { location: mangle.redirect + path }).end()
     const {
       host: _,
@@ -67,7 +69,9 @@ export async function wire(to: string, spoil: (asked: Asked) => Mangle | null) {
       redirect: 'manual',
       ...(sent.length > 0 && { body: sent }),
     })
-    const body = Buffer.from((await answer.text()).replaceAll(to, url))
+    const said = (await answer.text()).replaceAll(to, url)
+    const edited = mangle !== null && typeof mangle === 'object' && 'edit' in mangle
+    const body = Buffer.from(edited ? mangle.edit(said) : said)
     const head = Object.fromEntries(
       [...answer.headers].filter(
         ([name]) => !/^(?:connection|keep-alive|content-length|transfer-encoding)$/.test(name),
@@ -77,7 +81,7 @@ export async function wire(to: string, spoil: (asked: Asked) => Mangle | null) {
     if (mangle === 'empty') return void response.writeHead(answer.status, head).end()
     if (mangle === 'half') return void response.writeHead(answer.status, head).end(half)
     response.writeHead(answer.status, { ...head, ...(answer.status === 204 ? {} : { 'content-length': body.length }) })
-    if (mangle === null) return void response.end(body)
+    if (mangle === null || edited) return void response.end(body)
     response.write(half)
     if (mangle === 'cut') return void setTimeout(() => request.socket.destroy(), 10)
     const drop = setInterval(() => response.write(' '), 20)
