@@ -135,7 +135,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   const options = {
     settings: scheduling,
     concurrency: Math.max(1, concurrency),
-    autorun: concurrency > 0,
+    autorun: false, // below
     lockDuration: settings.lockMs ?? 8_000,
     stalledInterval: settings.stalledCheckMs ?? 3_000,
     // Being killed is not the job's fault: BullMQ would fail it for good at the second time.
@@ -152,6 +152,16 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
   worker.on('lockRenewalFailed', (ids: string[]) => {
     for (const id of ids) worker.cancelJob(id, 'the lock of this job was lost')
   })
+  // BullMQ remembers for good that its database went away before it was ready: every later call then fails at once, and
+  // the loop of a worker spins without ever letting the process do anything else.
+  try {
+    await Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
+  } catch (error) {
+    await within(Promise.allSettled([worker.close(true), queue.close()]), ABORT_MS)
+    redis?.disconnect()
+    throw error
+  }
+  if (concurrency > 0) worker.run().catch(onError)
 
   let beat = Date.now()
   const awake = () => {

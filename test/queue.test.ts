@@ -65,6 +65,26 @@ eachHome((home) => {
     await until(() => seen.length === 5)
   })
 
+  // BullMQ remembers a failed start for good: its worker then spins, and the process stands still (fault 5).
+  if (home.name !== 'PostgreSQL and Redis')
+    it('does not start when its database goes away meanwhile, and starts when it is back', async () => {
+      const opened = await home.open()
+      let calls = 0
+      const pool = new Proxy(opened.database.pool, {
+        get: (real, name) => {
+          // After the migrations of the queue.
+          if (name === 'connect' && ++calls > 1) return () => Promise.reject(new Error('the server has gone away'))
+          const value: unknown = Reflect.get(real, name)
+          return typeof value === 'function' ? value.bind(real) : value
+        },
+      })
+      await expect(start(opened, {}, { pool })).rejects.toThrow('the server has gone away')
+      const seen: string[] = []
+      const { queue } = await start(opened, { step: async (_, step) => void seen.push(step) })
+      await queue.add('hub-1', 'pull')
+      await until(() => seen.length === 1)
+    })
+
   // bullmq issue 4814: on the Postgres backend a delayed job was reported as completed without having run.
   it('parks a step on RetryLater without spending an attempt, while others go on', async () => {
     const opened = await home.open()

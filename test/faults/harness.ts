@@ -44,8 +44,6 @@ export interface Scenario {
   readonly title: string
   /** Default: both. */
   readonly systems?: readonly System[]
-  /** Left out of quick runs, and why. */
-  readonly onlyFull?: string
   /** Where the home matters; quick runs take the first one only. Default: embedded. */
   readonly homes?: readonly HomeName[]
   run(trial: Trial): Promise<Result | Skipped>

@@ -78,10 +78,6 @@ const failed = ({ result }: Row) =>
 
 async function play(row: Row): Promise<void> {
   const { scenario, system, home } = row
-  if (quick && only === undefined && scenario.onlyFull !== undefined) {
-    row.result = { skipped: scenario.onlyFull }
-    return
-  }
   const lacking = missing(homes.find((one) => one.name === home)?.needs ?? [])
   if (lacking && !required) {
     row.result = { skipped: `no ${lacking}` }
