@@ -129,16 +129,24 @@ if (values.write) write()
 console.log(`\n${rows.length - bad - idle} passed, ${bad} failed, ${idle} skipped`)
 process.exit(bad > 0 || rows.length === 0 ? 1 : 0)
 
-/** Between the two markers of docs/reliability.md. */
+/** Between the two markers of docs/reliability.md. Rows that were not played now stay as they are. */
 function write(): void {
   const file = join(import.meta.dirname, '../../docs/reliability.md')
-  const table = [HEAD, HEAD.map(() => '---'), ...rows.map(cells)].map((row) => `| ${row.join(' | ')} |`).join('\n')
-  const notes = rows.flatMap(({ scenario, system, home, result }) =>
-    result && 'note' in result && result.note ? [`- ${scenario.fault}, ${system}, ${home}: ${result.note}`] : [],
-  )
-  const text = readFileSync(file, 'utf8')
-  const parts = /^([\s\S]*<!-- table -->\n)[\s\S]*(\n<!-- end -->[\s\S]*)$/.exec(text)
+  const parts = /^([\s\S]*<!-- table -->\n)([\s\S]*)(<!-- end -->[\s\S]*)$/.exec(readFileSync(file, 'utf8'))
   if (!parts) throw new Error(`${file} has lost its markers`)
+  const [, above, before = '', below] = parts
+  const lineOf = (row: readonly string[]) => `| ${row.join(' | ')} |`
+  // Fault, title, CRM and home.
+  const nameOf = (line: string) => line.split(' | ', 4).join()
+  const told = new Map(before.split('\n').flatMap((line) => (/^\| \d/.test(line) ? [[nameOf(line), line]] : [])))
+  for (const row of rows) {
+    const note = row.result && 'note' in row.result ? row.result.note : undefined
+    const line = lineOf([...cells(row), note?.replaceAll('|', '/') ?? ''])
+    told.set(nameOf(line), line)
+  }
+  const head = [...HEAD, 'remarks']
+  const byFault = [...told.values()].toSorted((a, b) => Number(a.slice(2, 4)) - Number(b.slice(2, 4)))
+  const table = [lineOf(head), lineOf(head.map(() => '---')), ...byFault].join('\n')
   const said = `Seed ${seed}, ${quick ? 'small' : 'full'} counts, Node ${process.version}, ${availableParallelism()} cores.`
-  writeFileSync(file, `${parts[1]}\n${said}\n\n${table}\n\n${notes.join('\n')}\n${parts[2]}`)
+  writeFileSync(file, `${above}\n${said}\n\n${table}\n\n${below}`)
 }
