@@ -2,7 +2,7 @@
 // it answers while the CRM is out of reach.
 import { judgement } from '../../jobs/decide.ts'
 import { explainSteps } from '../core/explain.ts'
-import { quarantined } from '../store/deals.ts'
+import { quarantined, transitionsOf } from '../store/deals.ts'
 import { ledgerForDeals } from '../store/ledger.ts'
 import { listRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
@@ -19,7 +19,7 @@ export async function explain(options: GlobalOptions & { now?: number }, words: 
     const [last] = await listRuns(app.ctx.db, { connection, limit: 1 })
     const now = options.now ?? last?.now ?? Date.now()
     const { context, verdict, log } = await judgement(app.ctx, { connection, settings, now }, stored)
-    const steps = explainSteps(known, verdict, log, context)
+    const steps = explainSteps(known, verdict, log, context, await transitionsOf(app.ctx.db, ref))
     const rows = (await ledgerForDeals(app.ctx.db, connection, [id])).get(id) ?? []
     const texts = app.ctx.texts(settings.language)
     if (options.json) {

@@ -4,6 +4,7 @@ import type { JudgeContext, Protection, RuleCheck, Verdict, Warning } from './ju
 import type { LogEntry, MovementKind, MovementLog } from './movement.ts'
 import type { Hold, WriteCause } from './plan.ts'
 import { stageTable } from './policy.ts'
+import { type Transition, writtenState } from './stall.ts'
 
 /** What a sentence about one deal needs. Deal names are hostile text: templates never interpret them. */
 export interface Reason {
@@ -46,7 +47,7 @@ export interface Names {
 /** The judgement of one deal, step by step, as data. `heading` tells where a section of lines begins. */
 export type ExplainStep =
   | { readonly step: 'verdict'; readonly state: Verdict['state']; readonly rule: Rule | null }
-  | { readonly step: 'heading'; readonly of: 'timeline' | 'rules' | 'decision' | 'warnings' | 'blind' }
+  | { readonly step: 'heading'; readonly of: 'timeline' | 'rules' | 'decision' | 'warnings' | 'blind' | 'past' }
   | { readonly step: 'created'; readonly on: LocalDate; readonly imported: boolean; readonly firstSeen: LocalDate }
   | { readonly step: 'event'; readonly on: LocalDate; readonly entry: LogEntry }
   | {
@@ -57,6 +58,21 @@ export type ExplainStep =
     }
   | { readonly step: 'rule'; readonly check: RuleCheck }
   | { readonly step: 'clears'; readonly rule: Rule }
+  /** What the forecast is without while the deal does not count. `on`: its close date. */
+  | {
+      readonly step: 'out'
+      readonly amount: number
+      readonly currency: string | null
+      readonly on: LocalDate | null
+    }
+  /** An earlier verdict: the night on which the state changed. */
+  | {
+      readonly step: 'past'
+      readonly on: LocalDate
+      readonly from: State
+      readonly to: State
+      readonly rule: Rule | null
+    }
   | { readonly step: 'protection'; readonly protection: Protection }
   | { readonly step: 'decision'; readonly decision: Verdict['decision'] }
   | { readonly step: 'warning'; readonly warning: Warning }
@@ -88,18 +104,23 @@ export function reasonOf(
   }
 }
 
-/** Every line `unstall explain` prints, in order; `Texts.step` puts each into words. */
+/** Every line `unstall explain` prints, in order; `Texts.step` puts each into words. `past`: its changes of state, oldest
+ *  first. */
 export function explainSteps(
   known: Known,
   verdict: Verdict,
   log: MovementLog,
   context: JudgeContext,
+  past: readonly Pick<Transition, 'at' | 'from' | 'to' | 'rule'>[] = [],
 ): readonly ExplainStep[] {
   const { deal, firstSeen } = known
   const { calendar, reference } = context
   const on = (at: Instant) => calendar.localDate(at)
   const steps: ExplainStep[] = [{ step: 'verdict', state: verdict.state, rule: verdict.rule }]
   if (verdict.rule !== null) steps.push({ step: 'clears', rule: verdict.rule })
+  const { amount, currency, closeDate } = deal
+  if (amount !== null && writtenState(verdict.state) !== 'moving')
+    steps.push({ step: 'out', amount, currency, on: closeDate })
   if (verdict.protection !== null) steps.push({ step: 'protection', protection: verdict.protection })
   steps.push({ step: 'heading', of: 'timeline' })
   steps.push({ step: 'created', on: on(deal.createdAt), imported: deal.imported, firstSeen: on(firstSeen) })
@@ -117,6 +138,8 @@ export function explainSteps(
   }
   if (verdict.warnings.length > 0) steps.push({ step: 'heading', of: 'warnings' })
   for (const warning of verdict.warnings) steps.push({ step: 'warning', warning })
+  if (past.length > 0) steps.push({ step: 'heading', of: 'past' })
+  for (const { at, from, to, rule } of past) steps.push({ step: 'past', on: on(at), from, to, rule })
   const blind: Blind[] = []
   for (const what of ['unknown_actor', 'unknown_participants'] as const)
     if (log.entries.some(({ why }) => why === what)) blind.push(what)

@@ -1,7 +1,7 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, Instant, Known } from '../core/deal.ts'
+import type { DealId, DealRef, Instant, Known } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 import { among, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
@@ -137,6 +137,16 @@ export async function saveTransitions(trx: Executor, run: string, transitions: r
   const values = transitions.map(({ deal: { connection, id }, ...rest }) => ({ ...rest, run, connection, deal: id }))
   await sql`INSERT INTO transition SELECT * FROM ${rowsOf('transition', values)} ON CONFLICT DO NOTHING`.execute(trx)
 }
+
+/** Of one deal, oldest first. */
+export const transitionsOf = (db: Executor, { connection, id }: DealRef) =>
+  db
+    .selectFrom('transition')
+    .select(['at', 'from', 'to', 'rule'])
+    .where('connection', '=', connection)
+    .where('deal', '=', id)
+    .orderBy('at')
+    .execute()
 
 /** By exact id or link, else by exact name, else by part of the name (any case). At most ten, open ones first. */
 export async function findDeal(db: Executor, words: string, connection?: string): Promise<readonly StoredDeal[]> {

@@ -191,6 +191,7 @@ const words = {
     decision: 'The decision',
     warnings: 'Warnings',
     blind: 'What the CRM cannot tell',
+    past: 'Earlier verdicts',
   },
   blind: {
     participants: 'Who took part in meetings and calls: each one counts.',
@@ -211,6 +212,8 @@ const words = {
   steps: {
     verdict: '{state}: {rule}',
     clears: 'What clears the flag: {what}.',
+    out: 'Does not count at the moment: {sum}.',
+    out_dated: 'Does not count at the moment: {sum}, expected to close on {on:date}.',
     imported: '{on:date}  imported; first seen by unstall on {firstSeen:date}, history unknown',
     created: '{on:date}  created',
     edited: '{field} edited',

@@ -202,6 +202,7 @@ export const fr = textsOf('fr', 'fr-FR', {
     decision: 'La décision',
     warnings: 'Avertissements',
     blind: 'Ce que le CRM ne peut pas dire',
+    past: 'Constats précédents',
   },
   blind: {
     participants: 'Qui a pris part aux rendez-vous et aux appels : chacun compte.',
@@ -222,6 +223,8 @@ export const fr = textsOf('fr', 'fr-FR', {
   steps: {
     verdict: '{state} : {rule}',
     clears: 'Ce qui lève le signalement : {what}.',
+    out: 'Ne compte pas pour l’instant : {sum}.',
+    out_dated: 'Ne compte pas pour l’instant : {sum}, clôture prévue le {on:date}.',
     imported: '{on:date}  importée ; vue par unstall pour la première fois le {firstSeen:date}, historique inconnu',
     created: '{on:date}  créée',
     edited: '{field} modifié',

@@ -81,6 +81,15 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
       }
       case 'clears':
         return say(steps.clears, { what: say(words.clears[one.rule]) })
+      case 'out': {
+        const sum = money(one.amount, one.currency)
+        return one.on === null ? say(steps.out, { sum }) : say(steps.out_dated, { sum, on: one.on })
+      }
+      case 'past': {
+        const [from, to] = [names.states[one.from], names.states[one.to]]
+        const because = one.rule === null ? '' : say(steps.because, { why: names.rules[one.rule] })
+        return `${date(one.on)}  ${from} → ${to}${because}`
+      }
       case 'heading':
         return say(words.headings[one.of])
       case 'created':

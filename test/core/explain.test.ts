@@ -83,6 +83,19 @@ describe('explain', () => {
     expect(told.some((line) => line.step === 'warning' && line.warning.kind === 'no_still_open')).toBe(true)
   })
 
+  test('what does not count meanwhile, and earlier verdicts', () => {
+    const past = [{ at: NOW, from: 'moving', to: 'stalled', rule: 'no_movement' }] as const
+    const told = explainSteps(one, stalled, log, context(), past)
+    expect(told).toContainEqual({ step: 'out', amount: 10_000, currency: 'EUR', on: '2026-12-31' })
+    expect(told.slice(-4, -2).map((line) => en.step(line))).toEqual([
+      'Earlier verdicts',
+      '20 March 2026  Moving → Stalled: No movement',
+    ])
+    const moving = verdict(one, on('2026-02-04', '02:00'))
+    const quiet = explainSteps(one, moving.verdict, moving.log, context())
+    expect(quiet.some(({ step, ...line }) => step === 'out' || ('of' in line && line.of === 'past'))).toBe(false)
+  })
+
   test('it reads as lines in both languages', () => {
     const english = steps.map((line) => en.step(line))
     expect(english[0]).toBe('Stalled: No movement')

@@ -102,7 +102,13 @@ const decision = { due: until, derived: true, answer: null, answerIsOfEarlierDat
 const STEPS: readonly ExplainStep[] = [
   { step: 'verdict', state: 'stalled', rule: 'no_movement' },
   { step: 'verdict', state: 'moving', rule: null },
-  ...(['timeline', 'rules', 'decision', 'warnings', 'blind'] as const).map((of) => ({ step: 'heading', of }) as const),
+  ...(['timeline', 'rules', 'decision', 'warnings', 'blind', 'past'] as const).map(
+    (of) => ({ step: 'heading', of }) as const,
+  ),
+  { step: 'out', amount: 1200, currency: 'EUR', on: until },
+  { step: 'out', amount: 1200, currency: null, on: null },
+  { step: 'past', on: until, from: 'moving', to: 'stalled', rule: 'no_movement' },
+  { step: 'past', on: until, from: 'stalled', to: 'closed', rule: null },
   { step: 'created', on: until, imported: true, firstSeen: until },
   { step: 'created', on: until, imported: false, firstSeen: until },
   ...WHYS.map((why): ExplainStep => ({ step: 'event', on: until, entry: entry('stage_forward', why) })),
