@@ -209,12 +209,12 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)
-      clearInterval(pulse)
       const closed = worker.close()
       if (!(await within(closed, graceMs))) {
         worker.cancelAllJobs('shutting down')
         await within(closed, ABORT_MS)
       }
+      clearInterval(pulse) // not before: a step that ends in good order must not look like one that stood still
       await within(queue.close(), ABORT_MS)
       redis?.disconnect()
     },

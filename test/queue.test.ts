@@ -280,6 +280,27 @@ eachHome((home) => {
     expect(again).toEqual(['slow'])
   })
 
+  it('does not take a step that ends in good order, longer than a lock lives, for one that stood still', async () => {
+    const opened = await home.open()
+    const ends: string[] = []
+    const { queue } = await start(
+      opened,
+      {
+        step: async (_run, _step, signal) => {
+          ends.push('begun')
+          await new Promise((resolve) => setTimeout(resolve, 1_200))
+          queue.awake() // as before each call
+          ends.push(signal.aborted ? 'aborted' : 'in good order')
+        },
+      },
+      { lockMs: 1_000, stalledCheckMs: 60_000 },
+    )
+    await queue.add('hub-1', 'apply')
+    await until(() => ends.length === 1)
+    await queue.close(5_000)
+    expect(ends).toEqual(['begun', 'in good order'])
+  })
+
   if (home.name === 'PostgreSQL and Redis') {
     it('is put together again from the database after a flush: runs and schedules', async () => {
       const opened = await home.open()

@@ -343,8 +343,11 @@ const BIN = join(import.meta.dirname, '../../src/cli/bin.ts')
 async function sigterm(trial: Trial): Promise<Result> {
   const at = await season(trial, stalledThenHalf(trial.seed), { app: { timing: SOON } })
   const problems: string[] = []
-  const order = await at.next()
-  const runs = order === null ? [] : [order]
+  const night = async (): Promise<readonly RunOrder[]> => {
+    const order = await at.next()
+    return order === null ? [] : [order]
+  }
+  let runs = await night()
   if (!trial.quick) {
     await at.crm.faults([{ fault: 'slow', ms: 3_000, times: 1, ...callOf(at.crm, 'fields') }])
     // The signal is noticed when the call is under way.
@@ -352,8 +355,10 @@ async function sigterm(trial: Trial): Promise<Result> {
     await through([patient], problems)
     const sent = (await ledgerAt(at.where)).filter(({ status }) => status === 'sent').length
     if (sent > 0) problems.push(`${sent} writes of a call that was answered within 3 s are left unknown`)
+    await at.finish(runs)
+    runs = await night()
   }
-  const worker = await hanging(at, { hangs: 'after', what: trial.quick ? 'fields' : 'create-task' }, { runs })
+  const worker = await hanging(at, { hangs: 'after', what: trial.quick ? 'fields' : 'complete-task' }, { runs })
   return { injected: trial.quick ? '1 SIGTERM' : '2 SIGTERM', ...(await afterTerm(at, worker, runs, problems)) }
 }
 
