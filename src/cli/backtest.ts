@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { type Config, type ConnectionConfig, loadConfig, writeLimits } from '../config.ts'
+import type { Cursor } from '../connector.ts'
 import {
   type BacktestLine,
   linesOf,
@@ -74,17 +75,8 @@ export async function backtest(options: Options, name: string): Promise<ExitCode
   ]
   if (json) {
     const stages = reports.map((report) => ({ ...report, words: linesOf(report).map(texts.backtest) }))
-    const at = new Date(now).toISOString()
-    printJson({
-      source: csv ?? name,
-      now: at,
-      ...span,
-      wrongFlags: wrongFlags / 100,
-      words: head,
-      stages,
-      notes,
-      written,
-    })
+    const asked = { source: csv ?? name, now: new Date(now).toISOString(), ...span, wrongFlags: wrongFlags / 100 }
+    printJson({ ...asked, words: head, stages, notes, written })
     return EXIT.ok
   }
   print(bold(`Backtest of ${plain(csv ?? name)}`))
@@ -104,15 +96,14 @@ export async function backtest(options: Options, name: string): Promise<ExitCode
 }
 
 function check({ csv, map, months, now, wrongFlags }: Options, name: string): void {
-  const no = (message: string) => {
-    throw new UsageError(message)
-  }
-  if (csv === undefined && !name)
-    no('Say what to replay: unstall backtest <connection>, or unstall backtest --csv FILE.')
-  if (csv === undefined && (now !== undefined || map !== undefined))
-    no('--now and --map are for --csv: a connection is replayed as of its own present, by its own fields.')
-  if (months < 12 || months > 24) no('--months must be 12 to 24: unstall reads deals closed within two years.')
-  if (wrongFlags > 50) no('--wrong-flags must be a percentage from 0 to 50.')
+  const own = '--now and --map are for --csv: a connection is replayed as of its own present, by its own fields.'
+  const faults = [
+    csv === undefined && !name && 'Say what to replay: unstall backtest <connection>, or unstall backtest --csv FILE.',
+    csv === undefined && (now !== undefined || map !== undefined) && own,
+    (months < 12 || months > 24) && '--months must be 12 to 24: unstall reads deals closed within two years.',
+    wrongFlags > 50 && '--wrong-flags must be a percentage from 0 to 50.',
+  ].filter((fault) => fault !== false)
+  if (faults.length > 0) throw new UsageError(faults.join('\n'))
 }
 
 /** What there is to replay, and what is to be said about it. */
@@ -147,7 +138,8 @@ async function pulled(config: Config, connection: ConnectionConfig): Promise<Fou
     const owners = new Map<string | null, string | null>(reference.owners.map(({ id, email }) => [id, email]))
     const stays = new Map<DealId, readonly Stay[]>()
     const odd = new Set<DealId>()
-    let [short, cursor, tries] = [0, null as string | null, 0]
+    let cursor: Cursor | null = null
+    let [short, tries] = [0, 0]
     for (let over = false; !over; )
       try {
         for await (const page of connector.pull(cursor, now, stop.signal)) {
@@ -162,7 +154,8 @@ async function pulled(config: Config, connection: ConnectionConfig): Promise<Fou
             if (deal.outcome !== 'open' && found.length === 0) short += 1
           }
           for (const { deal } of page.unreadable) odd.add(deal)
-          ;[cursor, tries] = [page.cursor, 0]
+          cursor = page.cursor
+          tries = 0
           progress.show(`${name}: reading deals  ${page.read}${page.total === null ? '' : ` of ${page.total}`}`)
         }
         over = true
@@ -176,6 +169,10 @@ async function pulled(config: Config, connection: ConnectionConfig): Promise<Fou
     if (short > 0) lines.push({ say: 'history_short', with: { n: short } })
     if (odd.size > 0) lines.push({ say: 'unreadable', with: { n: odd.size } })
     return { context, now, stays, lines }
+  } catch (error) {
+    // Whoever waits says only that it was aborted.
+    stop.signal.throwIfAborted()
+    throw error
   } finally {
     process.off('SIGINT', onSignal)
     progress.end()
@@ -196,32 +193,45 @@ const right = (title: string) => ({ title, align: 'right' }) as const
 const share = (n: number, of: number) => `${whole(n)} ${`${of === 0 ? 0 : Math.round((100 * n) / of)}%`.padStart(4)}`
 
 function overview(reports: readonly StageReport[]): string {
+  const several = new Set(reports.map(({ pipelineId }) => pipelineId)).size > 1
   const columns = [
-    ...[{ title: 'Pipeline', flexible: true }, { title: 'Stage', flexible: true }, right('Won'), right('Lost')],
-    ...[right('Open'), right('Now'), right('Limit'), { title: 'Nine of ten' }, { title: 'From' }],
+    ...[...(several ? [{ title: 'Pipeline', flexible: true }] : []), { title: 'Stage', flexible: true }],
+    ...[
+      right('Won'),
+      right('Lost'),
+      right('Open'),
+      right('Now'),
+      right('Advised'),
+      { title: 'Range' },
+      { title: 'From' },
+    ],
   ]
   const rows = reports.map(({ pipeline, stage, won, lost, open, current, recommended, range, basis }) => [
-    ...[plain(pipeline), plain(stage), ...[won, lost, open, current, recommended.limit].map(whole)],
-    ...[range === null ? '' : range.join(' to '), basis],
+    ...[
+      ...(several ? [plain(pipeline)] : []),
+      plain(stage),
+      ...[won, lost, open, current, recommended.limit].map(whole),
+    ],
+    ...[range === null ? '' : range.join(' to '), basis === 'data' ? 'your deals' : 'default'],
   ])
   return table(columns, rows)
 }
 
 function printStage(report: StageReport, texts: Texts): void {
   const { basis, current, limits, lost, open, pipeline, recommended, stage, won } = report
-  const kept = basis === 'data' ? 'from your own deals' : 'practitioner default'
-  const now = current === recommended.limit ? 'as now' : `now ${current}`
-  print(`\n${bold(`${plain(pipeline)} › ${plain(stage)}: ${recommended.limit} working days`)} (${kept}, ${now})`)
+  const best = recommended.limit
+  const from = `${basis === 'data' ? 'from your deals' : 'practitioner default'}, ${current === best ? 'as now' : `now ${current}`}`
+  print(`\n${bold(`${plain(pipeline)} › ${plain(stage)}: limit ${best} working days`)} (${from})`)
   for (const line of linesOf(report)) print(hang(texts.backtest(line), ''))
   const columns = [
-    ...[right('Limit'), { title: '' }, right('Won flagged'), right('Lost caught'), right('Warning')],
-    ...[right('Open beyond'), { ...right('Worth'), flexible: true }, right('Move on')],
+    ...[right('Limit'), right('Won flagged'), right('Lost caught'), right('Warning'), right('Open beyond')],
+    ...[{ ...right('Worth'), flexible: true }, right('Move on')],
   ]
   const rows = limits.map(({ limit, wrong, caught, warning, open: beyond, value, movesOn }) => [
-    ...[whole(limit), limit === recommended.limit ? '←' : limit === current ? 'now' : '', share(wrong, won)],
+    ...[`${limit === best ? '→ ' : limit === current ? 'now ' : ''}${whole(limit)}`, share(wrong, won)],
     ...[share(caught, lost), warning === null ? '' : `${warning} d`, share(beyond, open)],
     ...[beyond === 0 ? '' : money(texts, value), movesOn === null ? '' : `${Math.round(100 * movesOn)}%`],
   ])
   print(table(columns, rows))
-  print(dim('Limit and warning in working days. Move on: of the deals still there after so long.'))
+  print(dim('Limit, warning: working days. Move on: of the deals still there by then.'))
 }

@@ -140,6 +140,7 @@ export interface StageReport {
   readonly pipelineId: string
   readonly stage: string
   readonly stageId: string
+  /** Deals of the window that were in the stage; open ones: that are in it today. */
   readonly won: number
   readonly lost: number
   readonly open: number
@@ -198,7 +199,7 @@ export function backtest(
           ...{ limit, wrong: won.filter((stay) => idle(stay) > limit).length, caught: warnings.length },
           ...sum(open.filter((stay) => idle(stay) > limit)),
           warning: middle(warnings),
-          movesOn: still < 10 || at.left === 0 ? null : ((steps.at(-1)?.on ?? 0) - at.on) / at.left,
+          movesOn: still < 10 || steps.length === 0 ? null : ((steps.at(-1)?.on ?? 0) - at.on) / at.left,
         }
       }
       const enough = won.length >= ENOUGH
@@ -289,7 +290,7 @@ export function linesOf(report: StageReport): readonly BacktestLine[] {
   return [
     { ...line(longest === null ? 'none_won' : 'longest', { days, older }), value },
     ...(basis === 'default' ? [line('default')] : []),
-    line('flags'),
+    ...(won + lost === 0 ? [] : [line('flags')]),
     ...(warning === null ? [] : [line('late', { warning })]),
     { ...line('today', { beyond: recommended.open }), value: recommended.value },
     ...(range === null ? [] : [line('rests', { low: range[0], high: range[1] })]),

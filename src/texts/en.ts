@@ -244,7 +244,7 @@ const words = {
     today: 'Today it would flag {beyond:number} of {open:number} open deals in {stage:name}{worth}.',
     rests: 'Confidence: {won:number} won deals; nine of ten resamples recommend {low:number} to {high:days}.',
     default:
-      'Won deals: {won:number}, too few to learn a limit from ({enough:number} needed): this one is common practice.',
+      'Won deals: {won:number}, too few to learn a limit from ({enough:number} needed): this one is the practitioner default.',
     median: 'Half of all deals leave {stage:name} within {median:days}, those still there counted as unfinished.',
     moves_on: 'Of the deals still in {stage:name} after {limit:days}, {movesOn:percent} moved on later.',
     nights_know_more: 'Booked meetings, parking and answers are not replayed: nights flag fewer deals than this.',

@@ -257,7 +257,7 @@ export const fr = textsOf('fr', 'fr-FR', {
     rests: 'Confiance : {won:number} affaires gagnées ; neuf tirages sur dix recommandent {low:number} à {high:days}.',
     default:
       'Affaires gagnées : {won:number}, trop peu pour en tirer une limite (il en faut {enough:number}) : celle-ci est ' +
-      "d'usage.",
+      'celle du métier.',
     median: "La moitié des affaires quittent l'étape en {median:days}, celles qui y sont encore comptées inachevées.",
     moves_on: "Parmi les affaires encore à l'étape après {limit:days}, {movesOn:percent} ont avancé ensuite.",
     nights_know_more: 'Rendez-vous prévus, pauses et réponses ne sont pas rejoués : les nuits en signalent moins.',

@@ -13,6 +13,8 @@ beforeAll(async () => {
 afterAll(() => at.close())
 beforeEach(() => at.config())
 
+const faults = (all: readonly object[]) =>
+  fetch(`${at.hub.url}/__sandbox/faults`, { method: 'POST', body: JSON.stringify(all) })
 const NOW = ['--now', '2018-01-01T00:00:00Z']
 const HEAD = 'opportunity_id,deal_stage,engage_date,close_date,close_value,product'
 const file = (name: string, ...lines: readonly string[]) => {
@@ -63,9 +65,19 @@ describe('a connection', () => {
     expect(out).toContain('too few to learn a limit from (30 needed)')
   })
 
+  test('Ctrl-C while it reads: out at once, with nothing on stdout', async () => {
+    await faults([{ path: '/crm/objects/*', fault: '500-before', nth: 2, times: 50 }])
+    const started = at.start('backtest', 'hub')
+    await started.said('reading deals')
+    started.signal('SIGINT')
+    const { code, out, err } = await started.ended
+    await faults([])
+    expect([code, out]).toEqual([130, ''])
+    expect(err).toContain('stopped by hand')
+    expect(err).not.toContain('defect')
+  })
+
   test('a CRM that refuses calls is asked again; one whose calls are used up ends it, in words', async () => {
-    const faults = (all: readonly object[]) =>
-      fetch(`${at.hub.url}/__sandbox/faults`, { method: 'POST', body: JSON.stringify(all) })
     await faults([{ path: '/crm/*', fault: '429', nth: 3 }])
     const { code, out } = await at.run('backtest', 'hub', '--json')
     const { won, lost, open } = JSON.parse(out)
@@ -90,7 +102,7 @@ describe('a file', () => {
     expect(text).toContain('3 of 4 open deals in Engaging are older than that, worth 14,463.')
     expect(text).toContain('A limit of 180 working days would have flagged 4 of 40 won deals wrongly (10%)')
     expect(text).toContain('caught 0 of 10 lost ones')
-    expect(text).toContain('Engaging: 180 working days (from your own deals, now 15)')
+    expect(text).toContain('Engaging: limit 180 working days (from your deals, now 15)')
     expect(text).toContain('Left out: 1 deals in Prospecting without an engage date.')
     expect(text).toContain('The amounts of 4 open deals are list prices from products.csv.')
     expect(text).toContain('no stages in between, no replies, meetings or calls')
