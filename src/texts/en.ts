@@ -247,7 +247,8 @@ const words = {
       'Won deals: {won:number}, too few to learn a limit from ({enough:number} needed): this one is the practitioner default.',
     median: 'Half of all deals leave {stage:name} within {median:days}, those still there counted as unfinished.',
     moves_on: 'Of the deals still in {stage:name} after {limit:days}, {movesOn:percent} moved on later.',
-    nights_know_more: 'Booked meetings, parking and answers are not replayed: nights flag fewer deals than this.',
+    nights_know_more:
+      'Booked meetings, parking and answers are not replayed: nights flag fewer deals for silence than this.',
     history_short: 'Left out: {n:number} closed deals whose history shows no open stage that is judged.',
     last_only:
       'HubSpot keeps only the last reply and the last meeting. Earlier silences look longer than they were: the true ' +

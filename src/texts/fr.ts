@@ -260,7 +260,8 @@ export const fr = textsOf('fr', 'fr-FR', {
       'celle du métier.',
     median: "La moitié des affaires quittent l'étape en {median:days}, celles qui y sont encore comptées inachevées.",
     moves_on: "Parmi les affaires encore à l'étape après {limit:days}, {movesOn:percent} ont avancé ensuite.",
-    nights_know_more: 'Rendez-vous prévus, pauses et réponses ne sont pas rejoués : les nuits en signalent moins.',
+    nights_know_more:
+      'Rendez-vous prévus, pauses et réponses ne sont pas rejoués : les nuits signalent moins de silences.',
     history_short: "Laissées de côté : {n:number} affaires fermées sans étape ouverte suivie dans l'historique.",
     last_only:
       'HubSpot ne garde que la dernière réponse et le dernier rendez-vous. Les silences antérieurs paraissent plus ' +
