@@ -1,12 +1,12 @@
 // unstall.config.yaml and the environment, checked whole before anything runs: one UsageError lists every problem with
 // its line. Secrets only ever come from the environment and are wrapped, so that no log, error or dump can show them.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { CronExpressionParser } from 'cron-parser'
 import { parse as parseCsv } from 'csv-parse/sync'
 import Holidays from 'date-holidays'
-import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
@@ -226,6 +226,68 @@ export function parseConfig(
   })
   const { timezone } = shared
   return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
+}
+
+/** A limit by its place in the file (`policy`, `pipelines`, …, `idleDays`); `before`: what stood there, null for nothing. */
+export interface Limit {
+  readonly path: readonly string[]
+  readonly days: number
+  readonly before?: unknown
+}
+
+/** Puts limits into the text of the file and says which are new. Lines that need not change stay as a person wrote them. */
+export function withLimits(text: string, limits: readonly Limit[]): { readonly text: string; readonly set: Limit[] } {
+  const set: Limit[] = []
+  for (const { path, days } of limits) {
+    const document = parseDocument(text)
+    const style = { lineWidth: 0, flowCollectionPadding: text.includes('{ ') }
+    const was = document.toString(style).split('\n')
+    const keys: unknown[] = []
+    for (const step of path) {
+      const group = document.getIn(keys, true)
+      if (isScalar(group) && group.value === null) {
+        const empty = document.createNode({})
+        empty.commentBefore = group.comment ?? null
+        document.setIn(keys, empty)
+      } else if (group !== undefined && !isMap(group))
+        throw new UsageError(`${keys.join('.')} is no group of settings: put ${path.join('.')} there by hand.`)
+      // Ids that are numbers stand there without quotes.
+      const held = isMap(group) ? group.items.find(({ key }) => String(key) === step)?.key : undefined
+      keys.push(isScalar(held) ? held.value : step)
+    }
+    const before = document.getIn(keys) ?? null
+    if (before === days) continue
+    document.setIn(keys, days)
+    set.push({ path, days, before })
+    text = patched(text, was, document.toString(style).split('\n'))
+  }
+  return { text, set }
+}
+
+/** `text` with what differs between two ways YAML would write it, before and after: no other line is touched. */
+function patched(text: string, was: readonly string[], now: readonly string[]): string {
+  const lines = text.split(/\r?\n/)
+  const squeeze = (line = '') => line.replace(/\s/g, '')
+  const at: number[] = []
+  for (let [i, n] = [0, 0]; i < was.length; i++, n++) {
+    // A file may have more empty lines than YAML would write.
+    while (lines[n]?.trim() === '' && was[i]?.trim() !== '') n++
+    if (squeeze(lines[n]) === squeeze(was[i])) at.push(n)
+  }
+  const head = now.findIndex((line, i) => line !== was[i])
+  const alike = now.toReversed().findIndex((line, i) => line !== was.at(-1 - i))
+  const tail = Math.min(alike, was.length - head, now.length - head)
+  const [from = 0, to = lines.length] = [at[head], at[was.length - tail]]
+  const kept = [...lines.slice(0, from), ...now.slice(head, now.length - tail), ...lines.slice(to)]
+  return (at.length === was.length ? kept : now).join(text.includes('\r\n') ? '\r\n' : '\n')
+}
+
+/** The same in the file itself. Throws UsageError, before writing, if the file could not be read any more. */
+export function writeLimits(file: string, now: Instant, limits: readonly Limit[]): readonly Limit[] {
+  const { text, set } = withLimits(readFileSync(file, 'utf8'), limits)
+  parseConfig(text, { file, now, variables: process.env })
+  if (set.length > 0) writeFileSync(file, text)
+  return set
 }
 
 function readEnvironment(variables: Variables, problems: Listed[]): Environment {

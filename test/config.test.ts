@@ -4,8 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { configJsonSchema, loadConfig, parseConfig, Secret } from '../src/config.ts'
+import { Document, isMap, parseDocument } from 'yaml'
+import { configJsonSchema, loadConfig, parseConfig, Secret, withLimits } from '../src/config.ts'
 import { UsageError } from '../src/errors.ts'
 
 const now = Date.parse('2026-11-23T06:00:00Z')
@@ -324,4 +326,82 @@ it('the JSON Schema describes every setting of the example', () => {
   expect(Object.keys(properties ?? {}).sort()).toEqual([...top].sort())
   for (const part of Object.values(properties ?? {})) expect(typeof part === 'object' && part.description).toMatch(/\w/)
   expect(JSON.stringify(properties)).toContain('"const":"client-credentials"')
+})
+
+describe('limits put into the file', () => {
+  const put = (text: string, ...limits: readonly (readonly [path: string, days: number])[]) =>
+    withLimits(
+      text,
+      limits.map(([path, days]) => ({ path: path.split('/'), days })),
+    )
+
+  it('every other line stays as it was written: comments, columns, quotes, empty lines', () => {
+    const text = readFileSync('unstall.config.example.yaml', 'utf8').replace('\npolicy:', '\n\n\npolicy:')
+    const own = 'connections/hub/policy/pipelines/default/stages'
+    const { text: now, set } = put(
+      text,
+      [`${own}/presentationscheduled/idleDays`, 33],
+      [`${own}/closing: soon/idleDays`, 9],
+      ['policy/pipelines/renewals/stages/due/idleDays', 40],
+    )
+    const [before, after] = [text.split('\n'), now.split('\n')]
+    expect(before.filter((line) => !after.includes(line))).toEqual([
+      '        default: { stages: { presentationscheduled: { idleDays: 12 } } }',
+    ])
+    expect(after.filter((line) => !before.includes(line))).toEqual([
+      '        default: { stages: { presentationscheduled: { idleDays: 33 }, "closing: soon": { idleDays: 9 } } }',
+      '  pipelines:',
+      '    renewals:',
+      '      stages:',
+      '        due:',
+      '          idleDays: 40',
+    ])
+    expect(set.map(({ before, days }) => [before, days])).toEqual([
+      [12, 33],
+      [null, 9],
+      [null, 40],
+    ])
+    expect(put(now, ['policy/pipelines/renewals/stages/due/idleDays', 40])).toEqual({ text: now, set: [] })
+    const { connections } = parse(now, { HUBSPOT_TOKEN: 'x', SF_CLIENT_ID: 'x', SF_CLIENT_SECRET: 'x' })
+    expect(connections[0]?.settings.policy.pipelines.default?.stages['closing: soon']?.idleDays).toBe(9)
+  })
+
+  it('ids that are numbers, keys without a value, Windows line ends and a file without the last one', () => {
+    const limit = ['policy/pipelines/9001/stages/77/idleDays', 12] as const
+    expect(put('policy:\n  pipelines:\n    9001: { stages: { 77: { idleDays: 3 } } } # ours\n', limit).text).toBe(
+      'policy:\n  pipelines:\n    9001: { stages: { 77: { idleDays: 12 } } } # ours\n',
+    )
+    const empty = put('policy:   # later\r\nlanguage:   fr\r\n', limit).text
+    expect(parseDocument(empty).toJS()).toMatchObject({
+      policy: { pipelines: { '9001': { stages: {} } } },
+      language: 'fr',
+    })
+    expect(empty).toContain('language:   fr\r\n')
+    expect(parseDocument(put('language:   fr', limit).text).toJS()).toHaveProperty('policy')
+    expect(() => put('policy: &all {}\nother: *all\n', ['other/idleDays', 3])).toThrow(
+      /put other.idleDays there by hand/,
+    )
+  })
+
+  it('whatever the file looks like, it says the same as before but for the limit', () => {
+    const key = fc.constantFrom('policy', 'pipelines', 'a', 'stages', 'new', 'idleDays', 'x y', '7')
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof({ maxDepth: 5 }, fc.constantFrom<unknown>(3, 'text', true), fc.dictionary(key, tie('value'))),
+    }))
+    const path = ['policy', 'pipelines', 'a', 'stages', 'new', 'idleDays']
+    fc.assert(
+      fc.property(fc.dictionary(key, value), fc.boolean(), (data, flow) => {
+        const document = new Document(data, { aliasDuplicateObjects: false })
+        if (flow && isMap(document.contents)) document.contents.flow = true
+        const text = document.toString()
+        const placed = path.every((_, depth) => {
+          const there = document.getIn(path.slice(0, depth), true)
+          return there === undefined || isMap(there)
+        })
+        if (!placed) return
+        document.setIn(path, 12)
+        expect(parseDocument(withLimits(text, [{ path, days: 12 }]).text).toJS()).toEqual(document.toJS())
+      }),
+    )
+  })
 })

@@ -1,4 +1,5 @@
 // Reasons as data -> the words used in the CRM, on the command line and in the report. The texts are handed in.
+import type { BacktestLine } from './backtest.ts'
 import type { Cause, Instant, Known, LocalDate, Rule, State, Tells } from './deal.ts'
 import type { JudgeContext, Protection, RuleCheck, Verdict, Warning } from './judge.ts'
 import type { LogEntry, MovementKind, MovementLog } from './movement.ts'
@@ -33,6 +34,8 @@ export interface Texts {
   money(value: number, currency: string | null): string
   /** One line of `unstall explain`. */
   step(step: ExplainStep): string
+  /** One sentence of `unstall backtest`. */
+  backtest(line: BacktestLine): string
   readonly names: Names
 }
 

@@ -19,6 +19,8 @@ const words = {
   /** What Intl gets wrong in a date. */
   dated: (text: string) => text,
   days: (n: number) => (n === 1 ? '1 working day' : `${n} working days`),
+  calendarDays: (n: number) => (n === 1 ? '1 calendar day' : `${n} calendar days`),
+  are: (n: number): string => (n === 1 ? 'is' : 'are'),
   times: (n: number) => (n === 1 ? 'once' : n === 2 ? 'twice' : `${n} times`),
   newTasks: (n: number) => (n === 1 ? '1 new task' : `${n} new tasks`),
   names: {
@@ -230,6 +232,37 @@ const words = {
     no_date: 'none',
     next: 'Looked at again on {on:date} at the latest.',
     never: 'Only an event can change this.',
+  },
+  worth: ', worth {value}',
+  backtest: {
+    replayed: 'Closed from {from:date} to {to:date}: {won:number} won, {lost:number} lost. Open: {open:number}.',
+    longest:
+      'No won deal took longer than {days:calendar} from {stage:name} to won. {older:number} of {open:number} open ' +
+      'deals in {stage:name} {older:are} older than that{worth}.',
+    none_won: 'No deal that passed {stage:name} was won, so nothing says how long winning takes.',
+    flags:
+      'A limit of {limit:days} would have flagged {wrong:number} of {won:number} won deals wrongly ' +
+      '({wrongShare:percent}) and caught {caught:number} of {lost:number} lost ones ({caughtShare:percent}).',
+    late: 'Half of the lost ones caught were flagged at least {warning:days} before the loss was recorded.',
+    today: 'Today it would flag {beyond:number} of {open:number} open deals in {stage:name}{worth}.',
+    rests: 'Confidence: {won:number} won deals; nine of ten resamples recommend {low:number} to {high:days}.',
+    default:
+      'Won deals: {won:number}, too few to learn a limit from ({enough:number} needed): this one is the practitioner default.',
+    median: 'Half of all deals leave {stage:name} within {median:days}, those still there counted as unfinished.',
+    moves_on: 'Of the deals still in {stage:name} after {limit:days}, {movesOn:percent} moved on later.',
+    nights_know_more:
+      'Booked meetings, parking and answers are not replayed: nights flag fewer deals for silence than this.',
+    history_short: 'Left out: {n:number} closed deals whose history shows no open stage that is judged.',
+    last_only:
+      'HubSpot keeps only the last reply and the last meeting. Earlier silences look longer than they were: the true ' +
+      'limits may be shorter, not longer.',
+    unreadable: 'Left out: {n:number} deals whose record could not be understood.',
+    file:
+      'The file says when a deal came to {stage:name} and when it was closed; no stages in between, no replies, ' +
+      'meetings or calls. All that time counts as silence: the true limit may be shorter, not longer.',
+    file_joined: 'Which of {stage:name} a closed deal passed is not in the file: replayed as one, no limit for each.',
+    undated: 'Left out: {n:number} deals in {stage:name} without an engage date.',
+    list_prices: 'The amounts of {n:number} open deals are list prices from {file:name}.',
   },
 }
 export type Words = typeof words

@@ -14,6 +14,8 @@ export const fr = textsOf('fr', 'fr-FR', {
   typeset,
   dated: (text) => text.replace(/^1 /, '1er '),
   days: (n) => `${n} ${n < 2 ? 'jour ouvré' : 'jours ouvrés'}`,
+  calendarDays: (n) => `${n} ${n < 2 ? 'jour calendaire' : 'jours calendaires'}`,
+  are: (n) => (n < 2 ? 'est' : 'sont'),
   times: (n) => `${n} fois`,
   newTasks: (n) => `${n} ${n < 2 ? 'nouvelle tâche' : 'nouvelles tâches'}`,
   names: {
@@ -241,5 +243,38 @@ export const fr = textsOf('fr', 'fr-FR', {
     no_date: 'aucune',
     next: 'Sera réexaminée au plus tard le {on:date}.',
     never: 'Seul un événement peut changer cela.',
+  },
+  worth: ', pour {value}',
+  backtest: {
+    replayed:
+      'Fermées du {from:date} au {to:date} : {won:number} gagnées, {lost:number} perdues. Ouvertes : {open:number}.',
+    longest:
+      "Aucune affaire gagnée n'a mis plus de {days:calendar} de l'étape {stage:name} à la signature. Sur {open:number} " +
+      'affaires ouvertes à cette étape, {older:number} {older:are} au-delà{worth}.',
+    none_won: "Aucune affaire passée par l'étape {stage:name} n'a été gagnée : rien ne dit combien de temps il faut.",
+    flags:
+      'Une limite de {limit:days} aurait signalé à tort {wrong:number} affaires gagnées sur {won:number} ' +
+      '({wrongShare:percent}) et repéré {caught:number} affaires perdues sur {lost:number} ({caughtShare:percent}).',
+    late: "La moitié des perdues repérées l'auraient été au moins {warning:days} avant que la perte soit enregistrée.",
+    today: "Aujourd'hui, elle signalerait {beyond:number} affaires ouvertes sur {open:number} à cette étape{worth}.",
+    rests: 'Confiance : {won:number} affaires gagnées ; neuf tirages sur dix recommandent {low:number} à {high:days}.',
+    default:
+      'Affaires gagnées : {won:number}, trop peu pour en tirer une limite (il en faut {enough:number}) : celle-ci est ' +
+      'celle du métier.',
+    median: "La moitié des affaires quittent l'étape en {median:days}, celles qui y sont encore comptées inachevées.",
+    moves_on: "Parmi les affaires encore à l'étape après {limit:days}, {movesOn:percent} ont avancé ensuite.",
+    nights_know_more:
+      'Rendez-vous prévus, pauses et réponses ne sont pas rejoués : les nuits signalent moins de silences.',
+    history_short: "Laissées de côté : {n:number} affaires fermées sans étape ouverte suivie dans l'historique.",
+    last_only:
+      'HubSpot ne garde que la dernière réponse et le dernier rendez-vous. Les silences antérieurs paraissent plus ' +
+      'longs : la vraie limite peut être plus courte, pas plus longue.',
+    unreadable: "Laissées de côté : {n:number} affaires dont la fiche n'a pas pu être comprise.",
+    file:
+      "Le fichier dit quand une affaire arrive à l'étape {stage:name} et quand elle est fermée ; ni étapes, ni réponses, " +
+      'rendez-vous ou appels. Tout compte comme un silence : la vraie limite peut être plus courte, pas plus longue.',
+    file_joined: 'Le fichier ne dit pas lesquelles de {stage:name} une affaire fermée a passées : rejouées ensemble.',
+    undated: "Laissées de côté : {n:number} affaires à l'étape {stage:name} sans date d'engagement.",
+    list_prices: 'Les montants de {n:number} affaires ouvertes sont des prix catalogue, tirés de {file:name}.',
   },
 })

@@ -20,6 +20,7 @@ export function plain(name: string, length = 80): string {
 export function formats(locale: string) {
   const day = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeZone: 'UTC' })
   const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 })
+  const share = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 })
   const times = new Map<string, Intl.DateTimeFormat>()
   const currencies = new Map<string, Intl.NumberFormat>()
   return {
@@ -27,6 +28,8 @@ export function formats(locale: string) {
       const at = Date.parse(`${date}T00:00:00Z`)
       return Number.isNaN(at) ? plain(date, 20) : day.format(at)
     },
+    number: (value: number): string => number.format(value),
+    percent: (value: number): string => share.format(value),
     instant: (at: Instant, timezone: string): string => {
       const format =
         times.get(timezone) ??

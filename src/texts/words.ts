@@ -16,6 +16,10 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
     date,
     days: (value) => days(Number(value)),
     times: (value) => times(Number(value)),
+    number: (value) => format.number(Number(value)),
+    percent: (value) => format.percent(Number(value)),
+    calendar: (value) => words.calendarDays(Number(value)),
+    are: (value) => words.are(Number(value)),
     tasks: (value) => words.newTasks(Number(value)),
     name: (value) => plain(value),
   }
@@ -121,6 +125,11 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
 
   return {
     ...{ language, names, date, money, step },
+    backtest({ say: key, with: values, value = {} }) {
+      const sums = Object.entries(value).map(([currency, sum]) => money(sum, currency || null))
+      const worth = sums.length > 0 ? say(words.worth, { value: sums.join(' + ') }) : ''
+      return say(words.backtest[key], { ...values, worth })
+    },
     instant: (at, timezone) => dated(format.instant(at, timezone)),
     explanation(reason) {
       const before = reason.check.rule === 'no_movement' ? '' : ` ${say(words.explained, { last: last(reason) })}`

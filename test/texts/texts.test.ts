@@ -2,6 +2,7 @@
 // good, no counts that change by themselves, no pressure where it does harm.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { BacktestLine } from '../../src/core/backtest.ts'
 import { CAUSES, RULES, type Rule } from '../../src/core/deal.ts'
 import type { ExplainStep, Reason, Texts } from '../../src/core/explain.ts'
 import type { Protection, Warning } from '../../src/core/judge.ts'
@@ -137,6 +138,28 @@ const STEPS: readonly ExplainStep[] = [
   { step: 'next', on: until },
 ]
 
+const SAYS: Readonly<Record<BacktestLine['say'], Record<string, string | number>>> = {
+  replayed: { from: '2024-05-01', to: until, won: 1200, lost: 1, open: 0 },
+  longest: { stage: 'Demo', days: 137, older: 935, open: 1137 },
+  none_won: { stage: 'Demo' },
+  flags: { limit: 12, wrong: 3, won: 40, wrongShare: 0.075, caught: 1, lost: 8, caughtShare: 0.125 },
+  late: { warning: 1 },
+  today: { stage: 'Demo', beyond: 3, open: 4 },
+  rests: { won: 40, low: 10, high: 14 },
+  default: { won: 12, enough: 30 },
+  median: { stage: 'Demo', median: 9 },
+  moves_on: { stage: 'Demo', limit: 12, movesOn: 0.2 },
+  nights_know_more: {},
+  history_short: { n: 3 },
+  last_only: {},
+  unreadable: { n: 2 },
+  file: { stage: 'Demo' },
+  file_joined: { stage: 'Demo / Offer' },
+  undated: { n: 7, stage: 'New' },
+  list_prices: { n: 5, file: 'products.csv' },
+}
+const LINES = Object.entries(SAYS).map(([say, values]) => ({ say: say as BacktestLine['say'], with: values }))
+
 /** Every text a language can say, by what it is about. */
 function everything(texts: Texts): Record<string, string> {
   const all: Record<string, string> = {}
@@ -150,6 +173,7 @@ function everything(texts: Texts): Record<string, string> {
       }
   for (const cause of CAUSES_OF_WRITES) all[cause] = texts.completionNote(cause, until)
   for (const hold of HOLDS) all[hold.brake] = texts.hold(hold)
+  for (const line of LINES) all[`backtest ${line.say}`] = texts.backtest(line)
   for (const [i, step] of STEPS.entries()) all[`step ${i}`] = texts.step(step)
   for (const [group, names] of Object.entries(texts.names))
     for (const [key, name] of Object.entries(names)) all[`${group}.${key}`] = String(name)
@@ -293,6 +317,23 @@ test('what English says', () => {
     'Completed by unstall on 1 May 2026: the answer is no. Thank you: a clear no is a good answer.',
   )
   expect(en.money(12_000, 'EUR')).toBe('€12,000')
+})
+
+test('the backtest speaks of time and money as people do', () => {
+  const { longest, flags } = SAYS
+  const line = { say: 'longest', with: longest, value: { EUR: 12_000, USD: 5 } } as const
+  expect(en.backtest(line)).toBe(
+    'No won deal took longer than 137 calendar days from Demo to won. 935 of 1,137 open deals in Demo are older than ' +
+      'that, worth €12,000 + US$5.',
+  )
+  expect(en.backtest({ ...line, with: { ...longest, days: 1, older: 1 }, value: {} })).toBe(
+    'No won deal took longer than 1 calendar day from Demo to won. 1 of 1,137 open deals in Demo is older than that.',
+  )
+  expect(fr.backtest(line).replace(/\s/g, ' ')).toBe(
+    'Aucune affaire gagnée n’a mis plus de 137 jours calendaires de l’étape Demo à la signature. Sur 1 137 affaires ' +
+      'ouvertes à cette étape, 935 sont au-delà, pour 12 000 € + 5 $US.',
+  )
+  expect(fr.backtest({ say: 'flags', with: flags }).replace(/\s/g, ' ')).toContain('(7,5 %)')
 })
 
 test('names are cut between characters, and are never empty', () => {
