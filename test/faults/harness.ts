@@ -77,6 +77,8 @@ export interface StageOptions {
   /** Instead of a fresh place of the trial's home. */
   readonly where?: Where
   readonly app?: Orders['app']
+  /** The address each CRM is reached at instead of its own. */
+  readonly through?: (url: string) => Promise<string>
 }
 
 export interface Stage {
@@ -89,6 +91,8 @@ export interface Stage {
   work(orders?: Partial<Omit<Orders, 'config'>>): Worker
   /** Works until these runs are over; throws when one of them is not `done`. */
   finish(runs: readonly RunOrder[], orders?: Partial<Omit<Orders, 'config' | 'runs'>>): Promise<readonly Ended[]>
+  /** All that `finish` has seen end, oldest first. */
+  readonly finished: readonly Ended[]
   /** Preview and confirmation of the first night of each CRM. */
   firstNight(now: number, orders?: Partial<Omit<Orders, 'config' | 'runs'>>): Promise<readonly Ended[]>
 }
@@ -119,7 +123,7 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
     const crm = await startCrm(system, options.seed, taskKey, { seed: trial.seed, ...sandbox })
     trial.onEnd(() => crm.stop())
     await setUp(crm)
-    crms.push(crm)
+    crms.push(options.through ? { ...crm, url: await options.through(crm.url) } : crm)
   }
   const [crm] = crms
   if (crm === undefined) throw new Error('a stage needs a CRM')
@@ -145,6 +149,7 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
     spare = launch(env)
     return worker
   }
+  const finished: Ended[] = []
   const finish: Stage['finish'] = async (runs, orders) => {
     const worker = work({ ...orders, runs })
     const end = await worker.over
@@ -154,10 +159,11 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
       throw new Error(
         `not done (${end.code ?? end.signal}): ${bad.join()} ${JSON.stringify(worker.events.slice(-3))} ${worker.stderr().slice(-2000)}`,
       )
+    finished.push(...over)
     return over
   }
   return {
-    ...{ crms, crm, config, where, work, finish },
+    ...{ crms, crm, config, where, work, finish, finished },
     async firstNight(now, orders) {
       const over = await finish(
         crms.map(({ name: connection }) => ({ connection, kind: 'first', now })),
@@ -199,7 +205,8 @@ function configuration(crms: readonly Crm[], dataDir: string, { auth: other, con
 
 function launch(env: NodeJS.ProcessEnv): { worker: Worker; begin: (orders: Orders) => void } {
   // An own heap limit, so that a worker that eats memory dies alone.
-  const child = spawn(process.execPath, ['--max-old-space-size=600', join(import.meta.dirname, 'worker.ts')], { env })
+  const flags = ['--max-old-space-size=600', '--expose-gc']
+  const child = spawn(process.execPath, [...flags, join(import.meta.dirname, 'worker.ts')], { env })
   // A process that dies before it has read its orders is seen by `over`.
   child.stdin.on('error', () => {})
   return { worker: watched(child), begin: (orders) => void child.stdin.end(JSON.stringify(orders)) }
