@@ -35,6 +35,8 @@ interface Place {
 export interface Orders {
   /** Path of the configuration. */
   readonly config: string
+  /** What is to be read from the environment: it was started before anybody knew. */
+  readonly env: Readonly<Record<string, string>>
   readonly runs: readonly RunOrder[]
   /** Works on until it gets SIGTERM, instead of ending when its runs are over. */
   readonly stay?: boolean
@@ -85,6 +87,7 @@ const say = (event: Event) => process.stdout.write(`${JSON.stringify(event)}\n`)
 // Loaded before it is needed: that takes longer than the work.
 const orders: Orders = JSON.parse(await text(process.stdin))
 const { die, poison } = orders
+Object.assign(process.env, orders.env)
 let left = die?.nth ?? 1
 const crash: AppOptions['crash'] = (at, what) => {
   const here = (where: Place | undefined) => at === where?.at && (where.what === undefined || where.what === what)
