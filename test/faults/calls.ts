@@ -3,7 +3,7 @@
 import type { Fault, JournalLine } from '../../src/sandbox/control.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { DAY, REPS, seedDeal, seedOf } from '../jobs/harness.ts'
-import type { Result, Scenario, Trial } from './harness.ts'
+import { part, type Result, type Scenario, type Trial } from './harness.ts'
 import { judged } from './judge.ts'
 import { company, type Virtual, virtual } from './virtual.ts'
 import { type Asked, MANGLES, type Mangle, stranger, wire } from './wire.ts'
@@ -230,8 +230,10 @@ export const calls: readonly Scenario[] = [
     title: '5xx before anything was applied, 20 %',
     async run(trial) {
       const deals = trial.quick ? 300 : 3000
-      const calm = await season(trial, deals, [])
-      const { calls, struck, ...found } = await season(trial, deals, [{ fault: '500-before', rate: 0.2 }])
+      const calm = await part(trial, (own) => season(own, deals, []))
+      const { calls, struck, ...found } = await part(trial, (own) =>
+        season(own, deals, [{ fault: '500-before', rate: 0.2 }]),
+      )
       const ratio = calls / calm.calls
       // Chance strikes a few more or less than a fifth.
       const most = (1.4 * 0.8) / (1 - struck / calls)
@@ -263,7 +265,7 @@ export const calls: readonly Scenario[] = [
       const problems: string[] = []
       let extra = 0
       const [creates, updates] = WRITES[trial.system]
-      const calm = await refused(trial, trial.seed, [])
+      const calm = await part(trial, (own) => refused(own, trial.seed, []))
       const seeds = Array.from({ length: trial.quick ? 1 : 10 }, (_, at) => trial.seed + at)
       const cases = [
         { faults: [{ fault: 'bad-row', ...updates }], flags: 99, tasks: 99 },
@@ -273,7 +275,7 @@ export const calls: readonly Scenario[] = [
       ] as const
       for (const seed of seeds)
         for (const { faults, flags, tasks } of cases) {
-          const found = await refused(trial, seed, faults)
+          const found = await part(trial, (own) => refused(own, seed, faults))
           sums.dup += found.dup
           sums.lost += found.lost
           sums.wrong += found.wrong

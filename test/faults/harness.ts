@@ -75,6 +75,8 @@ export interface StageOptions {
   /** Instead of a fresh place of the trial's home. */
   readonly where?: Where
   readonly app?: Orders['app']
+  /** The address each CRM is reached at instead of its own. */
+  readonly through?: (url: string) => Promise<string>
 }
 
 export interface Stage {
@@ -84,9 +86,11 @@ export interface Stage {
   readonly config: string
   readonly where: Where
   /** Starts a worker on these orders. A spare process is kept warm, so that starting does not cost a second. */
-  work(orders?: Partial<Omit<Orders, 'config'>>): Worker
+  work(orders?: Partial<Omit<Orders, 'config' | 'env'>>): Worker
   /** Works until these runs are over; throws when one of them is not `done`. */
   finish(runs: readonly RunOrder[], orders?: Partial<Omit<Orders, 'config' | 'runs'>>): Promise<readonly Ended[]>
+  /** All that `finish` has seen end, oldest first. */
+  readonly finished: readonly Ended[]
   /** Preview and confirmation of the first night of each CRM. */
   firstNight(now: number, orders?: Partial<Omit<Orders, 'config' | 'runs'>>): Promise<readonly Ended[]>
 }
@@ -103,6 +107,16 @@ export interface Worker {
   readonly over: Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }>
 }
 
+/** A part of a trial, whose things are cleared away when it is over. */
+export async function part<T>(trial: Omit<Trial, 'onEnd'>, play: (trial: Trial) => Promise<T>): Promise<T> {
+  const cleanups: (() => unknown)[] = []
+  try {
+    return await play({ ...trial, onEnd: (cleanup) => void cleanups.unshift(cleanup) })
+  } finally {
+    for (const cleanup of cleanups) await cleanup()
+  }
+}
+
 /** What tokens are stored under. */
 export const SECRET_KEY = 'of the fault harness, in this process and nowhere else'
 
@@ -117,7 +131,7 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
     const crm = await startCrm(system, options.seed, taskKey, { seed: trial.seed, ...sandbox })
     trial.onEnd(() => crm.stop())
     await setUp(crm)
-    crms.push(crm)
+    crms.push(options.through ? { ...crm, url: await options.through(crm.url) } : crm)
   }
   const [crm] = crms
   if (crm === undefined) throw new Error('a stage needs a CRM')
@@ -128,21 +142,19 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
   writeFileSync(config, configuration(crms, where.dataDir ?? join(folder, 'data'), options))
 
   const env = {
-    ...process.env,
-    NODE_COMPILE_CACHE: join(tmpdir(), 'unstall-compile-cache'),
     ...{ DATABASE_URL: where.databaseUrl ?? '', REDIS_URL: where.redisUrl ?? '' },
     UNSTALL_SECRET_KEY: SECRET_KEY,
   }
-  let spare = launch(env)
-  trial.onEnd(() => spare.worker.kill())
+  keepSpare(trial)
   const work: Stage['work'] = ({ runs = [], ...orders } = {}) => {
-    const { worker, begin } = spare
+    const { worker, begin } = spares.shift() ?? launch()
     trial.onEnd(() => worker.kill())
     const app = { ...options.app, ...orders.app, timing: { ...TIMING, ...options.app?.timing, ...orders.app?.timing } }
-    begin({ config, runs, ...orders, app })
-    spare = launch(env)
+    begin({ config, env, runs, ...orders, app })
+    spares.push(launch())
     return worker
   }
+  const finished: Ended[] = []
   const finish: Stage['finish'] = async (runs, orders) => {
     const worker = work({ ...orders, runs })
     const end = await worker.over
@@ -152,10 +164,11 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
       throw new Error(
         `not done (${end.code ?? end.signal}): ${bad.join()} ${JSON.stringify(worker.events.slice(-3))} ${worker.stderr().slice(-2000)}`,
       )
+    finished.push(...over)
     return over
   }
   return {
-    ...{ crms, crm, config, where, work, finish },
+    ...{ crms, crm, config, where, work, finish, finished },
     async firstNight(now, orders) {
       const over = await finish(
         crms.map(({ name: connection }) => ({ connection, kind: 'first', now })),
@@ -195,9 +208,23 @@ function configuration(crms: readonly Crm[], dataDir: string, { auth: other, con
   })
 }
 
-function launch(env: NodeJS.ProcessEnv): { worker: Worker; begin: (orders: Orders) => void } {
+/** Processes that have loaded everything and wait for orders, whosever: one as long as there is any stage. */
+const spares: ReturnType<typeof launch>[] = []
+let stages = 0
+function keepSpare(trial: Trial): void {
+  stages += 1
+  if (spares.length === 0) spares.push(launch())
+  trial.onEnd(() => {
+    stages -= 1
+    if (stages === 0) for (const { worker } of spares.splice(0)) worker.kill()
+  })
+}
+
+function launch(): { worker: Worker; begin: (orders: Orders) => void } {
   // An own heap limit, so that a worker that eats memory dies alone.
-  const child = spawn(process.execPath, ['--max-old-space-size=600', join(import.meta.dirname, 'worker.ts')], { env })
+  const flags = ['--max-old-space-size=600', '--expose-gc']
+  const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'unstall-compile-cache') }
+  const child = spawn(process.execPath, [...flags, join(import.meta.dirname, 'worker.ts')], { env })
   // A process that dies before it has read its orders is seen by `over`.
   child.stdin.on('error', () => {})
   return { worker: watched(child), begin: (orders) => void child.stdin.end(JSON.stringify(orders)) }

@@ -9,7 +9,7 @@ import { circuits } from '../../src/store/connections.ts'
 import { listRuns } from '../../src/store/runs.ts'
 import { type Crm, MONDAY } from '../jobs/harness.ts'
 import { neglected } from './calls.ts'
-import { type Scenario, stage, type Trial } from './harness.ts'
+import { part, type Scenario, stage, type Trial } from './harness.ts'
 import { company, type Passed, SOMEONE_ELSE, type Virtual, virtual } from './virtual.ts'
 import type { Event } from './worker.ts'
 import { world } from './world.ts'
@@ -202,7 +202,10 @@ export const limits: readonly Scenario[] = [
     title: 'someone else uses half of the budget',
     systems: ['hubspot'],
     async run(trial) {
-      const found = [await sharing(trial, 'rolling'), await sharing(trial, 'bucket')]
+      const found = [
+        await part(trial, (own) => sharing(own, 'rolling')),
+        await part(trial, (own) => sharing(own, 'bucket')),
+      ]
       const shares = found.map(({ share }) => percent(share))
       const later = found.map((one) => percent(one.later))
       return {

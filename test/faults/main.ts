@@ -12,7 +12,7 @@ import { parseArgs } from 'node:util'
 import type { System } from '../../src/core/deal.ts'
 import { closeHomes, homes } from '../homes.ts'
 import { missing, required } from '../services.ts'
-import type { HomeName, Result, Scenario, Skipped, Trial } from './harness.ts'
+import { type HomeName, part, type Result, type Scenario, type Skipped, type Trial } from './harness.ts'
 import { scenarios } from './scenarios.ts'
 
 const { values } = parseArgs({
@@ -83,11 +83,9 @@ async function play(row: Row): Promise<void> {
     row.result = { skipped: `no ${lacking}` }
     return
   }
-  const cleanups: (() => unknown)[] = []
-  const trial: Trial = {
+  const trial: Omit<Trial, 'onEnd'> = {
     ...{ system, home, quick, seed },
     say: (words) => void (process.stderr.isTTY && process.stderr.write(`  ${scenario.fault} ${system}: ${words}\n`)),
-    onEnd: (cleanup) => void cleanups.unshift(cleanup),
   }
   const begun = performance.now()
   let timer: NodeJS.Timeout | undefined
@@ -95,13 +93,12 @@ async function play(row: Row): Promise<void> {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error(`not over within ${LONGEST_MS / 1000} s`)), LONGEST_MS)
     })
-    row.result = await Promise.race([scenario.run(trial), late])
+    row.result = await part(trial, (whole) => Promise.race([scenario.run(whole), late]))
   } catch (error) {
     const words = error instanceof Error ? (error.stack ?? error.message) : String(error)
     row.result = { injected: 'did not finish', dup: 0, lost: 0, wrong: 0, problems: [words] }
   } finally {
     clearTimeout(timer)
-    for (const cleanup of cleanups) await cleanup()
     row.seconds = (performance.now() - begun) / 1000
   }
 }

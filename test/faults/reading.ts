@@ -6,7 +6,7 @@ import { Summary } from '../../src/report/summary.ts'
 import { random } from '../../src/sandbox/random.ts'
 import { quarantined } from '../../src/store/deals.ts'
 import { type Crm, DAY, MONDAY, seedDeal, seedOf } from '../jobs/harness.ts'
-import type { Result, Scenario, Trial } from './harness.ts'
+import { part, type Result, type Scenario, type Trial } from './harness.ts'
 import { company, type Virtual, virtual } from './virtual.ts'
 import { wire } from './wire.ts'
 import { world } from './world.ts'
@@ -207,9 +207,9 @@ export const reading: readonly Scenario[] = [
     title: '10,000 results and more, of one moment',
     async run(trial) {
       const counts = trial.quick ? [10_001] : [10_000, 10_001, 25_000]
-      const since = await before(trial)
+      const since = await part(trial, before)
       const problems: string[] = []
-      for (const count of counts) problems.push(...(await many(trial, since, count)))
+      for (const count of counts) problems.push(...(await part(trial, (own) => many(own, since, count))))
       const injected = `${counts.join(', ')} deals`
       return { injected, dup: 0, lost: problems.length, wrong: 0, problems }
     },

@@ -1,5 +1,6 @@
 // Every row of the fault table: one scenario a fault (some have several), in files by what they disturb.
 import { brakes } from './brakes.ts'
+import { bulk } from './bulk.ts'
 import { calls } from './calls.ts'
 import type { Scenario } from './harness.ts'
 import { kills } from './kills.ts'
@@ -13,6 +14,7 @@ import { tokens } from './tokens.ts'
 
 export const scenarios: readonly Scenario[] = [
   ...brakes,
+  ...bulk,
   ...calls,
   ...kills,
   ...limits,

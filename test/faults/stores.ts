@@ -15,7 +15,7 @@ import { world } from './world.ts'
 
 /** The program's own lock, check and sweep times. */
 const OWN = { lockMs: 8_000, stalledCheckMs: 3_000, sweepMs: 5_000, settleMs: 0 }
-const SOON = { lockMs: 1_500, stalledCheckMs: 300, sweepMs: 500, settleMs: 0 }
+const SOON = { lockMs: 1_500, stalledCheckMs: 300, sweepMs: 500 }
 const BACK_MS = 30_000
 
 /** Nights with enough calls to be struck in the middle, each taking a moment. */

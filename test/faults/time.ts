@@ -5,10 +5,9 @@ import { openScheduled } from '../../jobs/nightly.ts'
 import { Settings } from '../../src/core/policy.ts'
 import { lastNight, nextNight } from '../../src/schedule.ts'
 import { ensureConnection, updateConnection } from '../../src/store/connections.ts'
-import { openDatabase } from '../../src/store/db.ts'
 import { finishRun, getRun, listRuns } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
-import { snapshot } from '../homes.ts'
+import { borrowed } from '../homes.ts'
 import { DAY } from '../jobs/harness.ts'
 import type { Scenario } from './harness.ts'
 
@@ -36,8 +35,8 @@ export const time: readonly Scenario[] = [
     title: 'changed clocks, four zones, four hours',
     systems: ['hubspot'],
     async run(trial) {
-      const database = await openDatabase({ snapshot: await snapshot() })
-      trial.onEnd(() => database.close())
+      const { database, giveBack } = await borrowed()
+      trial.onEnd(giveBack)
       const { db } = database
       let now = 0
       const ctx: JobContext = {

@@ -13,11 +13,11 @@ import { RetryLater } from '../../src/errors.ts'
 import { createGate } from '../../src/gate.ts'
 import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
 import type { Seed, SeedDeal } from '../../src/sandbox/seed.ts'
-import { type Database, openDatabase } from '../../src/store/db.ts'
+import type { Database } from '../../src/store/db.ts'
 import { knownDeals } from '../../src/store/deals.ts'
 import { getRun, listRuns, type Run } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
-import { snapshot } from '../homes.ts'
+import { borrowed } from '../homes.ts'
 import { type Crm, setUp, startCrm } from '../jobs/harness.ts'
 import type { Trial } from './harness.ts'
 import type { Judged } from './judge.ts'
@@ -261,8 +261,8 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
   time.passed.length = 0
   const [crm] = crms
   if (crm === undefined) throw new Error('nothing to work on')
-  const database = await openDatabase({ snapshot: await snapshot() })
-  trial.onEnd(() => database.close())
+  const { database, giveBack } = await borrowed()
+  trial.onEnd(giveBack)
   const settings = Settings.parse({
     timezone: 'UTC',
     policy: { decision: { stages: ['contractsent', 'Contract sent'] } },

@@ -3,6 +3,7 @@
 // on with, so the same orders can be given after every kill), says as lines of JSON what happens, and dies on the spot
 // where it is told to.
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { sql } from 'kysely'
 import { openNight, openUndo } from '../../jobs/nightly.ts'
@@ -34,6 +35,8 @@ interface Place {
 export interface Orders {
   /** Path of the configuration. */
   readonly config: string
+  /** What is to be read from the environment: it was started before anybody knew. */
+  readonly env: Readonly<Record<string, string>>
   readonly runs: readonly RunOrder[]
   /** Works on until it gets SIGTERM, instead of ending when its runs are over. */
   readonly stay?: boolean
@@ -43,6 +46,8 @@ export interface Orders {
   readonly poison?: Place & { readonly how: 'loop' | 'memory' | 'throw' }
   /** Deals a batch, so that a small world has enough calls to die in. */
   readonly readBatch?: number
+  /** Now and then everything that is not needed any more is let go, to see what is: `liveMb`. */
+  readonly weigh?: boolean
   /** Keeps the database writing to its log, as busy neighbours would: sooner or later it wants a new file for it. */
   readonly flood?: boolean
   readonly app?: Omit<AppOptions, 'crash' | 'log' | 'only' | 'progress'>
@@ -59,6 +64,22 @@ export interface Ended {
   readonly kind: string
   readonly status: string
   readonly problem: string | null
+  /** Most memory (resident) this process had held by then. */
+  readonly peakMb: number
+  /** Most that was in use of the heap when it was weighed; 0: never. */
+  readonly liveMb: number
+}
+
+/** `maxRSS` would start with what the parent held when it forked. */
+const peakMb = () => Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024
+
+let [pages, liveMb] = [0, 0]
+/** Every eighth page, and what is short as a whole. */
+function weigh(): void {
+  if (!orders.weigh || (pages++ > 4 && pages % 8 > 0)) return
+  globalThis.gc?.()
+  const { heapUsed, external } = process.memoryUsage()
+  liveMb = Math.max(liveMb, (heapUsed + external) / 2 ** 20)
 }
 
 const say = (event: Event) => process.stdout.write(`${JSON.stringify(event)}\n`)
@@ -66,6 +87,7 @@ const say = (event: Event) => process.stdout.write(`${JSON.stringify(event)}\n`)
 // Loaded before it is needed: that takes longer than the work.
 const orders: Orders = JSON.parse(await text(process.stdin))
 const { die, poison } = orders
+Object.assign(process.env, orders.env)
 let left = die?.nth ?? 1
 const crash: AppOptions['crash'] = (at, what) => {
   const here = (where: Place | undefined) => at === where?.at && (where.what === undefined || where.what === what)
@@ -82,7 +104,10 @@ const app = await openApp(orders.config, {
   log: createLog('warn'),
   ...orders.app,
   crash,
-  progress: ({ run, step, done }) => say({ event: 'step', run, step, done }),
+  progress: ({ run, step, done }) => {
+    weigh()
+    say({ event: 'step', run, step, done })
+  },
 })
 const { readBatch } = orders
 if (readBatch !== undefined)
@@ -169,7 +194,7 @@ async function watch({ ctx, queue }: App, id: string): Promise<void> {
     const run = await look()
     if (run && run.status !== 'open') {
       const { connection, kind, status, problem } = run
-      say({ event: 'over', run: id, connection, kind, status, problem })
+      say({ event: 'over', run: id, connection, kind, status, problem, peakMb: peakMb(), liveMb })
       return
     }
     await new Promise((resolve) => setTimeout(resolve, 20))

@@ -49,6 +49,18 @@ export const seedOf = (deals: readonly SeedDeal[], now = MONDAY): Seed => ({
   deals,
 })
 
+/** What really stands in names, or might. */
+export const HOSTILE_NAMES = {
+  endless: 'x'.repeat(65_536),
+  emoji: `${'👩‍👩‍👧'.repeat(60)} deal`,
+  'right to left': '\u202eشركة الأمل\u202c עסקה',
+  NUL: 'Ac\0me\u0000',
+  'half a character': 'half \ud83d',
+  markup: '<script>alert(1)</script><b>"&amp;\' {name} %s',
+  control: '\u001b[2J\u001b]0;owned\u0007name\r\nsecond line',
+  blank: ' \u200e ',
+}
+
 // ---- one CRM, whichever it is
 
 export type Fields = Readonly<Record<string, unknown>>

@@ -4,30 +4,19 @@ import { expect, it, onTestFinished } from 'vitest'
 import { getDeals } from '../../src/store/deals.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { homes } from '../homes.ts'
-import { DAY, firstNight, MONDAY, REPS, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
+import { DAY, firstNight, HOSTILE_NAMES, MONDAY, REPS, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
 import { connectTo, settings, startProgram } from './program.ts'
-
-const NAMES = {
-  endless: 'x'.repeat(65_536),
-  emoji: `${'👩‍👩‍👧'.repeat(60)} deal`,
-  'right to left': '\u202eشركة الأمل\u202c עסקה',
-  NUL: 'Ac\0me\u0000',
-  'half a character': 'half \ud83d',
-  markup: '<script>alert(1)</script><b>"&amp;\' {name} %s',
-  control: '\u001b[2J\u001b]0;owned\u0007name\r\nsecond line',
-  blank: ' \u200e ',
-}
 
 it.each(['hubspot', 'salesforce'] as const)('%s: hostile names and huge fields', async (system) => {
   const home = await homes[0]?.open()
   if (!home) throw new Error('no home')
-  const deals = Object.keys(NAMES).map((name, n) => seedDeal(name, { ownerEmail: REPS[n % REPS.length] ?? '' }))
+  const deals = Object.keys(HOSTILE_NAMES).map((name, n) => seedDeal(name, { ownerEmail: REPS[n % REPS.length] ?? '' }))
   const crm = await startCrm(system, seedOf(deals))
   onTestFinished(() => crm.stop())
   await setUp(crm)
   const ids = new Map((await crm.look()).deals.map(({ name, id }) => [name, id]))
   const idOf = (name: string) => ids.get(name) ?? ''
-  for (const [name, hostile] of Object.entries(NAMES)) {
+  for (const [name, hostile] of Object.entries(HOSTILE_NAMES)) {
     await crm.actOn(idOf(name), 'set', { field: crm.field('name'), value: hostile })
     const field = system === 'hubspot' ? 'description' : 'Description'
     await crm.actOn(idOf(name), 'set', { field, value: `${hostile} ${'long '.repeat(100_000)}` })
@@ -43,7 +32,7 @@ it.each(['hubspot', 'salesforce'] as const)('%s: hostile names and huge fields',
   expect(rows.filter(({ status }) => status !== 'done').map(({ message }) => message)).toEqual([])
 
   const seen = await crm.look()
-  for (const [name, hostile] of Object.entries(NAMES)) {
+  for (const [name, hostile] of Object.entries(HOSTILE_NAMES)) {
     const id = idOf(name)
     const deal = seen.deals.find((one) => one.id === id)
     expect(deal, name).toMatchObject({ stalled: true })
