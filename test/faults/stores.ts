@@ -14,7 +14,7 @@ import { ledgerAt, type Season, season, unintended } from './season.ts'
 import { world } from './world.ts'
 
 /** The program's own lock, check and sweep times. */
-const OWN = { lockMs: 8_000, stalledCheckMs: 3_000, sweepMs: 5_000, settleMs: 0 }
+const OWN = { lockMs: 8_000, stalledCheckMs: 3_000, sweepMs: 5_000 }
 const SOON = { lockMs: 1_500, stalledCheckMs: 300, sweepMs: 500 }
 const BACK_MS = 30_000
 
