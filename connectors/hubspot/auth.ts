@@ -10,19 +10,14 @@ const REFUSED =
   'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
   'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
 
-/** Works until HubSpot refuses the token; from then on `token()` throws Fatal('credentials'). */
-export function staticToken(token: string, connection = 'The connection'): Credential {
-  let refused = false
-  return {
-    async token() {
-      if (refused) throw new Fatal('credentials', `${connection} needs re-connecting: ${REFUSED}`)
-      return token
-    },
-    expired() {
-      refused = true
-    },
-  }
-}
+/** There is no other one: a token that HubSpot refuses ends its run. Nothing is remembered of it, so that every run tries
+ *  once, and a refusal by mistake or one that was set right does not outlast the night. */
+export const staticToken = (token: string, connection = 'The connection'): Credential => ({
+  token: async () => token,
+  expired() {
+    throw new Fatal('credentials', `${connection} needs re-connecting: ${REFUSED}`)
+  },
+})
 
 export interface App {
   /** https://api.hubapi.com, or a sandbox of unstall on loopback. */
