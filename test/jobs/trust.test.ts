@@ -190,19 +190,23 @@ it('a record that cannot be read any more does not keep its run open for ever', 
   expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
 })
 
-it('an overtaken worker does not end the run of the one that took over', async () => {
-  const crm = await crmOf('hubspot')
-  const program = await programFor(crm)
-  const run = await program.open(crm, MONDAY)
-  const reference = async () => {
-    await startStep(program.ctx.db, run.id, 'pull')
-    throw new Fatal('permission', 'late')
-  }
-  const connector = instead(await connectTo(crm), () => ({ reference }))
-  const { step } = handlers({ ...program.ctx, connector: async () => connector }, async () => null)
-  await expect(step(run.id, 'pull', new AbortController().signal)).rejects.toThrow(Superseded)
-  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'open', problem: null })
-})
+it.each([new Fatal('permission', 'late'), new TypeError('late')])(
+  'an overtaken worker that fails (%s) neither ends the run of the one that took over nor costs it an attempt',
+  async (error) => {
+    const crm = await crmOf('hubspot')
+    const program = await programFor(crm)
+    const run = await program.open(crm, MONDAY)
+    const reference = async () => {
+      await startStep(program.ctx.db, run.id, 'pull')
+      throw error
+    }
+    const connector = instead(await connectTo(crm), () => ({ reference }))
+    const { step } = handlers({ ...program.ctx, connector: async () => connector }, async () => null)
+    // What throws anything else goes on to `failed`, which counts it against the run as it is then.
+    await expect(step(run.id, 'pull', new AbortController().signal)).rejects.toThrow(Superseded)
+    expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'open', problem: null })
+  },
+)
 
 it('a scheduled night waits for a preview or an undo, and lets another run of tonight be it', async () => {
   const crm = await crmOf('hubspot')
