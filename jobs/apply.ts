@@ -27,7 +27,8 @@ import { fenced, getRun, nextStep, progressed, type Run } from '../src/store/run
 import { crmTime, type JobContext } from './context.ts'
 
 const SETTLE_EVERY = 50
-/** How long a plan is good for: what happened since (a reply) need not show in the fields that are compared. */
+/** How long a plan is good for: what happened since (a reply) need not show in the fields that are compared. An undo
+ *  compares with what is there at any age, but must not keep the nights waiting for ever: it has a week. */
 const PLAN_MS = 86_400_000
 /** How often one attempt goes round for writes that came back without an answer, before it waits. */
 const ROUNDS = 3
@@ -60,9 +61,9 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
     const lately = await settleUnknown(ctx, run, connector, signal, missed)
-    // An undo compares with what is there, at any age.
-    if (run.kind !== 'undo' && ctx.clock() - run.createdAt > PLAN_MS)
-      await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, 'planned more than a day ago', ctx.clock()))
+    const [goodFor, age] = run.kind === 'undo' ? [7 * PLAN_MS, 'week'] : [PLAN_MS, 'day']
+    if (ctx.clock() - run.createdAt > goodFor)
+      await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, `planned more than a ${age} ago`, ctx.clock()))
     /** Planned rows this round leaves to the next: the CRM said "later", or their deal has a call without an answer. */
     const waiting = new Set<string>()
     for (;;) {

@@ -1,7 +1,7 @@
 // What a hard reader found: ways in which a run could write what it should not, or lose what was due.
 import { expect, it, onTestFinished } from 'vitest'
 import { handlers } from '../../jobs/index.ts'
-import { openScheduled } from '../../jobs/nightly.ts'
+import { openScheduled, openUndo } from '../../jobs/nightly.ts'
 import type { Connector } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
@@ -188,6 +188,34 @@ it('a record that cannot be read any more does not keep its run open for ever', 
   await step(run.id, 'apply', signal)
   await step(run.id, 'report', signal)
   expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
+})
+
+it('an undo whose writes never come to be ends after a week, and can be asked for again', async () => {
+  const crm = await crmOf('hubspot')
+  const lost = { on: false, late: 0 }
+  const program = await programFor(crm, (connector) => ({
+    async *write(writes, signal) {
+      if (!lost.on) yield* connector.write(writes, signal)
+    },
+  }))
+  const { run: night } = await firstNight(program, crm, MONDAY)
+  lost.on = true
+  const opened = await openUndo(program.ctx, night, MONDAY + DAY)
+  if ('busy' in opened) throw new Error('busy')
+  const { run } = opened
+  const { step } = handlers({ ...program.ctx, clock: () => Date.now() + lost.late }, async () => null)
+  const signal = new AbortController().signal
+  await step(run.id, 'decide', signal)
+  for (const days of [0, 2]) {
+    lost.late = days * DAY
+    await expect(step(run.id, 'apply', signal)).rejects.toThrow('no answer')
+  }
+  lost.late = 8 * DAY
+  for (const name of ['apply', 'report'] as const) await step(run.id, name, signal)
+  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
+  lost.on = false
+  await program.undo(night, MONDAY + 9 * DAY)
+  expect((await crm.look()).deals.filter(({ stalled }) => stalled)).toEqual([])
 })
 
 it.each([new Fatal('permission', 'late'), new TypeError('late')])(
