@@ -22,6 +22,7 @@ import {
   sentRows,
   sentRowsOfConnection,
   settle,
+  stillUnknown,
 } from '../src/store/ledger.ts'
 import { fenced, getRun, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import { crmTime, type JobContext } from './context.ts'
@@ -345,6 +346,8 @@ async function send(
     }
   } finally {
     await store()
+    // Its call may have left just now: the intent is older than what has to be waited for.
+    await fenced(ctx.db, run, (trx) => stillUnknown(trx, run, keys, crmTime(ctx, run)))
   }
   ctx.crash?.('result stored', what)
   return later

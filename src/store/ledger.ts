@@ -107,6 +107,16 @@ export async function markSent(trx: Executor, run: Fence, keys: readonly string[
   requireAll(run.id, keys, rows)
 }
 
+/** Those without an answer count as sent at `sentAt`, when the last call that may hold them has ended. */
+export const stillUnknown = (trx: Executor, { id }: Fence, keys: readonly string[], sentAt: Instant) =>
+  trx
+    .updateTable('ledger')
+    .set({ sentAt })
+    .where('run', '=', id)
+    .where('key', '=', among(keys))
+    .where('status', '=', 'sent')
+    .execute()
+
 /** What is still only planned will not be written by this run. */
 export const dropPlanned = (trx: Executor, { id }: Fence, message: string, settledAt: Instant) =>
   trx

@@ -2,7 +2,7 @@
 import { expect, it, onTestFinished } from 'vitest'
 import { handlers } from '../../jobs/index.ts'
 import { openScheduled, openUndo } from '../../jobs/nightly.ts'
-import type { Connector } from '../../src/connector.ts'
+import type { Connector, Write } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { getRun, Superseded, startStep } from '../../src/store/runs.ts'
@@ -188,6 +188,39 @@ it('a record that cannot be read any more does not keep its run open for ever', 
   await step(run.id, 'apply', signal)
   await step(run.id, 'report', signal)
   expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
+})
+
+it('a call that left long after its intent was stored is waited for from then on, and not sent again before', async () => {
+  const crm = await crmOf('hubspot', 'plain')
+  const time = { late: 0 }
+  const [MINUTE, SETTLE] = [60_000, 600_000]
+  const under: (readonly Write[])[] = []
+  const program = await programFor(crm, (connector) => ({
+    can: { ...connector.can, settleMs: SETTLE },
+    async *write(writes, signal) {
+      if (writes[0]?.kind !== 'create-task') return yield* connector.write(writes, signal)
+      // Pauses and other requests went before it; then no answer.
+      time.late += 8 * MINUTE
+      under.push(writes)
+    },
+  }))
+  const preview = await program.night(crm, MONDAY, { kind: 'preview' })
+  const run = await program.open(crm, MONDAY, { confirm: preview.id })
+  const { step } = handlers({ ...program.ctx, clock: () => Date.now() + time.late }, async () => null)
+  const signal = new AbortController().signal
+  for (const name of ['pull', 'decide'] as const) await step(run.id, name, signal)
+  const apply = () => step(run.id, 'apply', signal)
+  await expect(apply()).rejects.toThrow('no answer')
+  time.late += 9 * MINUTE
+  await expect(apply()).rejects.toThrow()
+  expect(under).toHaveLength(1)
+  // Committed at last, within what its connector says.
+  const connector = await connectTo(crm)
+  await connector.reference(signal)
+  for await (const outcome of connector.write(under[0] ?? [], signal)) expect(outcome.result).toBe('done')
+  time.late += 2 * MINUTE
+  for (const name of ['apply', 'report'] as const) await step(run.id, name, signal)
+  expect((await crm.look()).tasks).toHaveLength(3)
 })
 
 it('an undo whose writes never come to be ends after a week, and can be asked for again', async () => {
