@@ -3,7 +3,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { DealId, Instant, RemoteId } from '../core/deal.ts'
 import type { LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
-import { MOVES } from '../core/reaffirm.ts'
+import { LIVE, MOVES } from '../core/reaffirm.ts'
 import { among, json, rowsOf } from './db.ts'
 import type { Fence } from './runs.ts'
 import type { Executor, Schema } from './schema.ts'
@@ -26,9 +26,6 @@ export type StoredRow = LedgerRow & { readonly sentEpoch: number | null; readonl
 export class IllegalMove extends Error {
   override readonly name = 'IllegalMove'
 }
-
-/** A task in one of these is live: its key can never be planned again. */
-const LIVE = ['planned', 'sent', 'done', 'left', 'undone'] as const
 
 const liveTasks = (db: Executor) =>
   db.selectFrom('ledger').where('kind', '=', 'create-task').where('status', 'in', LIVE)
