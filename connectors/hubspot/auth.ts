@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import type { Credential, SignIn, TokenSet } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { parse } from './wire.ts'
 
 const TOKEN = '/oauth/2026-09/token'
 const REFUSED =
@@ -57,7 +58,7 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
     const { status } = response
     if (status === 429 || status >= 500)
       throw later(`status ${status}`, Number(response.headers.get('retry-after') ?? 30) * 1000 || 30_000)
-    const json = parsed(text)
+    const json = parse(text)
     const answer = Answer.safeParse(json).data
     if (response.ok && answer)
       return { token: answer.access_token, refresh: answer.refresh_token, lifeMs: answer.expires_in * 1000 }
@@ -69,12 +70,4 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
     throw new Fatal('credentials', `HubSpot refused to sign in (${code ?? `status ${status}`}): ${todo}`)
   }
   return { consent: true, parse: (stored) => Stored.parse(stored), exchange }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }

@@ -90,3 +90,12 @@ export const Associations = z.object({
 
 /** Answers whose content is not used. */
 export const Nothing = z.object({})
+
+/** Undefined: not JSON, or nothing. */
+export function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
