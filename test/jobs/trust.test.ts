@@ -4,6 +4,7 @@ import { handlers } from '../../jobs/index.ts'
 import { openScheduled, openUndo } from '../../jobs/nightly.ts'
 import type { Connector, Write } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { streamDeals } from '../../src/store/deals.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { getRun, Superseded, startStep } from '../../src/store/runs.ts'
 import { homes } from '../homes.ts'
@@ -336,5 +337,9 @@ it.each(SYSTEMS)(
       await program.night(crm, MONDAY + day * DAY, how)
       expect((await crm.look()).tasksOf('one')).toMatchObject([{ open: day < 3 }])
     }
+    // Nothing is left to end: it is not looked at night after night for ever.
+    for (const day of [4, 5]) await program.night(crm, MONDAY + day * DAY, how)
+    const watched = await streamDeals(program.ctx.db, crm.name, { after: null, limit: 100 })
+    expect(watched.map(({ known }) => known.deal.name).sort()).toEqual(['three', 'two'])
   },
 )
