@@ -23,6 +23,7 @@ import {
   sentRowsOfConnection,
   settle,
   stillUnknown,
+  takeBack,
 } from '../src/store/ledger.ts'
 import { fenced, getRun, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import { crmTime, type JobContext } from './context.ts'
@@ -377,11 +378,8 @@ async function settleUndone(
   const of = run.options.undoes
   if (of === undefined) return
   const undoes = new Map(rows.flatMap((row) => (row.undoes === null ? [] : [[row.key, row.undoes]])))
-  const outcomes = settled.flatMap(({ key, status }): Settlement[] => {
-    const original = undoes.get(key)
-    return original === undefined || status !== 'done' ? [] : [{ key: original, status: 'undone' }]
-  })
-  await settle(trx, of, outcomes, now)
+  const done = settled.flatMap(({ key, status }) => (status === 'done' ? (undoes.get(key) ?? []) : []))
+  await takeBack(trx, of, done, now)
 }
 
 /** Notes deals as they are now, what cannot be read of them as last known, and our tasks, where they can be found. What

@@ -131,6 +131,30 @@ it.each(SYSTEMS)(
   },
 )
 
+it('a write of an undo that is settled after its run was left by another undo stops no later night', async () => {
+  const lost = { on: false, blind: 0 }
+  const crm = await crmOf('hubspot')
+  const program = await programFor(crm, (connector) => ({
+    async *write(writes, signal) {
+      for await (const outcome of connector.write(writes, signal)) if (!lost.on) yield outcome
+      if (lost.on) throw new Fatal('permission', 'somebody took our rights away')
+    },
+    read: async (ids, signal) => {
+      const found = await connector.read(ids, signal)
+      return lost.blind-- > 0 ? new Map(ids.map((id) => [id, 'unreadable' as const])) : found
+    },
+  }))
+  const { run: night } = await firstNight(program, crm, MONDAY)
+  lost.on = true
+  expect(await program.undo(night, MONDAY + DAY)).toMatchObject({ status: 'failed' })
+  lost.on = false
+  // What became of it cannot be seen, and a moment later it can.
+  lost.blind = 1
+  expect(await program.undo(night, MONDAY + DAY)).toMatchObject({ status: 'done' })
+  await crm.clock(MONDAY + 2 * DAY)
+  expect(await program.night(crm, MONDAY + 2 * DAY)).toMatchObject({ status: 'done', problem: null })
+})
+
 it.each(SYSTEMS)('%s: a plan that waited longer than a day is not written, but planned anew', async (system) => {
   const crm = await crmOf(system)
   const down = { on: true, late: 0 }
