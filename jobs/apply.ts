@@ -22,12 +22,15 @@ import {
   sentRows,
   sentRowsOfConnection,
   settle,
+  stillUnknown,
+  takeBack,
 } from '../src/store/ledger.ts'
 import { fenced, getRun, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import { crmTime, type JobContext } from './context.ts'
 
 const SETTLE_EVERY = 50
-/** How long a plan is good for: what happened since (a reply) need not show in the fields that are compared. */
+/** How long a plan is good for: what happened since (a reply) need not show in the fields that are compared. An undo
+ *  compares with what is there at any age, but must not keep the nights waiting for ever: it has a week. */
 const PLAN_MS = 86_400_000
 /** How often one attempt goes round for writes that came back without an answer, before it waits. */
 const ROUNDS = 3
@@ -60,9 +63,9 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
     const lately = await settleUnknown(ctx, run, connector, signal, missed)
-    // An undo compares with what is there, at any age.
-    if (run.kind !== 'undo' && ctx.clock() - run.createdAt > PLAN_MS)
-      await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, 'planned more than a day ago', ctx.clock()))
+    const [goodFor, age] = run.kind === 'undo' ? [7 * PLAN_MS, 'week'] : [PLAN_MS, 'day']
+    if (ctx.clock() - run.createdAt > goodFor)
+      await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, `planned more than a ${age} ago`, ctx.clock()))
     /** Planned rows this round leaves to the next: the CRM said "later", or their deal has a call without an answer. */
     const waiting = new Set<string>()
     for (;;) {
@@ -344,6 +347,8 @@ async function send(
     }
   } finally {
     await store()
+    // Its call may have left just now: the intent is older than what has to be waited for.
+    await fenced(ctx.db, run, (trx) => stillUnknown(trx, run, keys, crmTime(ctx, run)))
   }
   ctx.crash?.('result stored', what)
   return later
@@ -373,11 +378,8 @@ async function settleUndone(
   const of = run.options.undoes
   if (of === undefined) return
   const undoes = new Map(rows.flatMap((row) => (row.undoes === null ? [] : [[row.key, row.undoes]])))
-  const outcomes = settled.flatMap(({ key, status }): Settlement[] => {
-    const original = undoes.get(key)
-    return original === undefined || status !== 'done' ? [] : [{ key: original, status: 'undone' }]
-  })
-  await settle(trx, of, outcomes, now)
+  const done = settled.flatMap(({ key, status }) => (status === 'done' ? (undoes.get(key) ?? []) : []))
+  await takeBack(trx, of, done, now)
 }
 
 /** Notes deals as they are now, what cannot be read of them as last known, and our tasks, where they can be found. What

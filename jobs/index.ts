@@ -115,6 +115,8 @@ function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandler
           const circuit = { state: 'reconnect', since: ctx.clock(), reason } as const
           return giveUp(ctx, run, reason, kind === 'credentials' ? circuit : undefined)
         } else if (signal.aborted) await endStart(ctx.db, run)
+        // The failure of a worker that was overtaken is none of the run's.
+        else await fenced(ctx.db, run, async () => {})
         throw error
       }
     },

@@ -230,7 +230,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
   const { auth, baseUrl, name, settings, system } = connection
   const common = {
     gate: createGate({
-      ...{ clock: Date.now, sleep },
+      sleep,
       ...(options.awake ? { awake: options.awake } : {}),
       ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}),
     }),

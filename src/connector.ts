@@ -149,7 +149,7 @@ export interface Connector {
 /** Where a connector gets its credential; it never sees the vault or the store. */
 export interface Credential {
   token(signal: AbortSignal): Promise<string>
-  /** The CRM refused this token: the next `token()` returns another one or throws Fatal('credentials'). */
+  /** The CRM refused this token: this or the next `token()` throws Fatal('credentials'), or that returns another one. */
   expired(token: string): void
 }
 

@@ -1,5 +1,8 @@
 // Errors named by what the caller must do. The failure of one record is never an error: it is an outcome.
 
+/** Whoever asks for more (a header in other units, a clock that is wrong) is asked again after a day. */
+export const LONGEST_WAIT_MS = 86_400_000
+
 /** Come back later: rate limit, outage, lost connection. Nothing was decided. */
 export class RetryLater extends Error {
   override readonly name = 'RetryLater'
@@ -7,7 +10,7 @@ export class RetryLater extends Error {
   readonly afterMs: number
   constructor(message: string, afterMs: number, options?: ErrorOptions) {
     super(message, options)
-    this.afterMs = afterMs
+    this.afterMs = Math.min(afterMs, LONGEST_WAIT_MS)
   }
 }
 

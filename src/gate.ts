@@ -4,7 +4,7 @@
 
 import type { Gate } from './connector.ts'
 import type { Instant } from './core/deal.ts'
-import { RetryLater } from './errors.ts'
+import { LONGEST_WAIT_MS, RetryLater } from './errors.ts'
 
 export interface Rate {
   /** Calls allowed within `windowMs`. */
@@ -15,7 +15,8 @@ export interface Rate {
 }
 
 export interface GateOptions {
-  readonly clock: () => Instant
+  /** Default: the milliseconds of this process, which nobody sets back: waits would grow by as much. */
+  readonly clock?: () => Instant
   /** Rejects with the signal's reason when it aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
   /** Default 90 per 10 s: below HubSpot's smallest limit (100 per 10 s, usage guidelines), until an answer says more. */
@@ -44,7 +45,7 @@ const CAREFUL = 0.0005
  * reason, or with RetryLater when the CRM asked for a pause longer than `patienceMs`. Lanes do not share a budget.
  */
 export function createGate(options: GateOptions): Gate {
-  const { clock, sleep, patienceMs = 10_000, awake } = options
+  const { clock = () => performance.now(), sleep, patienceMs = 10_000, awake } = options
   const lanes = {
     normal: new Lane(options.normal ?? { max: 90, windowMs: 10_000 }),
     search: new Lane(options.search ?? { max: 4, windowMs: 1000, burst: 1 }),
@@ -100,7 +101,7 @@ class Lane {
         this.#refused = this.#pace
         this.#pace = Math.max(SLOWEST, this.#pace * SLOWER)
       }
-      this.pausedUntil = Math.max(this.pausedUntil, now + seen.pauseMs)
+      this.pausedUntil = Math.max(this.pausedUntil, now + Math.min(seen.pauseMs, LONGEST_WAIT_MS))
       this.#next = Math.max(this.#next, this.pausedUntil + ((this.#burst - 1) * this.#interval) / this.#pace)
       return
     }

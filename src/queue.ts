@@ -179,6 +179,12 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     const job = { name: NIGHT, data: night, opts: FORGET }
     return queue.upsertJobScheduler(idOf(night), { pattern: night.cron, tz: night.timezone }, job)
   }
+  /** It came due while nobody worked, and waits: putting its schedule anew would throw it away. */
+  const isDue = async (night: Night): Promise<boolean> => {
+    const { next = Infinity, pattern, tz } = (await queue.getJobScheduler(idOf(night))) ?? {}
+    const same = next <= Date.now() && pattern === night.cron && tz === night.timezone
+    return same && (await queue.getJob(`repeat:${idOf(night)}:${next}`)) !== undefined
+  }
 
   const sweep = async (): Promise<void> => {
     for (const { id, step } of await handlers.open()) {
@@ -205,7 +211,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       nights = wanted
       const keep = wanted.map(idOf)
       for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
-      for (const night of wanted) await putNight(night)
+      for (const night of wanted) if (!(await isDue(night))) await putNight(night)
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)

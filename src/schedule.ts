@@ -1,18 +1,11 @@
 // When nights are due. Worked out on the clock on the wall: where clocks change, cron-parser loses nights (at midnight in
 // Chile, Cuba or Egypt; at 2:00 on Lord Howe Island, where it throws, and BullMQ then schedules no more).
 import { CronExpressionParser } from 'cron-parser'
+import { shownAt } from './core/calendar.ts'
 import type { Instant } from './core/deal.ts'
 
 const DAY_MS = 86_400_000
-const formats = new Map<string, Intl.DateTimeFormat>()
-
-/** What the clocks there show, as if they were in Greenwich. */
-function shown(at: Instant, timeZone: string): number {
-  const format =
-    formats.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
-  formats.set(timeZone, format)
-  return Date.parse(`${format.format(at).replace(' ', 'T')}Z`) + (at % 1000)
-}
+const shown = (at: Instant, timeZone: string) => shownAt(at, timeZone) + (at % 1000)
 
 /** The next due moment after `after`: once on each date that the schedule names. An hour that comes twice counts the
  *  first time, a missing one as much later as clocks are put forward. */

@@ -1,5 +1,5 @@
 // The rate gate against simulated limiters of both shapes: never a refusal, never much slower than needed.
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { RetryLater } from '../src/errors.ts'
 import { createGate, type GateOptions } from '../src/gate.ts'
 import { Limiter, type Limits } from '../src/sandbox/limits.ts'
@@ -152,6 +152,25 @@ test('a pause beyond the patience is for the caller', async () => {
   await gate.wait(never, 'search')
   advance(3_600_000)
   await gate.wait(never)
+})
+
+test('no pause is longer than a day, whatever a header says', async () => {
+  const { gate, advance } = simulate()
+  gate.observe({ pauseMs: 1e12 })
+  await expect(gate.wait(never)).rejects.toMatchObject({ afterMs: 86_400_000 })
+  expect(new RetryLater('busy', Number.POSITIVE_INFINITY).afterMs).toBe(86_400_000)
+  advance(86_400_000)
+  await gate.wait(never)
+})
+
+test('a clock of the machine that is set back does not stop the calls', async () => {
+  const slept: number[] = []
+  const gate = createGate({ sleep: async (ms) => void slept.push(ms) })
+  for (let i = 0; i < 10; i++) await gate.wait(never)
+  const back = vi.spyOn(Date, 'now').mockReturnValue(Date.now() - 3_600_000)
+  await gate.wait(never)
+  back.mockRestore()
+  expect(Math.max(...slept)).toBeLessThan(5_000)
 })
 
 test('a 429 slows the pace once, and good answers bring it back', async () => {

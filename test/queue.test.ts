@@ -252,6 +252,25 @@ eachHome((home) => {
     await queue.schedule([])
   })
 
+  it('does not lose a night that came due while no worker was there, when schedules are put anew', async () => {
+    const opened = await home.open()
+    const due = new Date(Date.now() + 2500)
+    const cron = `${due.getUTCSeconds()} ${due.getUTCMinutes()} ${due.getUTCHours()} * * *`
+    const nights: string[] = []
+    const night: QueueHandlers['night'] = async (connection) => {
+      nights.push(connection)
+      return null
+    }
+    const wanted = [{ connection: 'hub', cron, timezone: 'UTC' }]
+    const scheduler = await start(opened, { night }, { concurrency: 0 })
+    await scheduler.queue.schedule(wanted)
+    await until(() => Date.now() > due.getTime() + 100)
+    await scheduler.queue.schedule(wanted)
+    await start(opened, { night })
+    await until(() => nights.length > 0)
+    expect(nights).toEqual(['hub'])
+  })
+
   it('waits for running steps when it closes, then aborts them and gives them back', async () => {
     const opened = await home.open()
     const seen: string[] = []

@@ -115,7 +115,7 @@ export function createApi(options: ConnectorOptions) {
     const { status, ok } = response
     const asked = learn(response, ask)
     const absent = status === ask.nullOn
-    const json = absent ? null : parse(status === 204 ? '{}' : text)
+    const json = absent ? null : wire.parse(status === 204 ? '{}' : text)
     if (ok || absent) {
       const { data, error } = schema.safeParse(json)
       if (!error) return { data }
@@ -232,15 +232,6 @@ function code(error: unknown): string {
   if (error instanceof Error && error.name === 'TimeoutError') return 'it took too long'
   const cause = error instanceof Error ? (error.cause ?? error) : error
   return typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : 'connection lost'
-}
-
-/** Undefined: not JSON, or nothing. */
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** Names the scopes, wherever the answer puts them (`context.requiredGranularScopes`, `errors[].context.missingScopes` …). */

@@ -4,25 +4,21 @@
 import { z } from 'zod'
 import type { Credential, SignIn, TokenSet } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { parse } from './wire.ts'
 
 const TOKEN = '/oauth/2026-09/token'
 const REFUSED =
   'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
   'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
 
-/** Works until HubSpot refuses the token; from then on `token()` throws Fatal('credentials'). */
-export function staticToken(token: string, connection = 'The connection'): Credential {
-  let refused = false
-  return {
-    async token() {
-      if (refused) throw new Fatal('credentials', `${connection} needs re-connecting: ${REFUSED}`)
-      return token
-    },
-    expired() {
-      refused = true
-    },
-  }
-}
+/** There is no other one: a token that HubSpot refuses ends its run. Nothing is remembered of it, so that every run tries
+ *  once, and a refusal by mistake or one that was set right does not outlast the night. */
+export const staticToken = (token: string, connection = 'The connection'): Credential => ({
+  token: async () => token,
+  expired() {
+    throw new Fatal('credentials', `${connection} needs re-connecting: ${REFUSED}`)
+  },
+})
 
 export interface App {
   /** https://api.hubapi.com, or a sandbox of unstall on loopback. */
@@ -62,7 +58,7 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
     const { status } = response
     if (status === 429 || status >= 500)
       throw later(`status ${status}`, Number(response.headers.get('retry-after') ?? 30) * 1000 || 30_000)
-    const json = parsed(text)
+    const json = parse(text)
     const answer = Answer.safeParse(json).data
     if (response.ok && answer)
       return { token: answer.access_token, refresh: answer.refresh_token, lifeMs: answer.expires_in * 1000 }
@@ -74,12 +70,4 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
     throw new Fatal('credentials', `HubSpot refused to sign in (${code ?? `status ${status}`}): ${todo}`)
   }
   return { consent: true, parse: (stored) => Stored.parse(stored), exchange }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return null
-  }
 }

@@ -3,13 +3,13 @@
 import { chunks, createSender } from '../../src/batches.ts'
 import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connector.ts'
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
-import { Fatal } from '../../src/errors.ts'
+import { Fatal, RetryLater } from '../../src/errors.ts'
 import { createApi, type Hub, pages, Refusal } from './api.ts'
 import { FORECAST_CATEGORY, fieldsIn, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
 import { census, digest, pull } from './pull.ts'
 import { check, propertiesOf, setUp } from './setup.ts'
-import { CrmRecord, names } from './wire.ts'
+import { CrmRecord, failed, names } from './wire.ts'
 import { write } from './write.ts'
 
 export { signIn, staticToken } from './auth.ts'
@@ -24,6 +24,7 @@ const BATCH = 100
 /** A timed-out call may still commit a while after we stopped listening. */
 const SETTLE_MS = 120_000
 const OURS_NAMED = /\b(?:unstall_\w+|hs_manual_forecast_category)\b/g
+const NOT_ALL = 'HubSpot failed to read some tasks'
 const NO_KEY = `tasks of unstall cannot be found: HubSpot has no property ${TASK_KEY} for them: run unstall setup`
 
 interface Learned {
@@ -131,6 +132,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
       if (error instanceof Refusal) return null
       throw error
     })
+    if (answers?.some(({ errors }) => failed(errors))) throw new RetryLater(NOT_ALL, 5000)
     const records = answers?.flatMap(({ results }) => results).map((raw) => CrmRecord.safeParse(raw).data) ?? []
     // Refused, or told of no record: the property may be gone, or not unique any more, and then absence proves nothing.
     const told = answers && (records.length === 0 || records.some((one) => one && TASK_KEY in one.properties))
@@ -205,6 +207,7 @@ async function tasksOf(hub: Hub, deals: readonly DealId[]): Promise<RemoteId[]> 
   while (inputs.length > 0) {
     const before = found.size
     const answers = await Promise.all(chunks(inputs, BATCH).map((some) => hub.tasksOfDeals(some)))
+    if (answers.some(({ errors }) => failed(errors))) throw new RetryLater(NOT_ALL, 5000)
     const results = answers.flatMap((answer) => answer.results)
     for (const { toObjectId } of results.flatMap(({ to }) => to)) found.add(toObjectId)
     inputs = results.flatMap(({ from: { id }, paging }) => (paging?.next ? { id, after: paging.next.after } : []))

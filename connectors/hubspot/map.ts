@@ -1,6 +1,7 @@
 // Between HubSpot's records and the neutral model, both ways; pure. What HubSpot's values mean, which of its sources are
 // automation, and which of its activity dates may be believed is decided here (hubspot.md 2).
 import type { RemoteTask, Write } from '../../src/connector.ts'
+import { momentOf, wallClock } from '../../src/core/calendar.ts'
 import type {
   Activity,
   Change,
@@ -79,19 +80,8 @@ function day(record: CrmRecord, name: string): string | null {
   return at === null ? null : new Date(at).toISOString().slice(0, 10)
 }
 
-const formats = new Map<string, Intl.DateTimeFormat>()
-/** Wall-clock text `YYYY-MM-DD HH:MM:SS` in a zone. */
-function wallClock(at: Instant, timeZone: string): string {
-  const format =
-    formats.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
-  formats.set(timeZone, format)
-  return format.format(at)
-}
 /** 17:00 of that date in the zone: a task due "that day". */
-export function dueInstant(date: string, timezone: string): Instant {
-  const wanted = Date.parse(`${date}T17:00:00Z`)
-  return wanted - (Date.parse(`${wallClock(wanted, timezone)}Z`) - wanted)
-}
+export const dueInstant = (date: string, timezone: string): Instant => momentOf(date, '17:00', timezone)
 
 /** A tracked property's value as the neutral model compares it; empty is null. Undefined: it makes no sense. */
 function toValue(value: string, field: Change['field'], timezone: string): string | null | undefined {

@@ -7,7 +7,7 @@ import type { Deal, DealId, Evidence, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Api, type Hub, pages } from './api.ts'
 import { DEAL_PROPERTIES, enteredStage, HISTORY, type Portal, toDeal, toEvidence, Unreadable } from './map.ts'
-import { CrmRecord, type RecordPage } from './wire.ts'
+import { CrmRecord, failed, type RecordPage } from './wire.ts'
 
 const Place = z.object({
   /** Search what changed since; null: the list of all. */
@@ -99,9 +99,13 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
     // Deals whose history may have changed come anew, with it, from the record store. Those not found are just deleted.
     const full = pending.splice(0, pending.length - (next === null ? 0 : pending.length % HISTORY_BATCH))
     const reads = chunks(full, HISTORY_BATCH).map((some) => hub.batchRead('deals', some, WITH_HISTORY))
-    const records = (await Promise.all(reads)).flatMap((answer) => answer.results)
+    const answers = await Promise.all(reads)
+    const records = answers.flatMap((answer) => answer.results)
     const whole = digest(hub, context, records)
-    const unreadable = [...found.unreadable, ...whole.unreadable]
+    const there = new Set(records.map(idOf))
+    const lost = answers.some(({ errors }) => failed(errors)) ? full.filter((id) => !there.has(id)) : []
+    const problem = 'HubSpot failed to read it'
+    const unreadable = [...found.unreadable, ...whole.unreadable, ...lost.map((deal) => ({ deal, problem }))]
     for (const { deal } of unreadable) if (/^\d+$/.test(deal) && odd.size < TRIED_AGAIN) odd.add(deal)
     const over = { ...from(mark), pending: [...odd] }
     yield {

@@ -36,6 +36,10 @@ export type Problem = z.infer<typeof Problem>
 /** Whether an error names a record: in `context.ids`, as trace id or wherever else. */
 export const names = (problem: Problem, id: string) => JSON.stringify(problem).includes(JSON.stringify(id))
 
+/** HubSpot itself failed at some records: that they are not in the answer says nothing of them. */
+export const failed = (errors: readonly Problem[]) =>
+  errors.some(({ category }) => /INTERNAL|SERVER|TIMEOUT|RATE_LIMIT/.test(category ?? ''))
+
 /** Answer of a batch: 200, 201, 204 (empty) or 207 alike. */
 export const Batch = z.object({ results: z.array(z.unknown()).default([]), errors: z.array(Problem).default([]) })
 export type Batch = z.infer<typeof Batch>
@@ -79,9 +83,19 @@ export const Properties = listOf(Property)
 
 export const Account = z.object({ portalId: Id.nullish(), timeZone: Text, companyCurrency: Text, uiDomain: Text })
 
-export const Associations = listOf(
-  z.object({ from: z.object({ id: Id }), to: z.array(z.object({ toObjectId: Id })), paging: Paging }),
-)
+export const Associations = z.object({
+  results: z.array(z.object({ from: z.object({ id: Id }), to: z.array(z.object({ toObjectId: Id })), paging: Paging })),
+  errors: z.array(Problem).default([]),
+})
 
 /** Answers whose content is not used. */
 export const Nothing = z.object({})
+
+/** Undefined: not JSON, or nothing. */
+export function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

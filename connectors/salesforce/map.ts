@@ -1,4 +1,5 @@
 // Pure translation: rows of Salesforce -> deals, changes, activities and booked meetings, and nothing else.
+import { momentOf } from '../../src/core/calendar.ts'
 import type { Activity, Actor, BookedMeeting, Change, Deal, Instant, LocalDate } from '../../src/core/deal.ts'
 import { CAUSES, DECISIONS, type Outcome, type Owner, type OwnerId, type Pipeline, RULES } from '../../src/core/deal.ts'
 import { STATES } from './fields.ts'
@@ -91,12 +92,7 @@ export function toChanges(rows: readonly History[], lens: Lens): Change[] {
 }
 
 /** Noon of a calendar date in a zone: where a date without a time is placed. */
-export function noon(date: LocalDate, timezone: string): Instant {
-  const guess = Date.parse(`${date}T12:00:00Z`)
-  const format = new Intl.DateTimeFormat('sv-SE', { timeZone: timezone, dateStyle: 'short', timeStyle: 'medium' })
-  const shown = Date.parse(`${format.format(guess).replace(' ', 'T')}Z`)
-  return guess - (shown - guess)
-}
+export const noon = (date: LocalDate, timezone: string): Instant => momentOf(date, '12:00', timezone)
 
 /** Salesforce's clock reaches us in whole seconds. */
 const happened = (at: Instant, now: Instant) => at < now + 1000

@@ -33,9 +33,23 @@ export function toDate(day: Day): LocalDate {
   return date
 }
 
+const formats = new Map<string, Intl.DateTimeFormat>()
+/** What clocks there show: `2026-11-23 02:00:00`. */
+export function wallClock(at: Instant, timeZone: string): string {
+  const format =
+    formats.get(timeZone) ?? new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' })
+  formats.set(timeZone, format)
+  return format.format(at)
+}
+/** The same as if it were in Greenwich, in whole seconds. */
+export const shownAt = (at: Instant, timezone: string): number => Date.parse(`${wallClock(at, timezone)}Z`)
+/** When clocks there show this time (`17:00`) of a date. */
+export function momentOf(date: LocalDate, time: string, timezone: string): Instant {
+  const guess = Date.parse(`${date}T${time}Z`)
+  return guess - (shownAt(guess, timezone) - guess)
+}
 /** `2026-11-23 02:00` there: short, so that tables fit. */
-export const localTime = (at: Instant, timezone: string): string =>
-  new Intl.DateTimeFormat('sv-SE', { dateStyle: 'short', timeStyle: 'short', timeZone: timezone }).format(at)
+export const localTime = (at: Instant, timezone: string): string => wallClock(at, timezone).slice(0, -3)
 
 export interface Calendar {
   readonly timezone: string

@@ -75,21 +75,6 @@ export interface OwnFields {
 /** How a blank forecast category is remembered, so that "was blank" differs from "was never borrowed". */
 export const BLANK_CATEGORY = '(blank)'
 
-export const NO_OWN_FIELDS: OwnFields = {
-  stalled: false,
-  state: null,
-  since: null,
-  reason: null,
-  explanation: null,
-  lastMovement: null,
-  categoryBefore: null,
-  decisionDue: null,
-  decision: null,
-  cause: null,
-  parkedUntil: null,
-  parkedReason: null,
-}
-
 /** Who made a change. `unknown` is treated as a person, and `explain` says so. */
 export type Actor = 'person' | 'automation' | 'self' | 'unknown'
 

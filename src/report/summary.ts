@@ -2,7 +2,7 @@
 // people should look at. Stored with the run, printed by the command line.
 import { z } from 'zod'
 import { localTime } from '../core/calendar.ts'
-import type { Group, LedgerRow, LedgerStatus } from '../core/plan.ts'
+import { type Group, type LedgerRow, type LedgerStatus, noTotals } from '../core/plan.ts'
 import type { Conflict } from '../core/undo.ts'
 
 const count = z.number().int()
@@ -59,17 +59,7 @@ export const Summary = z.object({
 export type Summary = z.infer<typeof Summary>
 
 export const NO_SUMMARY: Summary = {
-  figures: {
-    open: 0,
-    stalled: 0,
-    newlyStalled: 0,
-    recovered: 0,
-    parked: 0,
-    answeredNo: 0,
-    dismissed: 0,
-    writes: 0,
-    held: {},
-  },
+  figures: { ...noTotals(), writes: 0, held: {} },
   forecast: { all: {}, moving: {} },
   dead: [],
   lists: { ownerLeft: [], noStillOpen: [], archive: [], flagCleared: [], categoryTheirs: [] },

@@ -1,6 +1,16 @@
 // Opens the database in one of two homes with the same behaviour: PostgreSQL by URL, or PGlite embedded in the data
 // directory, which one process at a time may hold (two would corrupt it silently).
-import { existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
@@ -136,6 +146,22 @@ function alive(pid: number): boolean {
   }
 }
 
+const born = (path: string) => String(statSync(path, { throwIfNoEntry: false })?.birthtimeMs)
+
+/** Only this very lock, not that of a process which was quicker and has not written its name yet: it is moved aside
+ *  first, because only one can do that, and put back where it is another's. */
+function takeAway(lockfilePath: string, since: string): boolean {
+  const aside = `${lockfilePath}.${process.pid}`
+  try {
+    renameSync(lockfilePath, aside)
+    if (born(aside) !== since) renameSync(aside, lockfilePath)
+    else rmSync(aside, { recursive: true })
+    return !existsSync(lockfilePath)
+  } catch {
+    return false
+  }
+}
+
 async function lockDirectory(dataDir: string): Promise<() => Promise<void>> {
   mkdirSync(dataDir, { recursive: true })
   const lockfilePath = join(dataDir, 'lock')
@@ -144,19 +170,18 @@ async function lockDirectory(dataDir: string): Promise<() => Promise<void>> {
   const release = await take().catch(async (cause: unknown) => {
     if (codeOf(cause) !== 'ELOCKED') throw cause
     // Not there yet: the other process has just taken the lock.
-    const [pid, ...place] = existsSync(holder) ? readFileSync(holder, 'utf8').split(' ') : []
-    if (place.join(' ') === here() && !alive(Number(pid))) {
-      // Killed: its lock would only go stale in half a minute.
-      rmSync(lockfilePath, { recursive: true, force: true })
-      return take()
-    }
+    const [pid, since, ...place] = existsSync(holder) ? readFileSync(holder, 'utf8').split(' ') : []
+    // Killed: its lock would only go stale in half a minute.
+    const dead = place.join(' ') === here() && !alive(Number(pid)) && since === born(lockfilePath)
+    const again = dead && takeAway(lockfilePath, since) ? await take().catch(() => null) : null
+    if (again) return again
     throw new DatabaseInUse(
       `The data directory ${dataDir} is in use by ${pid ? `process ${pid}` : 'another process'}. Stop that ` +
         `process first, choose another dataDir, or set DATABASE_URL: several processes can share a PostgreSQL database.`,
       { cause },
     )
   })
-  writeFileSync(holder, `${process.pid} ${here()}`)
+  writeFileSync(holder, `${process.pid} ${born(lockfilePath)} ${here()}`)
   return release
 }
 

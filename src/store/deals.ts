@@ -122,8 +122,13 @@ export async function saveStandings(
     FROM ${rowsOf('deal', values)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
 }
 
-/** To be looked at next night whatever their standing: what was planned for them may be refused or dropped. */
+/** To be looked at next night whatever their standing: what was planned for them may be refused or dropped. Those
+ *  watched before that need nothing tonight are let go, if their standing is settled. */
 export async function watch(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  await sql`UPDATE deal SET unsettled = false WHERE connection = ${connection} AND unsettled
+    AND (standing ->> 'state' = 'gone' OR (standing ->> 'state' = 'closed' AND standing ->> 'borrowed' IS NULL))`.execute(
+    trx,
+  )
   const deals = trx.updateTable('deal').set({ unsettled: true })
   await deals.where('connection', '=', connection).where('id', '=', among(ids)).execute()
 }

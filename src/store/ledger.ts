@@ -3,7 +3,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { DealId, Instant, RemoteId } from '../core/deal.ts'
 import type { LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
-import { MOVES } from '../core/reaffirm.ts'
+import { LIVE, MOVES } from '../core/reaffirm.ts'
 import { among, json, rowsOf } from './db.ts'
 import type { Fence } from './runs.ts'
 import type { Executor, Schema } from './schema.ts'
@@ -26,9 +26,6 @@ export type StoredRow = LedgerRow & { readonly sentEpoch: number | null; readonl
 export class IllegalMove extends Error {
   override readonly name = 'IllegalMove'
 }
-
-/** A task in one of these is live: its key can never be planned again. */
-const LIVE = ['planned', 'sent', 'done', 'left', 'undone'] as const
 
 const liveTasks = (db: Executor) =>
   db.selectFrom('ledger').where('kind', '=', 'create-task').where('status', 'in', LIVE)
@@ -94,18 +91,18 @@ export async function rowsOfRun(db: Executor, run: string): Promise<readonly Sto
   return (await ofRun(db, run).execute()).map(fromRow)
 }
 
+const ofRunKeys = (trx: Executor, run: string, keys: readonly string[], status: LedgerStatus) =>
+  trx.updateTable('ledger').where('run', '=', run).where('key', '=', among(keys)).where('status', '=', status)
+
 /** Intent before the call: commit this, then call. Throws IllegalMove when one of the rows is not `planned`. */
 export async function markSent(trx: Executor, run: Fence, keys: readonly string[], now: Instant): Promise<void> {
-  const rows = await trx
-    .updateTable('ledger')
-    .set({ status: 'sent', sentAt: now, sentEpoch: run.epoch })
-    .where('run', '=', run.id)
-    .where('key', '=', among(keys))
-    .where('status', '=', 'planned')
-    .returning('key')
-    .execute()
-  requireAll(run.id, keys, rows)
+  const some = ofRunKeys(trx, run.id, keys, 'planned').set({ status: 'sent', sentAt: now, sentEpoch: run.epoch })
+  requireAll(run.id, keys, await some.returning('key').execute())
 }
+
+/** Those without an answer count as sent at `sentAt`, when the last call that may hold them has ended. */
+export const stillUnknown = (trx: Executor, { id }: Fence, keys: readonly string[], sentAt: Instant) =>
+  ofRunKeys(trx, id, keys, 'sent').set({ sentAt }).execute()
 
 /** What is still only planned will not be written by this run. */
 export const dropPlanned = (trx: Executor, { id }: Fence, message: string, settledAt: Instant) =>
@@ -128,6 +125,10 @@ export async function settle(trx: Executor, of: string, outcomes: readonly Settl
   const keys = outcomes.map((outcome) => outcome.key)
   requireAll(of, keys, rows)
 }
+
+/** Rows of run `of` that an undo took back, but those another undo has left meanwhile. */
+export const takeBack = (trx: Executor, of: string, keys: readonly string[], settledAt: Instant) =>
+  ofRunKeys(trx, of, keys, 'done').set({ status: 'undone', settledAt }).execute()
 
 function requireAll(run: string, keys: readonly string[], moved: readonly { readonly key: string }[]): void {
   if (moved.length === keys.length) return

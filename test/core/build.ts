@@ -1,20 +1,25 @@
 // Small builders for the tests of the core: a company, its rules, and deals of which only what matters is said.
 // The sales pipeline: new, qualified, demo, proposal (the decision stage), negotiation, then won and lost.
 import { type Calendar, makeCalendar } from '../../src/core/calendar.ts'
-import {
-  type Activity,
-  type Change,
-  type Deal,
-  type Instant,
-  type Known,
-  NO_OWN_FIELDS,
-  type OwnFields,
-  type Reference,
-  type Stage,
-} from '../../src/core/deal.ts'
+import type { Activity, Change, Deal, Instant, Known, OwnFields, Reference, Stage } from '../../src/core/deal.ts'
 import { type JudgeContext, judge, type Memory, type Verdict } from '../../src/core/judge.ts'
 import { type MovementLog, movementLog, type OwnWrite } from '../../src/core/movement.ts'
 import { Settings } from '../../src/core/policy.ts'
+
+export const NO_OWN_FIELDS: OwnFields = {
+  stalled: false,
+  state: null,
+  since: null,
+  reason: null,
+  explanation: null,
+  lastMovement: null,
+  categoryBefore: null,
+  decisionDue: null,
+  decision: null,
+  cause: null,
+  parkedUntil: null,
+  parkedReason: null,
+}
 
 /** `on('2026-11-02')` is noon UTC of that day; `on('2026-11-02', '17:30')` another time. */
 export function on(date: string, time = '12:00'): Instant {

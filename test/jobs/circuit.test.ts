@@ -99,6 +99,20 @@ it.each(SYSTEMS)('%s: calls used up cost one probe a window, whatever restarts m
   expect(await calls()).toBe(0)
 })
 
+it('a pause of years is one of a day', async () => {
+  const { crm, one, circuit, step } = await stage('hubspot')
+  await firstNight(one, crm, MONDAY)
+  await crm.faults([{ fault: '429', retryAfter: 1e9 }])
+  const run = await one.open(crm, MONDAY + DAY)
+  await step(run)
+  expect(await circuit()).toMatchObject({ state: 'paused' })
+  await crm.faults([])
+  await crm.clock(MONDAY + 2 * DAY)
+  const next = await one.open(crm, MONDAY + 2 * DAY)
+  for (const _ of ['pull', 'decide', 'apply', 'report']) await step(next, DAY)
+  expect(await getRun(one.ctx.db, next.id)).toMatchObject({ status: 'done' })
+})
+
 it.each(SYSTEMS)('%s: a run that has written waits through a pause and ends right', async (system) => {
   const { crm, one, db, circuit, calls, step } = await stage(system)
   const preview = await one.night(crm, MONDAY, { kind: 'preview' })

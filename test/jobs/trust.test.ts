@@ -1,9 +1,10 @@
 // What a hard reader found: ways in which a run could write what it should not, or lose what was due.
 import { expect, it, onTestFinished } from 'vitest'
 import { handlers } from '../../jobs/index.ts'
-import { openScheduled } from '../../jobs/nightly.ts'
-import type { Connector } from '../../src/connector.ts'
+import { openScheduled, openUndo } from '../../jobs/nightly.ts'
+import type { Connector, Write } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { streamDeals } from '../../src/store/deals.ts'
 import { rowsOfRun } from '../../src/store/ledger.ts'
 import { getRun, Superseded, startStep } from '../../src/store/runs.ts'
 import { homes } from '../homes.ts'
@@ -130,6 +131,30 @@ it.each(SYSTEMS)(
   },
 )
 
+it('a write of an undo that is settled after its run was left by another undo stops no later night', async () => {
+  const lost = { on: false, blind: 0 }
+  const crm = await crmOf('hubspot')
+  const program = await programFor(crm, (connector) => ({
+    async *write(writes, signal) {
+      for await (const outcome of connector.write(writes, signal)) if (!lost.on) yield outcome
+      if (lost.on) throw new Fatal('permission', 'somebody took our rights away')
+    },
+    read: async (ids, signal) => {
+      const found = await connector.read(ids, signal)
+      return lost.blind-- > 0 ? new Map(ids.map((id) => [id, 'unreadable' as const])) : found
+    },
+  }))
+  const { run: night } = await firstNight(program, crm, MONDAY)
+  lost.on = true
+  expect(await program.undo(night, MONDAY + DAY)).toMatchObject({ status: 'failed' })
+  lost.on = false
+  // What became of it cannot be seen, and a moment later it can.
+  lost.blind = 1
+  expect(await program.undo(night, MONDAY + DAY)).toMatchObject({ status: 'done' })
+  await crm.clock(MONDAY + 2 * DAY)
+  expect(await program.night(crm, MONDAY + 2 * DAY)).toMatchObject({ status: 'done', problem: null })
+})
+
 it.each(SYSTEMS)('%s: a plan that waited longer than a day is not written, but planned anew', async (system) => {
   const crm = await crmOf(system)
   const down = { on: true, late: 0 }
@@ -190,19 +215,84 @@ it('a record that cannot be read any more does not keep its run open for ever', 
   expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
 })
 
-it('an overtaken worker does not end the run of the one that took over', async () => {
-  const crm = await crmOf('hubspot')
-  const program = await programFor(crm)
-  const run = await program.open(crm, MONDAY)
-  const reference = async () => {
-    await startStep(program.ctx.db, run.id, 'pull')
-    throw new Fatal('permission', 'late')
-  }
-  const connector = instead(await connectTo(crm), () => ({ reference }))
-  const { step } = handlers({ ...program.ctx, connector: async () => connector }, async () => null)
-  await expect(step(run.id, 'pull', new AbortController().signal)).rejects.toThrow(Superseded)
-  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'open', problem: null })
+it('a call that left long after its intent was stored is waited for from then on, and not sent again before', async () => {
+  const crm = await crmOf('hubspot', 'plain')
+  const time = { late: 0 }
+  const [MINUTE, SETTLE] = [60_000, 600_000]
+  const under: (readonly Write[])[] = []
+  const program = await programFor(crm, (connector) => ({
+    can: { ...connector.can, settleMs: SETTLE },
+    async *write(writes, signal) {
+      if (writes[0]?.kind !== 'create-task') return yield* connector.write(writes, signal)
+      // Pauses and other requests went before it; then no answer.
+      time.late += 8 * MINUTE
+      under.push(writes)
+    },
+  }))
+  const preview = await program.night(crm, MONDAY, { kind: 'preview' })
+  const run = await program.open(crm, MONDAY, { confirm: preview.id })
+  const { step } = handlers({ ...program.ctx, clock: () => Date.now() + time.late }, async () => null)
+  const signal = new AbortController().signal
+  for (const name of ['pull', 'decide'] as const) await step(run.id, name, signal)
+  const apply = () => step(run.id, 'apply', signal)
+  await expect(apply()).rejects.toThrow('no answer')
+  time.late += 9 * MINUTE
+  await expect(apply()).rejects.toThrow()
+  expect(under).toHaveLength(1)
+  // Committed at last, within what its connector says.
+  const connector = await connectTo(crm)
+  await connector.reference(signal)
+  for await (const outcome of connector.write(under[0] ?? [], signal)) expect(outcome.result).toBe('done')
+  time.late += 2 * MINUTE
+  for (const name of ['apply', 'report'] as const) await step(run.id, name, signal)
+  expect((await crm.look()).tasks).toHaveLength(3)
 })
+
+it('an undo whose writes never come to be ends after a week, and can be asked for again', async () => {
+  const crm = await crmOf('hubspot')
+  const lost = { on: false, late: 0 }
+  const program = await programFor(crm, (connector) => ({
+    async *write(writes, signal) {
+      if (!lost.on) yield* connector.write(writes, signal)
+    },
+  }))
+  const { run: night } = await firstNight(program, crm, MONDAY)
+  lost.on = true
+  const opened = await openUndo(program.ctx, night, MONDAY + DAY)
+  if ('busy' in opened) throw new Error('busy')
+  const { run } = opened
+  const { step } = handlers({ ...program.ctx, clock: () => Date.now() + lost.late }, async () => null)
+  const signal = new AbortController().signal
+  await step(run.id, 'decide', signal)
+  for (const days of [0, 2]) {
+    lost.late = days * DAY
+    await expect(step(run.id, 'apply', signal)).rejects.toThrow('no answer')
+  }
+  lost.late = 8 * DAY
+  for (const name of ['apply', 'report'] as const) await step(run.id, name, signal)
+  expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'done' })
+  lost.on = false
+  await program.undo(night, MONDAY + 9 * DAY)
+  expect((await crm.look()).deals.filter(({ stalled }) => stalled)).toEqual([])
+})
+
+it.each([new Fatal('permission', 'late'), new TypeError('late')])(
+  'an overtaken worker that fails (%s) neither ends the run of the one that took over nor costs it an attempt',
+  async (error) => {
+    const crm = await crmOf('hubspot')
+    const program = await programFor(crm)
+    const run = await program.open(crm, MONDAY)
+    const reference = async () => {
+      await startStep(program.ctx.db, run.id, 'pull')
+      throw error
+    }
+    const connector = instead(await connectTo(crm), () => ({ reference }))
+    const { step } = handlers({ ...program.ctx, connector: async () => connector }, async () => null)
+    // What throws anything else goes on to `failed`, which counts it against the run as it is then.
+    await expect(step(run.id, 'pull', new AbortController().signal)).rejects.toThrow(Superseded)
+    expect(await getRun(program.ctx.db, run.id)).toMatchObject({ status: 'open', problem: null })
+  },
+)
 
 it('a scheduled night waits for a preview or an undo, and lets another run of tonight be it', async () => {
   const crm = await crmOf('hubspot')
@@ -271,5 +361,9 @@ it.each(SYSTEMS)(
       await program.night(crm, MONDAY + day * DAY, how)
       expect((await crm.look()).tasksOf('one')).toMatchObject([{ open: day < 3 }])
     }
+    // Nothing is left to end: it is not looked at night after night for ever.
+    for (const day of [4, 5]) await program.night(crm, MONDAY + day * DAY, how)
+    const watched = await streamDeals(program.ctx.db, crm.name, { after: null, limit: 100 })
+    expect(watched.map(({ known }) => known.deal.name).sort()).toEqual(['three', 'two'])
   },
 )

@@ -1,7 +1,7 @@
 // Both homes give the same JavaScript values; one directory has one holder; the embedded pool behaves like pg's.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
@@ -199,6 +199,13 @@ describe('one data directory', () => {
     await expect(openDatabase({ dataDir })).rejects.toBeInstanceOf(DatabaseInUse)
     child.kill('SIGKILL')
     await once(child, 'exit')
+    // A third process was quicker: the lock is its own, and its name not written yet.
+    const lock = join(dataDir, 'lock')
+    renameSync(lock, `${lock}.dead`)
+    mkdirSync(lock)
+    await expect(openDatabase({ dataDir })).rejects.toBeInstanceOf(DatabaseInUse)
+    rmSync(lock, { recursive: true })
+    renameSync(`${lock}.dead`, lock)
     const { database } = await openPlace({ dataDir })
     const kept = await database.db.selectFrom('lease').select('by').where('name', '=', 'kept').execute()
     expect(kept).toEqual([{ by: 'child' }])

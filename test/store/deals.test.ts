@@ -1,6 +1,5 @@
 // Deals as last known: newest wins, evidence comes back as it went in, and a night looks at what it must.
 import { expect, it } from 'vitest'
-import { NO_OWN_FIELDS } from '../../src/core/deal.ts'
 import {
   findDeal,
   getDeals,
@@ -16,6 +15,7 @@ import {
   streamDeals,
 } from '../../src/store/deals.ts'
 import type { Db } from '../../src/store/schema.ts'
+import { NO_OWN_FIELDS } from '../core/build.ts'
 import { eachHome } from '../homes.ts'
 import { known, NOW, standing } from './fixtures.ts'
 

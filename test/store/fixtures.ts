@@ -1,10 +1,11 @@
 // Small valid values for the store's tests; each test changes only what it is about.
-import { type Deal, type Known, NO_OWN_FIELDS } from '../../src/core/deal.ts'
+import type { Deal, Known } from '../../src/core/deal.ts'
 import type { PlannedWrite } from '../../src/core/plan.ts'
 import { Settings } from '../../src/core/policy.ts'
 import type { Standing } from '../../src/core/stall.ts'
 import { openRun, type Run, startStep } from '../../src/store/runs.ts'
 import type { Db } from '../../src/store/schema.ts'
+import { NO_OWN_FIELDS } from '../core/build.ts'
 
 export const NOW = 1_795_000_000_000
 

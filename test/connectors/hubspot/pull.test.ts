@@ -173,6 +173,18 @@ test.each([4000, 25_000])(
   },
 )
 
+test('a deal whose history HubSpot fails to read is held and asked for again, not forgotten', async () => {
+  changed(deals(1), 'none')
+  const { connector } = await portal()
+  hubspot()
+    .post(READ)
+    .reply(207, { results: [], errors: [{ category: 'INTERNAL_ERROR', message: 'try again' }] })
+  const pages = await pull(connector, at(SINCE))
+  const [id] = deals(1).map((one) => one.id)
+  expect(pages.flatMap(({ unreadable }) => unreadable)).toEqual([{ deal: id, problem: 'HubSpot failed to read it' }])
+  expect(JSON.parse(pages.at(-1)?.cursor ?? '')).toMatchObject({ pending: [id] })
+})
+
 test('a mass edit that the first deals do not show: the list all the same, a few pages later', async () => {
   const records = deals(25_000)
   const quiet = new Set(records.slice(0, 200).map((one) => one.id))

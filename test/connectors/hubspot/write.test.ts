@@ -274,3 +274,23 @@ test('without unique keys, tasks are found over their deals, page by page', asyn
   expect([...found.keys()]).toEqual(['k1'])
   expect(found.get('k1')).toMatchObject({ id: '802', deal: '1', open: false })
 })
+
+test.each(['unique', 'plain'] as const)('a task that HubSpot fails to read is not missing (%s keys)', async (keys) => {
+  const { connector } = await portal({}, keys)
+  if (keys === 'plain')
+    hubspot()
+      .post('/crm/associations/2026-09/deals/tasks/batch/read')
+      .reply(200, { results: [{ from: { id: '1' }, to: [{ toObjectId: '800' }] }] })
+  hubspot()
+    .post(FIND)
+    .reply(207, batch([], [{ category: 'INTERNAL_ERROR', message: 'try again' }]))
+  await expect(connector.find(new Map([['k1', '1']]), never)).rejects.toThrow(RetryLater)
+})
+
+test('a deal whose tasks HubSpot fails to list is not one without tasks', async () => {
+  const { connector } = await portal({}, 'plain')
+  hubspot()
+    .post('/crm/associations/2026-09/deals/tasks/batch/read')
+    .reply(207, { results: [], errors: [{ category: 'INTERNAL_ERROR', message: 'try again' }] })
+  await expect(connector.find(new Map([['k1', '1']]), never)).rejects.toThrow(RetryLater)
+})
