@@ -1,11 +1,14 @@
 import { defineConfig } from 'vitest/config'
 
-// Test files mirror the tree. Each file gets its own process: PGlite, nock and the sandboxes are process-wide.
+// Test files mirror the tree. Two processes take one file after the other and keep what is dear: loaded modules, the
+// embedded databases and the servers of test/homes.ts. So a file leaves its process as it found it: what it stubs,
+// mocks, starts or opens, it takes back.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/services.ts'],
     pool: 'forks',
+    isolate: false,
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -13,6 +13,7 @@ import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
 import type { Seed } from '../../src/sandbox/seed.ts'
 import { type Home, homes, type Where } from '../homes.ts'
 import { type Crm, setUp, startCrm } from '../jobs/harness.ts'
+import { CACHE } from '../services.ts'
 import type { Ended, Event, Orders, RunOrder } from './worker.ts'
 
 export type HomeName = Home['name']
@@ -131,7 +132,7 @@ export async function stage(trial: Trial, options: StageOptions): Promise<Stage>
 
   const env = {
     ...process.env,
-    NODE_COMPILE_CACHE: join(tmpdir(), 'unstall-compile-cache'),
+    NODE_COMPILE_CACHE: join(CACHE, 'compiled'),
     ...{ DATABASE_URL: where.databaseUrl ?? '', REDIS_URL: where.redisUrl ?? '' },
     UNSTALL_SECRET_KEY: SECRET_KEY,
   }

@@ -1,10 +1,10 @@
 // Law 5 in `npm test`: killed in the middle of its calls and started again, the CRM holds every key exactly once. All
 // points, systems and homes: `npm run faults -- --only 1`.
 import { afterAll, expect, it } from 'vitest'
-import { closeHomes } from '../homes.ts'
+import { clearPlaces } from '../homes.ts'
 import { kills } from './kills.ts'
 
-afterAll(closeHomes)
+afterAll(clearPlaces)
 
 it('is killed before and in the middle of its writes, and each of them is done once', async () => {
   const [everyPoint] = kills
