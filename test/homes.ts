@@ -54,19 +54,26 @@ export const postgresServer = () =>
   }))
 
 const directories = new Set<string>()
+const databases = new Set<string>()
 let places = 0
 
-async function createDatabase(server: Server, name: string, template: string): Promise<string> {
+async function command(server: Server, ...statements: readonly string[]): Promise<void> {
   const client = new pg.Client(server.url)
   await client.connect()
-  await client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
+  for (const statement of statements) await client.query(statement)
   await client.end()
+}
+
+async function createDatabase(server: Server, name: string, template: string): Promise<string> {
+  await command(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
   return server.url.replace(/postgres$/, name)
 }
 
-const onPostgres = async (): Promise<Where> => ({
-  databaseUrl: await createDatabase(await postgresServer(), `place${++places}`, 'template'),
-})
+async function onPostgres(): Promise<Where> {
+  const name = `place${++places}`
+  databases.add(name)
+  return { databaseUrl: await createDatabase(await postgresServer(), name, 'template') }
+}
 
 async function onDisk(): Promise<Where> {
   const dataDir = mkdtempSync(join(tmpdir(), 'unstall-data-'))
@@ -143,15 +150,18 @@ export function eachHome(tests: (home: Home) => void, which: 'all' | 'databases'
   afterAll(clearPlaces)
 }
 
-/** Deletes the directories of all places. Servers and emptied databases stay for the next file of this process. */
-export function clearPlaces(): void {
+/** Deletes all places. Servers and emptied embedded databases stay for the next file of this process. */
+export async function clearPlaces(): Promise<void> {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true })
   directories.clear()
+  const drops = [...databases].map((name) => `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  databases.clear()
+  if (drops.length > 0) await command(await postgresServer(), ...drops)
 }
 
 /** For a program that ends: the servers too. */
 export async function closeHomes(): Promise<void> {
-  clearPlaces()
+  await clearPlaces()
   await (await redis)?.stop()
   await (await postgres)?.stop()
 }
