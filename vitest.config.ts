@@ -1,12 +1,15 @@
 import { defineConfig } from 'vitest/config'
 
-// Test files mirror the tree. Each file gets its own process: PGlite, nock and the sandboxes are process-wide.
+// Test files mirror the tree. Three processes (two cores, and some tests wait) take one file after the other and keep
+// what is dear: loaded modules, the embedded databases and the servers of test/homes.ts. So a file leaves its process as
+// it found it: what it stubs, mocks, starts or opens, it takes back.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/services.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    isolate: false,
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

@@ -2,7 +2,7 @@
 //   eachHome((home) => { it('…', async () => { const { database } = await home.open() … }) })
 // Every `open` is a fresh, migrated, empty database, to be called inside a test and closed after it.
 import { createHash } from 'node:crypto'
-import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
@@ -12,7 +12,7 @@ import pg from 'pg'
 import { afterAll, describe, it, onTestFinished } from 'vitest'
 import { prepareQueue } from '../src/queue.ts'
 import { type Database, openDatabase, SEARCH_PATH } from '../src/store/db.ts'
-import { missing, required, type Server, type Service, startPostgres, startRedis } from './services.ts'
+import { CACHE, missing, required, type Server, type Service, startPostgres, startRedis } from './services.ts'
 
 /** How another process reaches the same home. */
 export interface Where {
@@ -40,9 +40,9 @@ export interface Home {
 
 let postgres: Promise<Server> | undefined
 let redis: Promise<Server> | undefined
-/** The Redis server of this file, started on first use. */
+/** The Redis server of this process, started on first use. */
 export const redisServer = () => (redis ??= startRedis())
-/** The PostgreSQL server of this file, started on first use, with a migrated database `template`. */
+/** The PostgreSQL server of this process, started on first use, with a migrated database `template`. */
 export const postgresServer = () =>
   (postgres ??= startPostgres().then(async (server) => {
     const url = await createDatabase(server, 'template', 'template1')
@@ -53,38 +53,41 @@ export const postgresServer = () =>
     return server
   }))
 
-const cleanups: (() => Promise<void>)[] = []
+const directories = new Set<string>()
+const databases = new Set<string>()
 let places = 0
 
-async function createDatabase(server: Server, name: string, template: string): Promise<string> {
+async function command(server: Server, ...statements: readonly string[]): Promise<void> {
   const client = new pg.Client(server.url)
   await client.connect()
-  await client.query(`CREATE DATABASE ${name} TEMPLATE ${template}`)
+  for (const statement of statements) await client.query(statement)
   await client.end()
+}
+
+async function createDatabase(server: Server, name: string, template: string): Promise<string> {
+  await command(server, `CREATE DATABASE ${name} TEMPLATE ${template}`)
   return server.url.replace(/postgres$/, name)
 }
 
-const onPostgres = async (): Promise<Where> => ({
-  databaseUrl: await createDatabase(await postgresServer(), `place${++places}`, 'template'),
-})
+async function onPostgres(): Promise<Where> {
+  const name = `place${++places}`
+  databases.add(name)
+  return { databaseUrl: await createDatabase(await postgresServer(), name, 'template') }
+}
 
 /** A directory of this process with an empty embedded database: copying it costs a tenth of loading the snapshot. */
-let directory: Promise<string> | undefined
+let empty: Promise<string> | undefined
 const emptyDirectory = () =>
-  (directory ??= (async () => {
-    const dataDir = temporary()
+  (empty ??= (async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), 'unstall-data-'))
     const database = await openDatabase({ dataDir, snapshot: await snapshot() })
     await database.close()
     return dataDir
   })())
-function temporary(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'unstall-data-'))
-  cleanups.push(async () => rmSync(folder, { recursive: true, force: true }))
-  return folder
-}
 
 async function onDisk(): Promise<Where> {
-  const dataDir = temporary()
+  const dataDir = mkdtempSync(join(tmpdir(), 'unstall-data-'))
+  directories.add(dataDir)
   cpSync(await emptyDirectory(), dataDir, { recursive: true })
   return { dataDir }
 }
@@ -131,10 +134,11 @@ async function open(where: Where): Promise<OpenHome> {
 /** Opens a place of `home.place()` in this process. */
 export const openPlace = open
 
-const withRedis = async (): Promise<Where> => ({
-  ...(await onPostgres()),
-  redisUrl: `${(await redisServer()).url}/${places % 16}`,
-})
+async function withRedis(): Promise<Where> {
+  const where = { ...(await onPostgres()), redisUrl: `${(await redisServer()).url}/${places % 16}` }
+  await flushRedis(where.redisUrl) // an earlier place had the same number
+  return where
+}
 
 export const homes: readonly Home[] = [
   {
@@ -160,13 +164,22 @@ export function eachHome(tests: (home: Home) => void, which: 'all' | 'databases'
       describe(home.name, () => it(`has ${lacking}`, () => Promise.reject(new Error(`${lacking} is missing here`))))
     else describe.skipIf(lacking !== null)(home.name, () => tests(home))
   }
-  afterAll(closeHomes)
+  afterAll(clearPlaces)
 }
 
-/** Ends the servers and deletes the directories of all places; open databases first. */
+/** Deletes all places. Servers and emptied embedded databases stay for the next file of this process. */
+export async function clearPlaces(): Promise<void> {
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true })
+  directories.clear()
+  const drops = [...databases].map((name) => `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  databases.clear()
+  if (drops.length > 0) await command(await postgresServer(), ...drops)
+}
+
+/** For a program that ends: the servers too. */
 export async function closeHomes(): Promise<void> {
-  for (const database of idle.splice(0)) await database.close()
-  for (const cleanup of cleanups.splice(0)) await cleanup()
+  await clearPlaces()
+  if (empty) rmSync(await empty, { recursive: true, force: true })
   await (await redis)?.stop()
   await (await postgres)?.stop()
 }
@@ -188,7 +201,7 @@ async function loadSnapshot(): Promise<Blob> {
   for (const file of readdirSync(migrations).sort()) hash.update(readFileSync(join(migrations, file)))
   for (const name of ['@electric-sql/pglite', 'bullmq'])
     hash.update(readFileSync(join(import.meta.dirname, '../node_modules', name, 'package.json')))
-  const file = join(tmpdir(), `unstall-snapshot-${hash.digest('hex').slice(0, 16)}.tar`)
+  const file = join(CACHE, `database-${hash.digest('hex').slice(0, 16)}.tar`)
   try {
     return new Blob([readFileSync(file)])
   } catch {} // not made yet
@@ -200,6 +213,7 @@ async function loadSnapshot(): Promise<Blob> {
   const pglite = await PGlite.create(join(template, 'db'))
   const dump = await pglite.dumpDataDir('none')
   await pglite.close()
+  mkdirSync(CACHE, { recursive: true })
   writeFileSync(`${file}.${process.pid}`, new Uint8Array(await dump.arrayBuffer()))
   renameSync(`${file}.${process.pid}`, file) // whole or not at all: two test files may do this at once
   rmSync(template, { recursive: true, force: true })

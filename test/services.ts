@@ -1,8 +1,8 @@
-// Which outside services this machine has, and throw-away servers of them for one test file: free port, temporary
+// Which outside services this machine has, and throw-away servers of them for one process: free port, temporary
 // directory, gone afterwards. Locally a missing one skips its tests, and the list is printed at the end (this file is
 // also vitest's globalSetup); in CI a missing one is a failure.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { accessSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { accessSync, chmodSync, chownSync, constants, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -47,9 +47,17 @@ export const required = Boolean(process.env.CI)
 export const missing = (needed: readonly Service[]): string | null =>
   needed.filter((name) => services[name] === null).join(' and ') || null
 
-/** vitest's globalSetup: says at the end what was not tested. */
+/** What is made once and good for many runs. */
+export const CACHE = join(import.meta.dirname, '../node_modules/.cache/unstall-tests')
+
+/** vitest's globalSetup: one temporary directory for the whole run, and in the end a word on what was not tested. */
 export default function setup(): () => void {
+  const directory = mkdtempSync(join(tmpdir(), 'unstall-tests-'))
+  chmodSync(directory, 0o755) // PostgreSQL runs as a user of its own
+  process.env.TMPDIR = directory
+  process.env.NODE_COMPILE_CACHE = join(CACHE, 'compiled') // for the processes that tests start
   return () => {
+    rmSync(directory, { recursive: true, force: true, maxRetries: 5 })
     const all = missing(['Redis', 'PostgreSQL', 'Chromium'])
     if (all) console.log(`\nSKIPPED: every test that needs ${all}, which this machine does not have.\n`)
   }
@@ -105,6 +113,7 @@ export async function startPostgres(folder = tmpdir()): Promise<Server> {
 
 const idOf = (flag: '-u' | '-g') => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
 
+let ends = false
 async function server(
   url: string,
   port: number,
@@ -122,6 +131,9 @@ async function server(
       ending.kill(signal)
     })
   process.once('exit', () => child?.kill('SIGKILL'))
+  // By SIGTERM vitest ends its workers; it gives them half a second.
+  if (!ends) process.once('SIGTERM', () => process.exit(143))
+  ends = true
   const self: Server = {
     url,
     kill: () => end(crash),

@@ -26,24 +26,22 @@ async function connectHub(): Promise<void> {
   await tokens.save({ connection: 'hub', belongs: ['hubspot', at.hub.url, 'oauth', 'sandbox'] }, { token, refresh })
   await database.close()
 }
-/** In a process of its own, as everything that opens the database should. */
-const run = (...args: string[]) => at.start(...args).ended
 
 it('says how to connect, works when connected, and needs a person again when the consent is taken back', async () => {
-  const before = await run('check', 'hub')
+  const before = await at.run('check', 'hub')
   expect(before).toMatchObject({ code: 1 })
   expect(before.out).toContain('hub is not connected yet: run unstall connect hub.')
   const file = join(at.folder, '.unstall', 'secret.key')
   expect(statSync(file).mode & 0o777).toBe(0o600)
 
   await connectHub()
-  const checked = await run('check', 'hub')
+  const checked = await at.run('check', 'hub')
   expect(checked.out).toContain('Decision stages')
   expect(checked.out).not.toMatch(/re-connecting|not connected/)
 
   await fetch(`${at.hub.url}/__sandbox/act`, { method: 'POST', body: JSON.stringify({ act: 'revoke-token' }) })
   for (const command of ['run', 'check']) {
-    const said = await run(command, 'hub')
+    const said = await at.run(command, 'hub')
     expect(said.code, command).toBe(1)
     expect(said.out + said.err).toMatch(/hub needs re-connecting: .*unstall connect hub/s)
   }

@@ -13,6 +13,7 @@ import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
 import type { Seed } from '../../src/sandbox/seed.ts'
 import { type Home, homes, type Where } from '../homes.ts'
 import { type Crm, setUp, startCrm } from '../jobs/harness.ts'
+import { CACHE } from '../services.ts'
 import type { Ended, Event, Orders, RunOrder } from './worker.ts'
 
 export type HomeName = Home['name']
@@ -223,7 +224,7 @@ function keepSpare(trial: Trial): void {
 function launch(): { worker: Worker; begin: (orders: Orders) => void } {
   // An own heap limit, so that a worker that eats memory dies alone.
   const flags = ['--max-old-space-size=600', '--expose-gc']
-  const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'unstall-compile-cache') }
+  const env = { ...process.env, NODE_COMPILE_CACHE: join(CACHE, 'compiled') }
   const child = spawn(process.execPath, [...flags, join(import.meta.dirname, 'worker.ts')], { env })
   // A process that dies before it has read its orders is seen by `over`.
   child.stdin.on('error', () => {})

@@ -77,7 +77,10 @@ async function busy({ crm, time, passed, connector }: Virtual, calls: number): P
 
 async function sharing(trial: Trial, limits: Limits) {
   const seed = neglected(400)
-  const rig = await virtual(trial, { crms: [{ system: trial.system, seed, sandbox: { limits, latencyMs: 150 } }], timeoutMs: 60_000 })
+  const rig = await virtual(trial, {
+    crms: [{ system: trial.system, seed, sandbox: { limits, latencyMs: 150 } }],
+    timeoutMs: 60_000,
+  })
   const stop = new AbortController()
   someoneElse(rig, stop.signal)
   const rounds = await rig.time.run(busy(rig, trial.quick ? 300 : 3000))

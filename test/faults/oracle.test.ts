@@ -1,9 +1,9 @@
 // The oracle itself: it gives the answers worked out by hand from product.md, it agrees with the whole program where
 // nothing goes wrong, and it notices each thing that must never happen.
-import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { OWNERS, PIPELINES } from '../../src/sandbox/generate.ts'
 import type { SeedDeal } from '../../src/sandbox/seed.ts'
-import { closeHomes, homes } from '../homes.ts'
+import { homes } from '../homes.ts'
 import { type Crm, setUp, startCrm } from '../jobs/harness.ts'
 import { connectTo, instead, startProgram } from '../jobs/program.ts'
 import { compare, expected, fetchHeld, type Held, type Judgement, type Verdict, type WorldSettings } from './oracle.ts'
@@ -202,8 +202,6 @@ describe('the oracle gives the answers of product.md', () => {
 })
 
 // ---- the whole program, undisturbed
-
-afterAll(closeHomes)
 
 /** All nights of a world on both CRMs, and what each holds in the end. `meddle`: what people do meanwhile on every night
  *  but the last, between the judgement and the fresh look before writing. */

@@ -1,10 +1,8 @@
 // What writes without an answer cost: one look at once, and no other before it can tell more.
-import { afterAll, expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { neglected } from '../faults/calls.ts'
 import { virtual } from '../faults/virtual.ts'
-import { closeHomes } from '../homes.ts'
 
-afterAll(closeHomes)
 const trial = {
   ...({ home: 'embedded', quick: true, seed: 1, say: () => {} } as const),
   onEnd: (cleanup: () => unknown) => onTestFinished(async () => void (await cleanup())),

@@ -1,6 +1,6 @@
 // HubSpot faked by nock, strict both ways: a call nobody mocked and a mock nobody called both fail the test.
 import nock from 'nock'
-import { afterEach, beforeEach, expect } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { connectHubspot, type HubspotOptions, staticToken } from '../../../connectors/hubspot/index.ts'
 import { openGate } from '../../conformance.ts'
 
@@ -16,6 +16,8 @@ export function strict(): void {
   const note = (request: Request) => {
     if (!request.url.startsWith('http://127.0.0.1:')) unmatched.push(`${request.method} ${request.url}`)
   }
+  beforeAll(() => void (nock.isActive() || nock.activate()))
+  afterAll(() => nock.restore()) // the next file of this process meets real HTTP
   beforeEach(() => {
     nock.disableNetConnect()
     nock.emitter.on('no match', note)

@@ -16,7 +16,10 @@ export const dealId = (n: number) => `006${String(n).padStart(12, '0')}AAA`
 export const taskId = (n: number) => `00T${String(n).padStart(12, '0')}AAA`
 
 export function strictNock(): void {
-  beforeAll(() => nock.disableNetConnect())
+  beforeAll(() => {
+    if (!nock.isActive()) nock.activate()
+    nock.disableNetConnect()
+  })
   afterEach(() => {
     const unused = nock.pendingMocks()
     nock.cleanAll()
