@@ -1,7 +1,7 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, Instant, Known } from '../core/deal.ts'
+import type { DealId, Instant, Known, LocalDate } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 import { among, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
@@ -103,6 +103,22 @@ const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR ma
 /** One page ordered by id: open deals, and those closed or gone that still have something to end. */
 export async function streamDeals(db: Executor, connection: string, page: Page): Promise<readonly StoredDeal[]> {
   return pageOf(db, connection, page).where(watched).select(STORED).execute()
+}
+
+/** For the report, one page ordered by id: as `streamDeals`, and deals won since a date, and all that ever changed state. */
+export async function streamReported(db: Executor, connection: string, page: Page, wonSince: LocalDate) {
+  const won = sql<boolean>`(outcome = 'won' AND NOT gone AND known->'deal'->>'closeDate' >= ${wonSince})`
+  const changed = sql<boolean>`EXISTS (SELECT FROM transition AS t WHERE t.connection = deal.connection AND t.deal = deal.id)`
+  const some = pageOf(db, connection, page).where(({ or }) => or([watched, won, changed]))
+  const rows: readonly StoredDeal[] = await some.select(STORED).execute()
+  return rows
+}
+
+/** Of each deal, oldest first. */
+export async function transitionsOf(db: Executor, connection: string, ids: readonly DealId[]) {
+  const of = db.selectFrom('transition').where('connection', '=', connection).where('deal', '=', among(ids))
+  const rows = await of.select(['deal', 'at', 'from', 'to', 'rule', 'evidence']).orderBy('at').orderBy('run').execute()
+  return Map.groupBy(rows, ({ deal }) => deal)
 }
 
 /** Ids of all deals that are not known to be gone, open or closed: what the weekly census is compared with. */
