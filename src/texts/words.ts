@@ -10,7 +10,8 @@ import { FIELD_LENGTH, formats, plain } from './shared.ts'
 /** `locale`: of Intl. */
 export function textsOf(language: Texts['language'], locale: string, words: Words): Texts {
   const { names, steps, typeset, dated, days, times } = words
-  const { money, ...format } = formats(locale)
+  const format = formats(locale)
+  const { money } = format
   const date = (on: LocalDate) => dated(format.date(on))
   const shown: Readonly<Record<string, (value: string) => string>> = {
     date,
@@ -111,7 +112,8 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
   }
 
   return {
-    ...{ language, names, date, money, step },
+    ...format,
+    ...{ language, names, date, step },
     instant: (at, timezone) => dated(format.instant(at, timezone)),
     explanation(reason) {
       const before = reason.check.rule === 'no_movement' ? '' : ` ${say(words.explained, { last: last(reason) })}`
