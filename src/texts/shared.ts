@@ -16,6 +16,10 @@ export function plain(name: string, length = 80): string {
   return clean === '' ? '–' : cut(clean, length)
 }
 
+/** Fills the holes `{name}` of a template; what is inserted is never read as a template. */
+export const fill = (template: string, values: Readonly<Record<string, string>>): string =>
+  template.replace(/\{(\w+)\}/g, (_, key: string) => values[key] ?? '–')
+
 /** Dates, times and money of one locale. Dates far outside are still shown; an unknown currency is shown as it is. */
 export function formats(locale: string) {
   const day = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeZone: 'UTC' })
