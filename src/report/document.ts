@@ -309,8 +309,9 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     const { quality: words, fates, suggestions } = raw
     const title = heading(3, say(raw.headings.quality))
     if (quality.rules.length === 0) return [title, text(words.none)]
-    const fateColumns = FATES.map((fate) => right(fates[fate]))
-    const counts = (of: Readonly<Record<string, number>>) => FATES.map((fate) => number(of[fate] ?? 0))
+    const met = FATES.filter((fate) => quality.rules.some((one) => one.fates[fate] > 0))
+    const fateColumns = met.map((fate) => right(fates[fate]))
+    const counts = (of: (typeof quality.rules)[number]['fates']) => met.map((fate) => number(of[fate]))
     const horizons = quality.horizons.map(({ days, flags, fates }) => [
       ...[say(words.days, { days: number(days) }), number(flags), ...counts(fates)],
     ])

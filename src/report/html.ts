@@ -103,7 +103,7 @@ h3 { font-size: 1.1rem; margin: 32px 0 8px }
 p { margin: 8px 0; max-width: 80ch; overflow-wrap: anywhere } .note, caption, figcaption { color: var(--soft) } .alarm { color: var(--alarm); font-weight: 600 }
 a { color: var(--link) } nav ul { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 10px; margin: 12px 0 }
-.facts div { background: var(--band); border: 1px solid var(--rule); border-radius: 8px; padding: 10px 12px }
+dt { min-height: 1.3em } .facts div { display: flex; flex-direction: column; justify-content: space-between; background: var(--band); border: 1px solid var(--rule); border-radius: 8px; padding: 10px 12px }
 dt { color: var(--soft); font-size: .85rem } dd { margin: 0; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums }
 .scroll { overflow-x: auto; margin: 14px 0 } table { border-collapse: collapse; width: 100%; font-size: .92rem }
 caption { text-align: start; padding: 4px 0; font-weight: 600 }
@@ -117,7 +117,7 @@ details { margin: 10px 0 } summary { cursor: pointer; font-weight: 600; color: v
 @media screen and (max-width: 600px) { main { padding: 16px 12px 48px } .wide { display: none } .narrow { display: block }
   th, td { padding: 5px 6px } .facts { grid-template-columns: 1fr 1fr } tbody th { min-width: 7em } }
 @media print { :root { --page: #fff; --text: #000; --soft: #444; --rule: #bbb; --band: #fff; --link: #000 } main { max-width: none; padding: 0 }
-  body { font-size: 9pt } table { font-size: 8pt } .scroll { overflow: visible } th, td { padding: 2px 5px } a { text-decoration: none }
+  body { font-size: 9pt } table, thead th { font-size: 8pt } .scroll { overflow: visible } th, td { padding: 2px 5px } a { text-decoration: none }
   details::details-content { content-visibility: visible; display: block } summary { display: none } .unseen { position: static }
   thead { display: table-header-group } tr, figure, .facts div { break-inside: avoid } h2, h3, caption { break-after: avoid } h2:not(:first-of-type) { break-before: page } }
 `
