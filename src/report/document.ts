@@ -309,7 +309,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     const { quality: words, fates, suggestions } = raw
     const title = heading(3, say(raw.headings.quality))
     if (quality.rules.length === 0) return [title, text(words.none)]
-    const met = FATES.filter((fate) => quality.rules.some((one) => one.fates[fate] > 0))
+    const met = FATES.filter((fate) => [...quality.rules, ...quality.horizons].some((one) => one.fates[fate] > 0))
     const fateColumns = met.map((fate) => right(fates[fate]))
     const counts = (of: (typeof quality.rules)[number]['fates']) => met.map((fate) => number(of[fate]))
     const horizons = quality.horizons.map(({ days, flags, fates }) => [

@@ -1,5 +1,5 @@
-// How long the report takes and how much it holds at 100,000 deals: `node test/bench/report.ts [deals] [DATABASE_URL]`.
-// Fills a store directly (embedded unless a database is given), then builds and renders in a process of its own, so that
+// How long the report takes and how much it holds at 100,000 deals: `node test/bench/report.ts [deals] [postgres]`.
+// Fills a store directly (embedded, or a throw-away PostgreSQL), then builds and renders in a process of its own, so that
 // filling is not measured. Not part of the test run.
 import { fork } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -17,6 +17,7 @@ import { saveKnown, saveStandings, saveTransitions } from '../../src/store/deals
 import { insertPlan } from '../../src/store/ledger.ts'
 import { finishRun, openRun, type Run, saveFigures, startStep } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
+import { startPostgres } from '../services.ts'
 import { fields, standing, task } from '../store/fixtures.ts'
 
 const DAY = 86_400_000
@@ -161,9 +162,13 @@ async function measure(database: Database): Promise<void> {
   const mb = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`
   const before = process.memoryUsage().rss
   const begun = performance.now()
+  const cpu = process.cpuUsage()
   const connections = [{ name: 'hub', system: 'hubspot' }] as const
   const report = await buildReport(database.db, { connections, run: null, texts, timezone })
-  const seconds = () => `${((performance.now() - begun) / 1000).toFixed(1)} s`
+  const seconds = () => {
+    const { user, system } = process.cpuUsage(cpu)
+    return `${((performance.now() - begun) / 1000).toFixed(1)} s (${((user + system) / 1e6).toFixed(1)} s of this process)`
+  }
   console.log(`built in ${seconds()}, ${report.connections[0]?.deals.length} lines of deals`)
   for (const format of FORMATS) {
     const text = await render(report, format, en)
@@ -173,7 +178,9 @@ async function measure(database: Database): Promise<void> {
   console.log(`peak ${mb(peak)} resident, ${mb(before)} of it with the database open and before any deal`)
 }
 
-const [, , deals = '100000', url, child] = process.argv
+const [, , deals = '100000', where, child] = process.argv
+const server = where === 'postgres' ? await startPostgres() : null
+const url = server?.url ?? where
 const embedded = url === undefined || url.startsWith('/')
 const dataDir = child ? (url ?? '') : mkdtempSync(join(tmpdir(), 'unstall-bench-'))
 const database = await openDatabase(embedded ? { dataDir } : { databaseUrl: url })
@@ -186,5 +193,6 @@ await database.close()
 if (!child) {
   const measured = fork(import.meta.filename, [deals, embedded ? dataDir : (url ?? ''), 'measure'])
   await new Promise((done) => measured.once('exit', done))
+  await server?.stop()
   rmSync(dataDir, { recursive: true, force: true })
 }
