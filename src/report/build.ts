@@ -204,7 +204,8 @@ async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts)
         const found = brakes.get(hold.brake) ?? { brake: hold.brake, writes: 0, text: texts.hold(hold) }
         brakes.set(hold.brake, { ...found, writes: found.writes + 1 })
       }
-      const main = rows.find(({ group }) => group === 'flag') ?? rows[0]
+      // A task alone is no change: the deal may have waited for it since an earlier night.
+      const main = rows.find(({ group }) => group === 'flag') ?? rows.find(({ group }) => group !== 'task')
       const hold = rows.find(({ hold }) => hold !== null)?.hold
       const written = rows.filter(isWritten)
       const refused = written.flatMap(({ status, message }) => (status === 'refused' ? [message ?? ''] : []))

@@ -80,7 +80,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     held: ({ held }) => plain(held ?? '', 300),
     refused: ({ refused }) => plain(refused ?? '', 300),
     leftAlone: ({ leftAlone }) => plain(leftAlone ?? '', 300),
-    warnings: ({ warnings }) => warnings.join(' '),
+    warnings: ({ warnings }) => plain(warnings.join(' '), 300),
   }
   const NUMBERS: readonly Keys[] = ['amount', 'idleDays']
 

@@ -15,7 +15,7 @@ const WORDS: Readonly<Record<Texts['language'], ReportWords>> = { en: reportEn, 
 /** `texts`: of the report's language. */
 export async function render(report: Report, format: Format, texts: Texts): Promise<string> {
   const words = WORDS[report.language]
-  if (format === 'json') return `${JSON.stringify(report, null, 2)}\n`
+  if (format === 'json') return `${JSON.stringify(report)}\n`
   if (format === 'csv') return toCsv(report, texts, words)
   const blocks = documentOf(report, texts, words)
   const title = words.typeset(words.title)

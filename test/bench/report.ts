@@ -160,7 +160,8 @@ async function fill(database: Database, deals: number): Promise<void> {
 async function measure(database: Database): Promise<void> {
   const { texts, timezone } = { texts: en, timezone: settings.timezone }
   const mb = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`
-  const before = process.memoryUsage().rss
+  const peak = () => process.resourceUsage().maxRSS * 1024
+  console.log(`database open, before any deal: ${mb(peak())} resident`)
   const begun = performance.now()
   const cpu = process.cpuUsage()
   const connections = [{ name: 'hub', system: 'hubspot' }] as const
@@ -169,13 +170,12 @@ async function measure(database: Database): Promise<void> {
     const { user, system } = process.cpuUsage(cpu)
     return `${((performance.now() - begun) / 1000).toFixed(1)} s (${((user + system) / 1e6).toFixed(1)} s of this process)`
   }
-  console.log(`built in ${seconds()}, ${report.connections[0]?.deals.length} lines of deals`)
+  console.log(`built in ${seconds()}, ${report.connections[0]?.deals.length} lines of deals, peak ${mb(peak())}`)
   for (const format of FORMATS) {
     const text = await render(report, format, en)
-    console.log(`${format.padEnd(5)} after ${seconds()}: ${(Buffer.byteLength(text) / 2 ** 20).toFixed(2)} MB`)
+    const size = (Buffer.byteLength(text) / 2 ** 20).toFixed(2)
+    console.log(`${format.padEnd(5)} after ${seconds()}: ${size} MB, peak ${mb(peak())}`)
   }
-  const peak = process.resourceUsage().maxRSS * 1024
-  console.log(`peak ${mb(peak)} resident, ${mb(before)} of it with the database open and before any deal`)
 }
 
 const [, , deals = '100000', where, child] = process.argv
