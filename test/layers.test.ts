@@ -45,7 +45,7 @@ const TABLE: readonly Rule[] = [
   ),
   rule(
     ['src/report/', 'src/web/'],
-    [...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'hono', '@hono/node-server', 'zod'],
+    [...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'hono', '@hono/node-server', 'echarts', 'zod'],
     'report and web show what the store holds: no connectors, no jobs, no queue',
   ),
   rule(

@@ -17,8 +17,9 @@ import { quarantined, type StoredDeal, streamReported, transitionsOf } from '../
 import { ledgerForDeals, rowsOfRun } from '../store/ledger.ts'
 import { figuresOf, getPlan, latestRun, nightlyForecasts, type Run } from '../store/runs.ts'
 import type { Executor } from '../store/schema.ts'
+import { remark } from '../texts/remarks.ts'
 import { Coaching } from './coaching.ts'
-import { type ConnectionReport, type DealLine, LISTS, type Report, type SumLine } from './model.ts'
+import { type ConnectionReport, type DealLine, LISTS, type Report, SumLine } from './model.ts'
 import { leftAlone, NO_SUMMARY, Summary } from './summary.ts'
 
 const PAGE = 500
@@ -147,11 +148,7 @@ const cents = (value: number) => Math.round(value * 100) / 100
 
 const money = z.record(z.string(), z.number())
 const Totals = z.object({ all: money, moving: money })
-const number = z.number()
-const counts = { deals: number, value: number, movingDeals: number, movingValue: number, forecast: number }
-const Parts = z.array(
-  z.object({ of: z.string().nullable(), currency: z.string().nullable(), ...counts, movingForecast: number }),
-)
+const Parts = z.array(SumLine.omit({ name: true }).extend({ of: z.string().nullable() }))
 /** What `decide` stored of a night; nights of earlier versions have no parts. */
 const Stored = z.object({
   parts: z.object({ total: Parts, month: Parts, category: Parts, owner: Parts, team: Parts, pipeline: Parts }),
@@ -211,7 +208,7 @@ async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts)
       const refused = written.flatMap(({ status, message }) => (status === 'refused' ? [message ?? ''] : []))
       // A run that was given up has not summed up.
       const left = [...(conflicts.get(id) ?? []), ...(run.status === 'done' ? [] : leftAlone(written))]
-      const words = left.map(({ what, words }) => `${what}: ${words}`)
+      const words = left.map(({ what, words }) => [what, words].map((part) => remark(texts.language, part)).join(': '))
       return {
         change: main?.cause ?? null,
         changeStatus: !main ? null : isWritten(main) ? main.status : main.hold ? 'held' : 'planned',

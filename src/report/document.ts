@@ -55,16 +55,16 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
   const at = (instant: string) => texts.instant(Date.parse(instant), timezone)
   const right = (title: string): Column => ({ title: say(title), number: true })
   const left = (title: string): Column => ({ title: say(title) })
-  const text = (template: string, values?: Readonly<Record<string, string>>, alarm = false): Block => ({
-    ...{ is: 'text', text: say(template, values), alarm },
-  })
+  const text = (template: string, values?: Readonly<Record<string, string>>, alarm = false): Block => {
+    return { is: 'text', text: say(template, values), alarm }
+  }
   const heading = (level: 2 | 3, title: string): Block => ({ is: 'heading', level, text: title })
 
-  function table(caption: string, columns: readonly Column[], rows: readonly (readonly Cell[])[]): Block {
+  type Rows = readonly (readonly Cell[])[]
+  function table(caption: string, columns: readonly Column[], rows: Rows, total = rows.length): Block {
     const shown = rows.slice(0, MOST_ROWS)
-    const numbers = { shown: number(shown.length), total: number(rows.length) }
-    const note = shown.length < rows.length ? say(raw.cut, numbers) : null
-    return { is: 'table', caption: say(caption), columns, rows: shown, note }
+    const cut = say(raw.cut, { shown: number(shown.length), total: number(total) })
+    return { is: 'table', caption: say(caption), columns, rows: shown, note: shown.length < total ? cut : null }
   }
 
   const shown: { readonly [key in Keys]?: (deal: DealLine) => Cell } = {
@@ -90,10 +90,8 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     const keys: readonly Keys[] = ['name', 'owner', 'stage', 'amount', ...more]
     const columns = keys.map((key) => (NUMBERS.includes(key) ? right : left)(raw.columns[key]))
     const rows = deals.toSorted((a, b) => (b.amount ?? 0) - (a.amount ?? 0) || (a.id < b.id ? -1 : 1))
-    const lines = rows.slice(0, MOST_ROWS + 1).map((deal) => keys.map((key) => shown[key]?.(deal) ?? ''))
-    const all = table(`${caption} (${number(deals.length)})`, columns, lines)
-    const numbers = { shown: number(MOST_ROWS), total: number(deals.length) }
-    return [all.is === 'table' && all.note !== null ? { ...all, note: say(raw.cut, numbers) } : all]
+    const lines = rows.slice(0, MOST_ROWS).map((deal) => keys.map((key) => shown[key]?.(deal) ?? ''))
+    return [table(`${caption} (${number(deals.length)})`, columns, lines, deals.length)]
   }
 
   function sumsTable(part: keyof typeof raw.sums, sums: readonly SumLine[]): Block {

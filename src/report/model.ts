@@ -40,7 +40,7 @@ export type DealLine = z.infer<typeof DealLine>
 
 /** Open deals that share `name` (a month `2026-11`; null: none). `forecast`: without deals whose category is omitted.
  *  `moving…`: without stalled, parked and answered-no deals. */
-const SumLine = z.object({
+export const SumLine = z.object({
   ...{ name: text, currency: text, deals: count, value: z.number(), movingDeals: count, movingValue: z.number() },
   ...{ forecast: z.number(), movingForecast: z.number() },
 })
