@@ -70,7 +70,16 @@ function optionOf({ kind, labels, series, unit }: Chart, narrow: boolean): EChar
     animation: false,
     color: [MOVING, STALLED],
     textStyle: { fontFamily: 'inherit' },
-    legend: { icon: 'roundRect', top: 0, left: 0, itemWidth: 14, itemHeight: 10, textStyle: text, selectedMode: false },
+    legend: {
+      icon: 'roundRect',
+      itemGap: 28,
+      top: 0,
+      left: 0,
+      itemWidth: 14,
+      itemHeight: 10,
+      textStyle: text,
+      selectedMode: false,
+    },
     grid: { top: 40, bottom: bars ? 24 : 8, left, right: 24, ...(bars ? { outerBoundsMode: 'none' } : FIT) },
     ...(bars ? { xAxis: values, yAxis: names } : { xAxis: names, yAxis: values }),
     series: series.map(({ name, values }) => ({

@@ -284,11 +284,10 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
   function coachingBlocks({ coaching }: ConnectionReport): readonly Block[] {
     if (coaching.length === 0) return []
     const { coaching: words } = raw
-    const list = (parts: readonly (readonly [string, number])[]) =>
-      parts
-        .slice(0, 4)
-        .map(([what, n]) => `${what} ${number(n)}`)
-        .join(', ') || '–'
+    const list = (parts: readonly (readonly [string, number])[]) => {
+      const most = parts.slice(0, 3).map(([what, n]) => `${what} (${number(n)})`)
+      return most.join(', ') || '–'
+    }
     const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = coaching.map((rep) => [
       ...[name(rep.owner), number(rep.open), number(rep.stalled), moneys(rep.stalledValue)],

@@ -109,7 +109,7 @@ dt { color: var(--soft); font-size: .85rem } dd { margin: 0; font-size: 1.4rem; 
 caption { text-align: start; padding: 4px 0; font-weight: 600 }
 th, td { padding: 5px 10px; text-align: start; vertical-align: top; border-bottom: 1px solid var(--rule); overflow-wrap: break-word }
 thead th { border-bottom: 2px solid var(--rule); color: var(--soft); font-size: .82rem; vertical-align: bottom }
-tbody th { font-weight: 500; min-width: 9em; max-width: 24em } td { max-width: 30em } tbody tr:nth-child(even) { background: var(--band) }
+tbody th { font-weight: 500; min-width: 9em; max-width: 24em } td { max-width: 30em } td:not(.n) { min-width: 8em } tbody tr:nth-child(even) { background: var(--band) }
 .n { text-align: end; font-variant-numeric: tabular-nums } td.n { white-space: nowrap }
 figure { margin: 14px 0 } figcaption { font-weight: 600; font-size: .92rem; padding-bottom: 6px } svg { display: block; width: 100%; height: auto }
 details { margin: 10px 0 } summary { cursor: pointer; font-weight: 600; color: var(--soft); font-size: .92rem } .unseen { position: absolute; left: -999em }
