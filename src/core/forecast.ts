@@ -47,10 +47,12 @@ export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'o
       const month = deal.closeDate?.slice(0, 7) ?? null
       const category = own.categoryBefore === null ? deal.category : recall(own.categoryBefore)
       const team = owner === null ? null : (teams.get(owner) ?? null)
-      const value = Math.round((amount ?? 0) * 100)
+      // Adding 0 leaves no negative zero behind.
+      const value = Math.round((amount ?? 0) * 100) + 0
       const forecast = omitted !== null && category === omitted ? 0 : value
-      const moving = state === 'moving' ? 1 : 0
-      const counts = { movingDeals: moving, movingValue: moving * value, movingForecast: moving * forecast }
+      const moves = state === 'moving'
+      const moving = (counted: number) => (moves ? counted : 0)
+      const counts = { movingDeals: moving(1), movingValue: moving(value), movingForecast: moving(forecast) }
       addTo(cells, { currency, month, category, owner, team, pipeline, deals: 1, value, forecast, ...counts })
     },
     /** Sums by the parts that are asked for; currencies always stay apart. */

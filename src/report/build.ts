@@ -68,7 +68,7 @@ async function reportOf(
   const deals: DealLine[] = []
   const cycles: (Cycle | null)[] = []
   const flags: Flag[] = []
-  const recovered = { deals: 0, value: {} as Record<string, number> }
+  const recovered: Content['recovered'] = { deals: 0, value: {} }
   const wonSince = new Date(context.now - YEAR * DAY_MS).toISOString().slice(0, 10)
   for (let after: DealId | null = null; ; ) {
     const page: readonly StoredDeal[] = await streamReported(db, connection, { after, limit: PAGE }, wonSince)
@@ -87,7 +87,8 @@ async function reportOf(
       const state = stored.gone ? 'gone' : standing.state
       flags.push(...flagsOf(known, past, ledger, context, context.now))
       if (!stored.gone) forecast.add(deal, state)
-      if (deal.outcome === 'won' && (deal.closeDate ?? '') >= wonSince) cycles.push(cycleOf(known, log, past, context))
+      if (deal.outcome === 'won' && !stored.gone && (deal.closeDate ?? '') >= wonSince)
+        cycles.push(cycleOf(known, log, past, context))
       if (isRecovered(known, log, ledger, context)) {
         recovered.deals++
         const currency = deal.currency ?? ''
@@ -118,7 +119,7 @@ async function reportOf(
   const known = cycles.filter((cycle) => cycle !== null)
   const parts = Stored.safeParse(await figuresOf(db, run.id)).data?.parts ?? forecast.parts()
   const history = (await nightlyForecasts(db, connection, run.now, YEAR)).flatMap(({ localDate, forecast }) => {
-    const { all, moving } = Totals.parse(forecast)
+    const { all, moving } = Totals.safeParse(forecast).data ?? { all: {}, moving: {} }
     const line = (currency: string) => ({ value: all[currency] ?? 0, movingValue: moving[currency] ?? 0 })
     return Object.keys(all).map((currency) => ({ date: localDate, currency, ...line(currency) }))
   })

@@ -2,6 +2,7 @@
 // own way. Texts from outside (names, messages) are cells and are escaped where they are written.
 import { CAUSES, type Rule } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
+import { PARTS } from '../core/forecast.ts'
 import { FATES } from '../core/quality.ts'
 import type { ReportWords } from '../texts/report-en.ts'
 import { fill, plain } from '../texts/shared.ts'
@@ -40,7 +41,6 @@ const MOST_ROWS = 200
 const MOST_BARS = 12
 const MOST_CURRENCIES = 3
 const LAST_NIGHTS = 14
-const PARTS = ['month', 'category', 'owner', 'team', 'pipeline'] as const
 type Keys = keyof ReportWords['columns'] & keyof DealLine
 
 /** Without its title. */
@@ -75,7 +75,6 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     rule: ({ rule }) => (rule === null ? '–' : names.rules[rule]),
     stalledSince: ({ stalledSince }) => (stalledSince === null ? '–' : texts.shortDate(stalledSince)),
     lastMovement: ({ lastMovement }) => (lastMovement === null ? '–' : texts.shortDate(lastMovement)),
-    closeDate: ({ closeDate }) => (closeDate === null ? '–' : texts.shortDate(closeDate)),
     idleDays: ({ idleDays }) => number(idleDays),
     held: ({ held }) => plain(held ?? '', 300),
     refused: ({ refused }) => plain(refused ?? '', 300),
@@ -99,7 +98,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     const columns = [left(sum[part]), ...[sum.deals, sum.value, sum.stalled, sum.moving].map(right)]
     const rows = sums.map((line): Cell[] => {
       const of = (value: number) => money(value, line.currency)
-      const first = part === 'total' ? (line.currency ?? '–') : part === 'month' ? monthOf(line) : name(line.name)
+      const first = part === 'total' ? name(line.currency) : part === 'month' ? monthOf(line) : name(line.name)
       const values = [line.value, cents(line.value - line.movingValue), line.movingValue]
       return [first, number(line.deals), ...[...values, line.forecast, line.movingForecast].map(of)]
     })
@@ -127,7 +126,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
       part === 'month' ? ([line.movingForecast, line.forecast] as const) : ([line.movingValue, line.value] as const),
     )
     const labels = lines.map((line) => (part === 'month' ? monthOf(line) : name(line.name)))
-    const title = say(raw.charts[part], { currency: currency ?? '' })
+    const title = say(raw.charts[part], { currency: plain(currency ?? '') })
     return [chart({ kind: part === 'month' ? 'columns' : 'bars', title, labels, series: stacked(values) })]
   }
 
@@ -222,7 +221,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     const charts = currenciesOf(report).flatMap((currency) => {
       const nights = history.filter((night) => night.currency === (currency ?? ''))
       if (nights.length < 2) return []
-      const title = say(raw.charts.history, { currency: currency ?? '' })
+      const title = say(raw.charts.history, { currency: plain(currency ?? '') })
       const values = nights.map(({ value, movingValue }) => [movingValue, value] as const)
       return [
         chart({
