@@ -99,10 +99,12 @@ export function qualityOf(flags: readonly Flag[]): Quality {
     const oldest = mine.flatMap(({ after }) => after.at(-1) ?? [])
     const still = oldest.filter((fate) => fate === 'stalled').length
     const wrong = fates.wrong + fates.probably_wrong
+    // A flag of last week that nobody answered yet says nothing.
+    const telling = mine.filter(({ today, after: [first] }) => today !== 'stalled' || first !== null).length
     const suggestion =
-      mine.length < FEW
+      telling < FEW
         ? 'too_few'
-        : wrong >= WRONG_SHARE * mine.length
+        : wrong >= WRONG_SHARE * telling
           ? 'loosen'
           : oldest.length >= FEW && still >= STILL_SHARE * oldest.length
             ? 'archive'

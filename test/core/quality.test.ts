@@ -99,6 +99,7 @@ describe('all flags', () => {
     expect(suggestion([...some(8, 'recovered'), ...some(1, 'wrong'), ...some(1, 'probably_wrong')])).toBe('loosen')
     expect(suggestion([...some(9, 'recovered'), ...some(1, 'wrong')])).toBe('keep')
     expect(suggestion(some(10, 'stalled'))).toBe('archive')
+    expect(suggestion([...some(9, 'recovered'), ...some(50, 'stalled', [null, null, null])])).toBe('too_few')
     expect(qualityOf([]).rules).toEqual([])
   })
 })
