@@ -4,12 +4,12 @@ import { finishPlan } from '../src/core/brakes.ts'
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, Instant } from '../src/core/deal.ts'
 import { fieldsSince } from '../src/core/fields.ts'
-import { type ForecastSum, makeForecast } from '../src/core/forecast.ts'
-import { judge, type Verdict } from '../src/core/judge.ts'
-import { type MovementLog, movementLog } from '../src/core/movement.ts'
+import { makeForecast, type PartSum } from '../src/core/forecast.ts'
+import type { Verdict } from '../src/core/judge.ts'
+import type { MovementLog } from '../src/core/movement.ts'
 import {
   type DealIntent,
-  type LedgerRow,
+  judged,
   noTotals,
   type PlanContext,
   planContext,
@@ -17,8 +17,7 @@ import {
   previewKey,
 } from '../src/core/plan.ts'
 import type { Settings } from '../src/core/policy.ts'
-import { ownWrites } from '../src/core/reaffirm.ts'
-import { goneStanding, memoryOf, type Standing, shown } from '../src/core/stall.ts'
+import { goneStanding, type Standing } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
 import { quarantined, type StoredDeal, saveStandings, saveTransitions, streamDeals, watch } from '../src/store/deals.ts'
@@ -48,8 +47,8 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     found = await judgeAll(ctx, run, context, signal)
   }
   const { unreadable } = found
-  const sums = (value: (sum: ForecastSum) => number) =>
-    Object.fromEntries(found.pipeline.map((sum) => [sum.currency ?? '', value(sum)]))
+  const sums = (value: (sum: PartSum) => number) =>
+    Object.fromEntries(found.parts.total.map((sum) => [sum.currency ?? '', value(sum)]))
   const forecast = { all: sums((sum) => sum.value), moving: sums((sum) => sum.movingValue) }
   await fenced(ctx.db, run, async (trx) => {
     await lockBudget(trx)
@@ -70,7 +69,7 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     const completed = plan.rows.flatMap(({ kind, deal }) => (kind === 'complete-task' ? [deal.id] : []))
     await watch(trx, run.connection, completed)
     await saveTransitions(trx, run.id, [...plan.transitions, ...found.goneTransitions])
-    await saveFigures(trx, run, { ...figures, forecast })
+    await saveFigures(trx, run, { ...figures, forecast, parts: found.parts })
     if (context.firstNightAt === null) await updateConnection(trx, run.connection, { confirmedAt: run.now })
     await saveSummary(trx, run, summary)
     await nextStep(trx, run, 'apply')
@@ -97,14 +96,7 @@ export async function judgement(
   const context = await contextFor(ctx, { id: '', options: {}, ...at })
   const { id } = stored.known.ref
   const ledger = (await ledgerForDeals(ctx.db, at.connection, [id])).get(id) ?? []
-  return { context, ...judgeOne(stored, ledger, context) }
-}
-
-function judgeOne({ known, standing: was }: StoredDeal, ledger: readonly LedgerRow[], context: PlanContext) {
-  const standing = shown(was, known, ledger)
-  const memory = memoryOf(standing)
-  const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
-  return { standing, log, verdict: judge(known, log, memory, context, context.now) }
+  return { context, ...judged(stored, ledger, context) }
 }
 
 type ContextOf = Pick<Run, 'id' | 'connection' | 'settings' | 'now' | 'options'>
@@ -132,11 +124,11 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
   const again: ReadonlySet<DealId> = new Set(run.options.again)
   const intents: DealIntent[] = []
   const totals = noTotals()
-  const forecast = makeForecast(context.reference.omitted)
+  const forecast = makeForecast(context.reference)
   const gone: { id: DealId; standing: Standing }[] = []
   const goneTransitions: DealIntent['transitions'][number][] = []
   const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
-  let judged = 0
+  let done = 0
   let after: DealId | null = null
   for (;;) {
     signal.throwIfAborted()
@@ -156,16 +148,16 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
         continue
       }
       const ledger = ledgers.get(id) ?? []
-      const { standing, log, verdict } = judgeOne(deal, ledger, context)
+      const { standing, log, verdict } = judged(deal, ledger, context)
       const item = { known, log, verdict, standing, ledger, unreadable: held.has(id), again: again.has(id) }
       const intent = planDeal(item, context, totals)
       if (intent !== null) intents.push(intent)
       forecast.add(known.deal, (intent?.standing ?? standing)?.state ?? 'moving')
     }
-    judged += page.length
-    ctx.progress({ run: run.id, connection: run.connection, step: 'decide', done: judged, total: null })
+    done += page.length
+    ctx.progress({ run: run.id, connection: run.connection, step: 'decide', done, total: null })
     after = page.at(-1)?.known.ref.id ?? null
     if (after === null)
-      return { intents, totals, pipeline: forecast.by(), gone, goneTransitions, unreadable: held.size }
+      return { intents, totals, parts: forecast.parts(), gone, goneTransitions, unreadable: held.size }
   }
 }

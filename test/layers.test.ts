@@ -45,7 +45,7 @@ const TABLE: readonly Rule[] = [
   ),
   rule(
     ['src/report/', 'src/web/'],
-    [...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'hono', '@hono/node-server', 'zod'],
+    [...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'hono', '@hono/node-server', 'echarts', 'zod'],
     'report and web show what the store holds: no connectors, no jobs, no queue',
   ),
   rule(
@@ -207,7 +207,7 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(13_560)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(15_450)
   })
   it('the sandbox does not grow', () => {
     expect(sum(sandbox)).toBeLessThan(3_940)

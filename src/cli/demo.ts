@@ -5,6 +5,8 @@ import { join, relative } from 'node:path'
 import { type App, currentTime } from '../app.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
+import { buildReport } from '../report/build.ts'
+import { render } from '../report/render.ts'
 import { Summary } from '../report/summary.ts'
 import { generate } from '../sandbox/generate.ts'
 import { hubspot } from '../sandbox/hubspot/server.ts'
@@ -266,9 +268,15 @@ async function closing(
   const rows = (await Promise.all(firstRuns.map((run) => rowsOfRun(app.ctx.db, run.id)))).flat()
   await example(app, rows)
   const config = relative('.', file)
+  const { connections, timezone } = app.config
+  const found = await buildReport(app.ctx.db, { connections, run: null, texts, timezone })
+  const page = join(FOLDER, 'report.html')
+  writeFileSync(page, await render(found, 'html', texts))
   print(`\n${bold('5. Where to look next')}`)
   const cli = `npm run unstall -- --config ${config}`
   const steps = [
+    [page, 'the report for managers: open it in a browser'],
+    [`${cli} report`, 'the same in the terminal, or as CSV'],
     [`${cli} runs`, 'every night and what it wrote'],
     [`${cli} explain "<deal>"`, 'why one deal is stalled'],
     ['README.md', 'connecting your own HubSpot or Salesforce'],

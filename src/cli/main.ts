@@ -85,6 +85,19 @@ export async function main(argv: readonly string[]): Promise<number> {
     .description('what was done, night by night, or one run in detail')
     .argument('[run]', 'id of the run')
     .option('--limit <n>', 'how many', whole, 20)
+  on('report', async () => (await import('./report.ts')).report)
+    .description('a night in numbers and pictures, for managers')
+    .argument('[name]', 'connection')
+    .option('--run <run>', 'of an earlier run; default: the last night')
+    .addOption(
+      new Option('--format <format>', 'default: by the ending of --out, else md').choices([
+        'html',
+        'md',
+        'csv',
+        'json',
+      ]),
+    )
+    .option('--out <file>', 'write it to this file')
   on('undo', async () => (await import('./undo.ts')).undo)
     .description('takes a whole run back, except what people changed since')
     .argument('<run>', 'id of the run')

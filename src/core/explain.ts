@@ -30,6 +30,12 @@ export interface Texts {
   completionNote(cause: WriteCause, on: LocalDate): string
   hold(hold: Hold): string
   date(date: LocalDate): string
+  /** In figures, for tables and axes; `month` of `2026-11`; `compact`: `1.2M`; `percent` of a share between 0 and 1. */
+  shortDate(date: LocalDate): string
+  month(month: string): string
+  number(value: number): string
+  compact(value: number): string
+  percent(share: number): string
   instant(at: Instant, timezone: string): string
   money(value: number, currency: string | null): string
   /** One line of `unstall explain`. */

@@ -1,48 +1,77 @@
 // Pipeline value and forecast with and without stalled deals: a plain accumulator, filled deal by deal. Amounts of
-// different currencies are never added: each sum has one currency.
-import type { Deal, State } from './deal.ts'
+// different currencies are never added: each sum has one currency. Money is added in cents, so that the parts of any
+// grouping add up to its whole exactly.
+import type { Deal, Reference, State } from './deal.ts'
 import { recall } from './reaffirm.ts'
 
-type Part = 'month' | 'category' | 'owner'
-/** Open deals and their amounts, as the CRM adds them up. `moving…`: those among them that move, the amount that counts. */
-type Counts = Record<'deals' | 'value' | 'movingDeals' | 'movingValue', number>
+export const PARTS = ['month', 'category', 'owner', 'team', 'pipeline'] as const
+export type Part = (typeof PARTS)[number]
+const COUNTS = ['deals', 'value', 'movingDeals', 'movingValue', 'forecast', 'movingForecast'] as const
+/** Open deals and their amounts, as the CRM adds them up; `forecast`: without deals in the omitted category. `moving…`:
+ *  those among them that move, the amount that counts; the rest is stalled, parked or answered no. */
+export type Counts = Record<(typeof COUNTS)[number], number>
 /** What the deals of a sum have in common: null where they have none, or where it was not asked for. `month` of the close
- *  date, `2026-11`; `category` as it was before unstall borrowed it, null if blank. */
+ *  date, `2026-11`; `category` as it was before unstall borrowed it, null if blank; `owner` and `pipeline` by id. */
 export type ForecastSum = Counts & Readonly<Record<Part | 'currency', string | null>>
+/** A sum by one part: `of` is its value. */
+export type PartSum = Counts & { readonly of: string | null; readonly currency: string | null }
+export type PartSums = Readonly<Record<Part | 'total', readonly PartSum[]>>
 
 /** `omitted`: the category that means "not in the forecast"; null: the CRM has none. */
-export function makeForecast(omitted: string | null) {
+export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'owners'>) {
   const cells = new Map<string, ForecastSum>()
-  const sums = (parts: readonly Part[], all: boolean): readonly ForecastSum[] => {
+  const teams = new Map(owners.map(({ id, team }) => [id, team]))
+  const by = (...parts: readonly Part[]): readonly ForecastSum[] => {
     const groups = new Map<string, ForecastSum>()
     for (const cell of cells.values()) {
-      if (!all && omitted !== null && cell.category === omitted) continue
-      const asked = (part: Part) => (parts.includes(part) ? cell[part] : null)
-      addTo(groups, { ...cell, month: asked('month'), category: asked('category'), owner: asked('owner') })
+      const group = { ...cell }
+      for (const part of PARTS) if (!parts.includes(part)) Object.assign(group, { [part]: null })
+      addTo(groups, group)
     }
-    return [...groups.values()]
+    return [...groups.values()].map((sum) => {
+      for (const count of COUNTS) if (!count.endsWith('eals')) sum[count] /= 100
+      return sum
+    })
   }
+  const byOne = (part?: Part): readonly PartSum[] =>
+    by(...(part ? [part] : [])).map((sum) => {
+      const { currency, deals, value, movingDeals, movingValue, forecast, movingForecast } = sum
+      const of = part ? sum[part] : null
+      return { of, currency, deals, value, movingDeals, movingValue, forecast, movingForecast }
+    })
   return {
     /** Counts a deal in. Closed and gone deals are left out. */
     add(deal: Deal, state: State): void {
       if (state === 'closed' || state === 'gone' || deal.outcome !== 'open') return
-      const { currency, ownerId: owner, amount, own } = deal
+      const { currency, ownerId: owner, amount, own, pipelineId: pipeline } = deal
       const month = deal.closeDate?.slice(0, 7) ?? null
       const category = own.categoryBefore === null ? deal.category : recall(own.categoryBefore)
-      const value = amount ?? 0
-      const counts = state === 'moving' ? { movingDeals: 1, movingValue: value } : { movingDeals: 0, movingValue: 0 }
-      addTo(cells, { currency, month, category, owner, deals: 1, value, ...counts })
+      const team = owner === null ? null : (teams.get(owner) ?? null)
+      // Adding 0 leaves no negative zero behind.
+      const value = Math.round((amount ?? 0) * 100) + 0
+      const forecast = omitted !== null && category === omitted ? 0 : value
+      const moves = state === 'moving'
+      const moving = (counted: number) => (moves ? counted : 0)
+      const counts = { movingDeals: moving(1), movingValue: moving(value), movingForecast: moving(forecast) }
+      addTo(cells, { currency, month, category, owner, team, pipeline, deals: 1, value, forecast, ...counts })
     },
     /** Sums by the parts that are asked for; currencies always stay apart. */
-    by: (...parts: readonly Part[]) => sums(parts, true),
-    /** As `by`, without deals in the omitted category: the forecast. */
-    forecast: (...parts: readonly Part[]) => sums(parts, false),
+    by,
+    /** The whole and by each part alone. */
+    parts: (): PartSums => ({
+      total: byOne(),
+      month: byOne('month'),
+      category: byOne('category'),
+      owner: byOne('owner'),
+      team: byOne('team'),
+      pipeline: byOne('pipeline'),
+    }),
   }
 }
 
 function addTo(sums: Map<string, ForecastSum>, one: ForecastSum): void {
-  const id = JSON.stringify([one.currency, one.month, one.category, one.owner])
+  const id = JSON.stringify([one.currency, one.month, one.category, one.owner, one.team, one.pipeline])
   const sum = sums.get(id)
   if (sum === undefined) sums.set(id, one)
-  else for (const part of ['deals', 'value', 'movingDeals', 'movingValue'] as const) sum[part] += one[part]
+  else for (const count of COUNTS) sum[count] += one[count]
 }

@@ -4,12 +4,12 @@
 import type { DealRef, FieldValues, Instant, Known, LocalDate, Owner, OwnerId, RemoteId, TaskKey } from './deal.ts'
 import type { Texts } from './explain.ts'
 import { fieldHolds, stillThere } from './fields.ts'
-import type { JudgeContext, Verdict } from './judge.ts'
-import type { MovementLog } from './movement.ts'
+import { type JudgeContext, judge, type Verdict } from './judge.ts'
+import { type MovementLog, movementLog } from './movement.ts'
 import type { Settings } from './policy.ts'
-import { observedAfter } from './reaffirm.ts'
+import { observedAfter, ownWrites } from './reaffirm.ts'
 import { rowsOf, untouched } from './rows.ts'
-import { type Advance, advance, NEW_STANDING, type Standing, sameStanding } from './stall.ts'
+import { type Advance, advance, memoryOf, NEW_STANDING, type Standing, sameStanding, shown } from './stall.ts'
 
 export type Group = 'flag' | 'forecast' | 'answer' | 'task' | 'task-done'
 
@@ -121,6 +121,18 @@ export function planContext(input: PlanInput): PlanContext {
     owner: (id) => owners.get(id),
     ownerEmail: (id) => owners.get(id)?.email ?? null,
   }
+}
+
+/** A stored deal before the judge at the context's `now`. `ledger`: its rows of earlier runs, dropped ones left out. */
+export function judged(
+  { known, standing: was }: { readonly known: Known; readonly standing: Standing | null },
+  ledger: readonly LedgerRow[],
+  context: PlanContext,
+) {
+  const standing = shown(was, known, ledger)
+  const memory = memoryOf(standing)
+  const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
+  return { standing, log, verdict: judge(known, log, memory, context, context.now) }
 }
 
 export interface DealItem {

@@ -82,14 +82,15 @@ export function written(summary: Summary, status: LedgerStatus): number {
   return Object.values(summary.writes).reduce((sum, group) => sum + (group[status] ?? 0), 0)
 }
 
-/** How fields are called in a sentence. */
-const FIELDS: Readonly<Record<string, string>> = {
+/** How fields are called in a sentence. These words and those below are stored as they are; `remark` of the texts says
+ *  them in French. */
+export const FIELDS: Readonly<Record<string, string>> = {
   ...{ stageId: 'stage', pipelineId: 'pipeline', outcome: 'won or lost', ownerId: 'owner', closeDate: 'close date' },
   ...{ decisionDue: 'decision date', parkedUntil: 'parked until', parkedReason: 'reason for parking' },
   ...{ stalled: 'flag', since: 'stalled since', reason: 'rule', lastMovement: 'last movement' },
   ...{ categoryBefore: 'category before', category: 'forecast category' },
 }
-const GROUPS: Readonly<Record<Group, string>> = {
+export const GROUPS: Readonly<Record<Group, string>> = {
   ...{ flag: 'flag', forecast: 'forecast category', answer: 'answer', task: 'task', 'task-done': 'completed task' },
 }
 /** Of the neutral model, by the words of a RevOps manager: `stage, owner`. */
@@ -109,7 +110,7 @@ export function leftAlone(rows: readonly LedgerRow[]): readonly Left[] {
 }
 
 const AT = new Set<string | null>(['since', 'lastMovement'])
-const UNDO_WORDS: Readonly<Record<Conflict['why'], string>> = {
+export const UNDO_WORDS: Readonly<Record<Conflict['why'], string>> = {
   changed: 'we wrote {wrote}, somebody made it {found}',
   later_run: '{run} wrote it again and its value is there: take that run back as well',
   closed: 'the deal is closed: nothing of ours is put back on it',

@@ -1,7 +1,7 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, DealRef, Instant, Known } from '../core/deal.ts'
+import type { DealId, Instant, Known, LocalDate } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 import { among, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
@@ -105,6 +105,22 @@ export async function streamDeals(db: Executor, connection: string, page: Page):
   return pageOf(db, connection, page).where(watched).select(STORED).execute()
 }
 
+/** For the report, one page ordered by id: as `streamDeals`, and deals won since a date, and all that ever changed state. */
+export async function streamReported(db: Executor, connection: string, page: Page, wonSince: LocalDate) {
+  const won = sql<boolean>`(outcome = 'won' AND NOT gone AND known->'deal'->>'closeDate' >= ${wonSince})`
+  const changed = sql<boolean>`EXISTS (SELECT FROM transition AS t WHERE t.connection = deal.connection AND t.deal = deal.id)`
+  const some = pageOf(db, connection, page).where(({ or }) => or([watched, won, changed]))
+  const rows: readonly StoredDeal[] = await some.select(STORED).execute()
+  return rows
+}
+
+/** Of each deal, oldest first. */
+export async function transitionsOf(db: Executor, connection: string, ids: readonly DealId[]) {
+  const of = db.selectFrom('transition').where('connection', '=', connection).where('deal', '=', among(ids))
+  const rows = await of.select(['deal', 'at', 'from', 'to', 'rule', 'evidence']).orderBy('at').orderBy('run').execute()
+  return Map.groupBy(rows, ({ deal }) => deal)
+}
+
 /** Ids of all deals that are not known to be gone, open or closed: what the weekly census is compared with. */
 export async function liveIds(db: Executor, connection: string, page: Page): Promise<readonly DealId[]> {
   const rows = await pageOf(db, connection, page).where('gone', '=', false).select('id').execute()
@@ -142,16 +158,6 @@ export async function saveTransitions(trx: Executor, run: string, transitions: r
   const values = transitions.map(({ deal: { connection, id }, ...rest }) => ({ ...rest, run, connection, deal: id }))
   await sql`INSERT INTO transition SELECT * FROM ${rowsOf('transition', values)} ON CONFLICT DO NOTHING`.execute(trx)
 }
-
-/** Of one deal, oldest first. */
-export const transitionsOf = (db: Executor, { connection, id }: DealRef) =>
-  db
-    .selectFrom('transition')
-    .select(['at', 'from', 'to', 'rule'])
-    .where('connection', '=', connection)
-    .where('deal', '=', id)
-    .orderBy('at')
-    .execute()
 
 /** By exact id or link, else by exact name, else by part of the name (any case). At most ten, open ones first. */
 export async function findDeal(db: Executor, words: string, connection?: string): Promise<readonly StoredDeal[]> {

@@ -87,8 +87,10 @@ export async function sentRowsOfConnection(db: Executor, connection: string): Pr
   return (await rows.orderBy('plannedAt').orderBy('seq').execute()).map(fromRow)
 }
 
-export async function rowsOfRun(db: Executor, run: string): Promise<readonly StoredRow[]> {
-  return (await ofRun(db, run).execute()).map(fromRow)
+/** All, or only those of some deals. */
+export async function rowsOfRun(db: Executor, run: string, deals?: readonly DealId[]): Promise<readonly StoredRow[]> {
+  const rows = deals === undefined ? ofRun(db, run) : ofRun(db, run).where('deal', '=', among(deals))
+  return (await rows.execute()).map(fromRow)
 }
 
 const ofRunKeys = (trx: Executor, run: string, keys: readonly string[], status: LedgerStatus) =>

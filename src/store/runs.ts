@@ -1,7 +1,7 @@
 // The run row is the state machine: which step is next, which attempt (epoch) may write, what became of it.
 // "One open run per connection" and "one scheduled run per connection and local date" are unique indexes, not checks.
 import { type Selectable, sql, type UpdateObject } from 'kysely'
-import type { Instant } from '../core/deal.ts'
+import type { Instant, LocalDate } from '../core/deal.ts'
 import type { PlannedWrite } from '../core/plan.ts'
 import { json, plain } from './db.ts'
 import type { Data, Db, Executor, Failure, RunOptions, Schema, Step, Trx } from './schema.ts'
@@ -141,6 +141,13 @@ export async function listRuns(db: Executor, filter: { connection?: string; limi
   return newest.limit(filter.limit ?? 50).execute()
 }
 
+/** The newest finished run of these kinds. */
+export async function latestRun(db: Executor, connection: string, kinds: readonly Run['kind'][]): Promise<Run | null> {
+  const done = db.selectFrom('run').select(COLUMNS).where('connection', '=', connection).where('status', '=', 'done')
+  const newest = done.where('kind', 'in', kinds).orderBy('now', 'desc').orderBy('createdAt', 'desc').limit(1)
+  return (await newest.executeTakeFirst()) ?? null
+}
+
 /** For the sweeper. */
 export const openRuns = (db: Executor): Promise<readonly Pick<Run, 'id' | 'connection' | 'step'>[]> =>
   db.selectFrom('run').select(['id', 'connection', 'step']).where('status', '=', 'open').orderBy('id').execute()
@@ -157,4 +164,18 @@ export async function saveFigures(trx: Executor, run: Run, figures: Data): Promi
     .values({ run: run.id, connection: run.connection, localDate: run.localDate, figures: text })
     .onConflict((conflict) => conflict.column('run').doUpdateSet({ figures: text }))
     .execute()
+}
+
+/** What a run stored with `saveFigures`; null: nothing (a preview, an undo). */
+export async function figuresOf(db: Executor, run: string): Promise<Data | null> {
+  return (await db.selectFrom('figures').select('figures').where('run', '=', run).executeTakeFirst())?.figures ?? null
+}
+
+/** The last word of each night until an instant on the whole pipeline, oldest first; at most `limit` nights. */
+export async function nightlyForecasts(db: Executor, connection: string, until: Instant, limit: number) {
+  const { rows } = await sql<{ localDate: LocalDate; forecast: unknown }>`
+    SELECT * FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, figures.figures->'forecast' AS forecast
+      FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
+      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night ORDER BY local_date`.execute(db)
+  return rows
 }

@@ -3,7 +3,7 @@
 import { textsOf } from './words.ts'
 
 /** French typography: no-break spaces, typographic apostrophes. */
-const typeset = (text: string): string =>
+export const typeset = (text: string): string =>
   text
     .replaceAll("'", '’')
     .replace(/ (?=[;?!])/g, '\u202f')

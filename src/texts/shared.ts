@@ -16,20 +16,31 @@ export function plain(name: string, length = 80): string {
   return clean === '' ? '–' : cut(clean, length)
 }
 
+/** Fills the holes `{name}` of a template; what is inserted is never read as a template. */
+export const fill = (template: string, values: Readonly<Record<string, string>>): string =>
+  template.replace(/\{(\w+)\}/g, (_, key: string) => values[key] ?? '–')
+
 /** Dates, times and money of one locale. Dates far outside are still shown; an unknown currency is shown as it is. */
 export function formats(locale: string) {
   const day = new Intl.DateTimeFormat(locale, { dateStyle: 'long', timeZone: 'UTC' })
+  const short = new Intl.DateTimeFormat(locale, { dateStyle: 'short', timeZone: 'UTC' })
+  const month = new Intl.DateTimeFormat(locale, { month: 'short', year: 'numeric', timeZone: 'UTC' })
   const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 2 })
-  const share = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 })
+  const compact = new Intl.NumberFormat(locale, { notation: 'compact' })
+  const percent = new Intl.NumberFormat(locale, { style: 'percent' })
+  const tenths = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 })
   const times = new Map<string, Intl.DateTimeFormat>()
   const currencies = new Map<string, Intl.NumberFormat>()
+  const dated = (format: Intl.DateTimeFormat) => (date: LocalDate) => {
+    const at = Date.parse(`${date.length === 7 ? `${date}-01` : date}T00:00:00Z`)
+    return Number.isNaN(at) ? plain(date, 20) : format.format(at)
+  }
   return {
-    date: (date: LocalDate): string => {
-      const at = Date.parse(`${date}T00:00:00Z`)
-      return Number.isNaN(at) ? plain(date, 20) : day.format(at)
-    },
-    number: (value: number): string => number.format(value),
-    percent: (value: number): string => share.format(value),
+    ...{ date: dated(day), shortDate: dated(short), month: dated(month) },
+    number: (value: number) => number.format(value),
+    compact: (value: number) => compact.format(value),
+    percent: (share: number) => percent.format(share),
+    share: (share: number) => tenths.format(share),
     instant: (at: Instant, timezone: string): string => {
       const format =
         times.get(timezone) ??

@@ -10,14 +10,15 @@ import { FIELD_LENGTH, formats, plain } from './shared.ts'
 /** `locale`: of Intl. */
 export function textsOf(language: Texts['language'], locale: string, words: Words): Texts {
   const { names, steps, typeset, dated, days, times } = words
-  const { money, ...format } = formats(locale)
+  const format = formats(locale)
+  const { money } = format
   const date = (on: LocalDate) => dated(format.date(on))
   const shown: Readonly<Record<string, (value: string) => string>> = {
     date,
     days: (value) => days(Number(value)),
     times: (value) => times(Number(value)),
     number: (value) => format.number(Number(value)),
-    percent: (value) => format.percent(Number(value)),
+    percent: (value) => format.share(Number(value)),
     calendar: (value) => words.calendarDays(Number(value)),
     are: (value) => words.are(Number(value)),
     tasks: (value) => words.newTasks(Number(value)),
@@ -124,7 +125,8 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
   }
 
   return {
-    ...{ language, names, date, money, step },
+    ...format,
+    ...{ language, names, date, step },
     backtest({ say: key, with: values, value = {} }) {
       const sums = Object.entries(value).map(([currency, sum]) => money(sum, currency || null))
       const worth = sums.length > 0 ? say(words.worth, { value: sums.join(' + ') }) : ''

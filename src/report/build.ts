@@ -1,0 +1,224 @@
+// Builds the report of each connection from what the store holds, streaming over the deals: they are judged as last
+// known, exactly as the night does it, so that the report and the night cannot differ. Reads only.
+
+import { z } from 'zod'
+import { makeCalendar } from '../core/calendar.ts'
+import { type Cycle, cycleOf, cyclesOf } from '../core/cycle.ts'
+import type { DealId, Instant, System } from '../core/deal.ts'
+import type { Texts } from '../core/explain.ts'
+import { makeForecast, type Part, type PartSum } from '../core/forecast.ts'
+import { judged, type LedgerRow, type PlanContext, type PlannedWrite, planContext } from '../core/plan.ts'
+import { stageTable } from '../core/policy.ts'
+import { type Flag, flagsOf, isRecovered, qualityOf } from '../core/quality.ts'
+import { observedAfter, recall } from '../core/reaffirm.ts'
+import { advance } from '../core/stall.ts'
+import { getConnection } from '../store/connections.ts'
+import { quarantined, type StoredDeal, streamReported, transitionsOf } from '../store/deals.ts'
+import { ledgerForDeals, rowsOfRun } from '../store/ledger.ts'
+import { figuresOf, getPlan, latestRun, nightlyForecasts, type Run } from '../store/runs.ts'
+import type { Executor } from '../store/schema.ts'
+import { remark } from '../texts/remarks.ts'
+import { Coaching } from './coaching.ts'
+import { type ConnectionReport, type DealLine, LISTS, type Report, SumLine } from './model.ts'
+import { leftAlone, NO_SUMMARY, Summary } from './summary.ts'
+
+const PAGE = 500
+const DAY_MS = 86_400_000
+/** Sales cycles of deals won within a year; the gap over as many nights. */
+const YEAR = 365
+
+export interface Asked {
+  readonly connections: readonly { readonly name: string; readonly system: System }[]
+  /** Of the one connection asked for; null: the newest finished night of each, or its preview. */
+  readonly run: Run | null
+  readonly texts: Texts
+  readonly timezone: string
+}
+
+export async function buildReport(db: Executor, { connections, run: asked, texts, timezone }: Asked): Promise<Report> {
+  const reports: ConnectionReport[] = []
+  for (const { name, system } of connections) {
+    const run = asked ?? (await latestRun(db, name, ['night', 'manual'])) ?? (await latestRun(db, name, ['preview']))
+    const reference = (await getConnection(db, name))?.reference
+    if (run === null || reference == null) continue
+    const newest = (await latestRun(db, name, ['night', 'manual', 'preview'])) ?? run
+    const { settings, now } = newest
+    const calendar = makeCalendar(settings)
+    const context = planContext({ run: run.id, now, settings, texts, calendar, reference })
+    reports.push({ name, system, ...(await reportOf(db, run, newest.now, context, texts)) })
+  }
+  return { version: 1, language: texts.language, timezone, connections: reports }
+}
+
+type Content = Omit<ConnectionReport, 'name' | 'system'>
+
+async function reportOf(
+  db: Executor,
+  run: Run,
+  knownAt: Instant,
+  context: PlanContext,
+  texts: Texts,
+): Promise<Content> {
+  const { connection } = run
+  const summary = Summary.safeParse(run.summary).data ?? NO_SUMMARY
+  const labels = labelsOf(context)
+  const tonight = await tonightOf(db, run, summary, texts)
+  const forecast = makeForecast(context.reference)
+  const coaching = new Coaching(context, labels)
+  const deals: DealLine[] = []
+  const cycles: (Cycle | null)[] = []
+  const flags: Flag[] = []
+  const recovered: Content['recovered'] = { deals: 0, value: {} }
+  const wonSince = new Date(context.now - YEAR * DAY_MS).toISOString().slice(0, 10)
+  for (let after: DealId | null = null; ; ) {
+    const page: readonly StoredDeal[] = await streamReported(db, connection, { after, limit: PAGE }, wonSince)
+    const ids = page.map(({ known }) => known.ref.id)
+    const ledgers = await ledgerForDeals(db, connection, ids)
+    const steps = await transitionsOf(db, connection, ids)
+    const ofRun = await tonight.page(ids)
+    for (const stored of page) {
+      const { known } = stored
+      const { deal } = known
+      const ledger = ledgers.get(deal.id) ?? []
+      const past = steps.get(deal.id) ?? []
+      const { standing: was, log, verdict } = judged(stored, ledger, context)
+      const blind = context.reference.fields?.stalled?.readable === false
+      const { standing } = advance(was, { known, verdict, ledger, now: context.now, dead: false, blind })
+      const state = stored.gone ? 'gone' : standing.state
+      flags.push(...flagsOf(known, past, ledger, context, context.now))
+      if (!stored.gone) forecast.add(deal, state)
+      if (deal.outcome === 'won' && !stored.gone && (deal.closeDate ?? '') >= wonSince)
+        cycles.push(cycleOf(known, log, past, context))
+      if (isRecovered(known, log, ledger, context)) {
+        recovered.deals++
+        const currency = deal.currency ?? ''
+        recovered.value[currency] = cents((recovered.value[currency] ?? 0) + (deal.amount ?? 0))
+      }
+      const open = deal.outcome === 'open' && !stored.gone
+      const { own } = observedAfter(deal, ledger)
+      if (open) coaching.add(deal, state, verdict, log)
+      const told = tonight.of(deal.id, ofRun.get(deal.id) ?? [])
+      if (!open && told.change === null && told.leftAlone === null && told.lists.length === 0) continue
+      const { id, name, url, amount, currency, closeDate } = deal
+      const stalled = state === 'stalled' ? standing.stall : null
+      const { localDate } = context.calendar
+      deals.push({
+        ...{ id, name, url, ...labels.of(deal) },
+        category: own.categoryBefore === null ? deal.category : recall(own.categoryBefore),
+        ...{ amount, currency, closeDate, createdOn: localDate(deal.createdAt) },
+        ...{ state, rule: stalled?.rule ?? null, stalledSince: stalled ? localDate(stalled.startedAt) : null },
+        ...{ lastMovement: localDate(verdict.lastMovement), idleDays: verdict.idleDays },
+        ...{ pushes: log.pushes.length, answer: verdict.decision.answer, cause: own.cause },
+        ...{ explanation: stalled ? own.explanation : null, ...told },
+        warnings: verdict.warnings.map((warning) => texts.step({ step: 'warning', warning })),
+      })
+    }
+    after = page.at(-1)?.known.ref.id ?? null
+    if (after === null) break
+  }
+  const known = cycles.filter((cycle) => cycle !== null)
+  const parts = Stored.safeParse(await figuresOf(db, run.id)).data?.parts ?? forecast.parts()
+  const history = (await nightlyForecasts(db, connection, run.now, YEAR)).flatMap(({ localDate, forecast }) => {
+    const { all, moving } = Totals.safeParse(forecast).data ?? { all: {}, moving: {} }
+    const line = (currency: string) => ({ value: all[currency] ?? 0, movingValue: moving[currency] ?? 0 })
+    return Object.keys(all).map((currency) => ({ date: localDate, currency, ...line(currency) }))
+  })
+  return {
+    night: {
+      ...{ run: run.id, kind: run.kind, status: run.status, problem: run.problem, date: run.localDate },
+      ...{ at: new Date(run.now).toISOString(), knownAt: new Date(knownAt).toISOString() },
+      ...{ figures: summary.figures, dead: summary.dead, writes: summary.writes, brakes: tonight.brakes() },
+    },
+    forecast: {
+      ...{ total: labels.sums('total', parts.total), month: labels.sums('month', parts.month) },
+      ...{ category: labels.sums('category', parts.category), owner: labels.sums('owner', parts.owner) },
+      ...{ team: labels.sums('team', parts.team), pipeline: labels.sums('pipeline', parts.pipeline) },
+    },
+    history,
+    cycle: cyclesOf(known, cycles.length - known.length),
+    quality: qualityOf(flags),
+    recovered,
+    stops: coaching.stops(),
+    coaching: coaching.reps(),
+    unreadable: (await quarantined(db, connection)).map(({ id, name, url, problem }) => ({ id, name, url, problem })),
+    deals,
+  }
+}
+
+const cents = (value: number) => Math.round(value * 100) / 100
+
+const money = z.record(z.string(), z.number())
+const Totals = z.object({ all: money, moving: money })
+const Parts = z.array(SumLine.omit({ name: true }).extend({ of: z.string().nullable() }))
+/** What `decide` stored of a night; nights of earlier versions have no parts. */
+const Stored = z.object({
+  parts: z.object({ total: Parts, month: Parts, category: Parts, owner: Parts, team: Parts, pipeline: Parts }),
+})
+
+export type Labels = ReturnType<typeof labelsOf>
+
+/** Ids by the names people know them by; an id of something deleted stays an id. */
+function labelsOf({ reference, policy, owner: find }: PlanContext) {
+  const table = stageTable(reference, policy)
+  const pipelines = new Map(reference.pipelines.map(({ id, label }) => [id, label]))
+  const owner = (id: string) => find(id)?.name || find(id)?.email || id
+  const pipeline = (id: string) => pipelines.get(id) ?? id
+  const nameOf = (part: Part | 'total', of: string | null) =>
+    of !== null && part === 'owner' ? owner(of) : of !== null && part === 'pipeline' ? pipeline(of) : of
+  return {
+    of: ({ ownerId, pipelineId, stageId }: { ownerId: string | null; pipelineId: string; stageId: string }) => ({
+      owner: ownerId === null ? null : owner(ownerId),
+      team: ownerId === null ? null : (find(ownerId)?.team ?? null),
+      pipeline: pipeline(pipelineId),
+      stage: table(pipelineId, stageId)?.label ?? stageId,
+    }),
+    /** Months in order, the rest by value. */
+    sums: (part: Part | 'total', sums: readonly PartSum[]): SumLine[] =>
+      sums
+        .map(({ of, ...counts }) => ({ name: nameOf(part, of), ...counts }))
+        .sort((a, b) => (part === 'month' ? ((a.name ?? '~') < (b.name ?? '~') ? -1 : 1) : b.value - a.value)),
+  }
+}
+
+type Told = Pick<DealLine, 'change' | 'changeStatus' | 'held' | 'refused' | 'leftAlone' | 'lists'>
+type Row = PlannedWrite | LedgerRow
+const isWritten = (row: Row): row is LedgerRow => 'status' in row
+
+/** What the run did, deal by deal. Rows are read page by page; a preview's plan lies in its run. */
+async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts) {
+  const plan = run.kind === 'preview' ? Map.groupBy((await getPlan(db, run.id)) ?? [], ({ deal }) => deal.id) : null
+  const conflicts = Map.groupBy(summary.conflicts, ({ deal }) => deal)
+  const lists = new Map<DealId, DealLine['lists']>()
+  for (const list of LISTS)
+    for (const { deal } of summary.lists[list]) lists.set(deal.id, [...(lists.get(deal.id) ?? []), list])
+  const brakes = new Map<string, ConnectionReport['night']['brakes'][number]>()
+  return {
+    async page(ids: readonly DealId[]): Promise<ReadonlyMap<DealId, readonly Row[]>> {
+      return plan ?? Map.groupBy(await rowsOfRun(db, run.id, ids), ({ deal }) => deal.id)
+    },
+    of(id: DealId, rows: readonly Row[]): Told {
+      for (const { hold } of rows) {
+        if (hold === null) continue
+        const found = brakes.get(hold.brake) ?? { brake: hold.brake, writes: 0, text: texts.hold(hold) }
+        brakes.set(hold.brake, { ...found, writes: found.writes + 1 })
+      }
+      // A task alone is no change: the deal may have waited for it since an earlier night.
+      const main = rows.find(({ group }) => group === 'flag') ?? rows.find(({ group }) => group !== 'task')
+      const hold = rows.find(({ hold }) => hold !== null)?.hold
+      const written = rows.filter(isWritten)
+      const refused = written.flatMap(({ status, message }) => (status === 'refused' ? [message ?? ''] : []))
+      // A run that was given up has not summed up.
+      const left = [...(conflicts.get(id) ?? []), ...(run.status === 'done' ? [] : leftAlone(written))]
+      const words = left.map(({ what, words }) => [what, words].map((part) => remark(texts.language, part)).join(': '))
+      return {
+        change: main?.cause ?? null,
+        changeStatus: !main ? null : isWritten(main) ? main.status : main.hold ? 'held' : 'planned',
+        held: hold ? texts.hold(hold) : null,
+        refused: refused.length === 0 ? null : [...new Set(refused)].join('; '),
+        leftAlone: words.length === 0 ? null : words.join('; '),
+        lists: lists.get(id) ?? [],
+      }
+    },
+    brakes: () => [...brakes.values()],
+  }
+}

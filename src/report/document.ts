@@ -1,0 +1,363 @@
+// What the report says, in which order: a list of headings, tables and charts that HTML and Markdown each write in their
+// own way. Texts from outside (names, messages) are cells and are escaped where they are written.
+import { CAUSES, type Rule } from '../core/deal.ts'
+import type { Texts } from '../core/explain.ts'
+import { PARTS } from '../core/forecast.ts'
+import { FATES } from '../core/quality.ts'
+import type { ReportWords } from '../texts/report-en.ts'
+import { fill, plain } from '../texts/shared.ts'
+import { type ConnectionReport, type DealLine, LISTS, type Report, type SumLine } from './model.ts'
+
+export interface Column {
+  readonly title: string
+  readonly number?: boolean
+}
+/** `href`: where a name leads. */
+export type Cell = string | { readonly text: string; readonly href: string }
+export interface Chart {
+  readonly kind: 'columns' | 'bars' | 'area'
+  readonly title: string
+  readonly labels: readonly string[]
+  /** Stacked; the first is what counts, the second what is stalled. */
+  readonly series: readonly { readonly name: string; readonly values: readonly number[] }[]
+  readonly unit: (value: number) => string
+}
+export type Block =
+  | { readonly is: 'heading'; readonly level: 2 | 3; readonly text: string }
+  | { readonly is: 'text'; readonly text: string; readonly alarm: boolean }
+  /** What matters most: a few large figures. */
+  | { readonly is: 'facts'; readonly facts: readonly (readonly [label: string, value: string])[] }
+  | {
+      readonly is: 'table'
+      readonly caption: string
+      readonly columns: readonly Column[]
+      readonly rows: readonly (readonly Cell[])[]
+      /** Says that there are more. */
+      readonly note: string | null
+    }
+  | { readonly is: 'chart'; readonly chart: Chart }
+
+const MOST_ROWS = 200
+const MOST_BARS = 12
+const MOST_CURRENCIES = 3
+const LAST_NIGHTS = 14
+type Keys = keyof ReportWords['columns'] & keyof DealLine
+
+/** Without its title. */
+export function documentOf({ connections, timezone }: Report, texts: Texts, raw: ReportWords): readonly Block[] {
+  const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(raw.typeset(template), values)
+  const { names, number, percent } = texts
+  const money = (value: number, currency: string | null) => texts.money(value, currency || null)
+  const moneys = (sums: Readonly<Record<string, number>>) =>
+    Object.entries(sums)
+      .map(([currency, value]) => money(value, currency))
+      .join(' + ') || '–'
+  const at = (instant: string) => texts.instant(Date.parse(instant), timezone)
+  const right = (title: string): Column => ({ title: say(title), number: true })
+  const left = (title: string): Column => ({ title: say(title) })
+  const text = (template: string, values?: Readonly<Record<string, string>>, alarm = false): Block => {
+    return { is: 'text', text: say(template, values), alarm }
+  }
+  const heading = (level: 2 | 3, title: string): Block => ({ is: 'heading', level, text: title })
+
+  type Rows = readonly (readonly Cell[])[]
+  function table(caption: string, columns: readonly Column[], rows: Rows, total = rows.length): Block {
+    const shown = rows.slice(0, MOST_ROWS)
+    const cut = say(raw.cut, { shown: number(shown.length), total: number(total) })
+    return { is: 'table', caption: say(caption), columns, rows: shown, note: shown.length < total ? cut : null }
+  }
+
+  const shown: { readonly [key in Keys]?: (deal: DealLine) => Cell } = {
+    name: ({ name, url }) => ({ text: plain(name, 120), href: url }),
+    owner: ({ owner }) => name(owner),
+    stage: ({ stage }) => name(stage),
+    amount: ({ amount, currency }) => (amount === null ? '–' : money(amount, currency)),
+    rule: ({ rule }) => (rule === null ? '–' : names.rules[rule]),
+    stalledSince: ({ stalledSince }) => (stalledSince === null ? '–' : texts.shortDate(stalledSince)),
+    lastMovement: ({ lastMovement }) => (lastMovement === null ? '–' : texts.shortDate(lastMovement)),
+    idleDays: ({ idleDays }) => number(idleDays),
+    held: ({ held }) => plain(held ?? '', 300),
+    refused: ({ refused }) => plain(refused ?? '', 300),
+    leftAlone: ({ leftAlone }) => plain(leftAlone ?? '', 300),
+    warnings: ({ warnings }) => plain(warnings.join(' '), 300),
+  }
+  const NUMBERS: readonly Keys[] = ['amount', 'idleDays']
+
+  /** The dearest first; nothing of none. */
+  function dealsTable(caption: string, deals: readonly DealLine[], ...more: readonly Keys[]): readonly Block[] {
+    if (deals.length === 0) return []
+    const keys: readonly Keys[] = ['name', 'owner', 'stage', 'amount', ...more]
+    const columns = keys.map((key) => (NUMBERS.includes(key) ? right : left)(raw.columns[key]))
+    const rows = deals.toSorted((a, b) => (b.amount ?? 0) - (a.amount ?? 0) || (a.id < b.id ? -1 : 1))
+    const lines = rows.slice(0, MOST_ROWS).map((deal) => keys.map((key) => shown[key]?.(deal) ?? ''))
+    return [table(`${caption} (${number(deals.length)})`, columns, lines, deals.length)]
+  }
+
+  function sumsTable(part: keyof typeof raw.sums, sums: readonly SumLine[]): Block {
+    const { sum } = raw
+    const columns = [left(sum[part]), ...[sum.deals, sum.value, sum.stalled, sum.moving].map(right)]
+    const rows = sums.map((line): Cell[] => {
+      const of = (value: number) => money(value, line.currency)
+      const first = part === 'total' ? name(line.currency) : part === 'month' ? monthOf(line) : name(line.name)
+      const values = [line.value, cents(line.value - line.movingValue), line.movingValue]
+      return [first, number(line.deals), ...[...values, line.forecast, line.movingForecast].map(of)]
+    })
+    return table(raw.sums[part], [...columns, right(sum.forecast), right(sum.movingForecast)], rows)
+  }
+  const name = (of: string | null) => (of === null || of === '' ? say(raw.none) : plain(of))
+  const monthOf = ({ name }: SumLine) => (name === null ? say(raw.none) : texts.month(name))
+
+  const stacked = (values: readonly (readonly [moving: number, all: number])[]) => [
+    { name: say(raw.charts.moving), values: values.map(([moving]) => moving) },
+    { name: say(raw.charts.stalled), values: values.map(([moving, all]) => cents(all - moving)) },
+  ]
+  const chart = (chart: Omit<Chart, 'unit'>): Block => ({ is: 'chart', chart: { ...chart, unit: texts.compact } })
+  const currenciesOf = ({ forecast }: ConnectionReport) =>
+    forecast.total
+      .toSorted((a, b) => b.deals - a.deals)
+      .slice(0, MOST_CURRENCIES)
+      .map(({ currency }) => currency)
+
+  function sumsChart(part: 'month' | 'owner', sums: readonly SumLine[], currency: string | null): readonly Block[] {
+    const mine = sums.filter((line) => line.currency === currency)
+    const lines = part === 'month' ? mine.filter((line) => line.name !== null).slice(-24) : mine.slice(0, MOST_BARS)
+    if (lines.length < 2) return []
+    const values = lines.map((line) =>
+      part === 'month' ? ([line.movingForecast, line.forecast] as const) : ([line.movingValue, line.value] as const),
+    )
+    const labels = lines.map((line) => (part === 'month' ? monthOf(line) : name(line.name)))
+    const title = say(raw.charts[part], { currency: plain(currency ?? '') })
+    return [chart({ kind: part === 'month' ? 'columns' : 'bars', title, labels, series: stacked(values) })]
+  }
+
+  function inShort({ night, forecast }: ConnectionReport): readonly Block[] {
+    const { figures } = night
+    const keys = ['open', 'stalled', 'newlyStalled', 'recovered', 'parked', 'answeredNo', 'dismissed'] as const
+    const counts = keys.map((key) => [say(raw.figures[key]), number(figures[key])] as const)
+    return [{ is: 'facts', facts: counts }, sumsTable('total', forecast.total), text(raw.meaning)]
+  }
+
+  function nightBlocks({ night, deals, unreadable }: ConnectionReport): readonly Block[] {
+    const { run, kind } = night
+    const count = (status: 'done' | 'held' | 'refused' | 'left') =>
+      number(Object.values(night.writes).reduce((sum, group) => sum + (group[status] ?? 0), 0))
+    const wrote = { done: count('done'), held: count('held'), refused: count('refused'), left: count('left') }
+    const brakes = night.brakes.map(({ writes, text }) => [plain(text, 300), number(writes)])
+    const done = (deal: DealLine) => deal.changeStatus !== 'held' && deal.changeStatus !== 'refused'
+    const did = (...changes: DealLine['change'][]) =>
+      deals.filter((deal) => changes.includes(deal.change) && done(deal))
+    const dead = night.dead.filter(({ count }) => count > 0)
+    const ages = dead.map(({ fromDays, toDays, count, value }) => {
+      const [from, to] = [number(fromDays + (toDays === null ? 0 : 1)), number(toDays ?? 0)]
+      return [say(toDays === null ? raw.dead.from : raw.dead.between, { from, to }), number(count), moneys(value)]
+    })
+    const { dead: words, lists } = raw
+    return [
+      heading(3, `${say(raw.headings.night)}, ${texts.date(night.date)}`),
+      text(raw.kinds[kind], { run, at: at(night.at) }),
+      ...(night.status === 'failed' ? [text(raw.failed, { problem: plain(night.problem ?? '', 300) }, true)] : []),
+      ...(night.at === night.knownAt ? [] : [text(raw.knownAt, { at: at(night.knownAt) })]),
+      ...(kind === 'preview' ? [] : [text(raw.wrote, wrote)]),
+      ...(brakes.length > 0
+        ? [table(raw.brakes.caption, [left(raw.brakes.why), right(raw.brakes.writes)], brakes)]
+        : []),
+      ...dealsTable(lists.newlyStalled, did('flagged'), 'rule', 'lastMovement'),
+      ...dealsTable(lists.recovered, did('recovered'), 'lastMovement'),
+      ...dealsTable(lists.closed, did('closed')),
+      ...dealsTable(
+        lists.refused,
+        deals.filter(({ refused }) => refused !== null),
+        'refused',
+      ),
+      ...dealsTable(
+        lists.held,
+        deals.filter(({ held }) => held !== null),
+        'held',
+      ),
+      ...dealsTable(
+        lists.leftAlone,
+        deals.filter(({ leftAlone }) => leftAlone !== null),
+        'leftAlone',
+      ),
+      ...LISTS.flatMap((list) =>
+        dealsTable(
+          lists[list],
+          deals.filter((deal) => deal.lists.includes(list)),
+          'lastMovement',
+        ),
+      ),
+      ...(unreadable.length === 0
+        ? []
+        : [
+            table(
+              lists.unreadable,
+              [left(raw.columns.name), left(raw.brakes.why)],
+              unreadable.map(({ id, name, url, problem }): Cell[] => [
+                { text: plain(name ?? id), href: url ?? '' },
+                plain(problem, 300),
+              ]),
+            ),
+          ]),
+      ...(dead.length === 0
+        ? []
+        : [table(lists.dead, [left(words.days), right(raw.sum.deals), right(words.value)], ages)]),
+    ]
+  }
+
+  function forecastBlocks(report: ConnectionReport): readonly Block[] {
+    const { forecast } = report
+    const charts = (part: 'month' | 'owner') =>
+      currenciesOf(report).flatMap((currency) => sumsChart(part, forecast[part], currency))
+    const parts = PARTS.flatMap((part) => [
+      ...(part === 'month' || part === 'owner' ? charts(part) : []),
+      ...(forecast[part].some((line) => line.name !== null) ? [sumsTable(part, forecast[part])] : []),
+    ])
+    return parts.length === 0 ? [] : [heading(3, say(raw.headings.forecast)), ...parts]
+  }
+
+  function historyBlocks(report: ConnectionReport): readonly Block[] {
+    const { history } = report
+    if (history.length === 0) return []
+    const charts = currenciesOf(report).flatMap((currency) => {
+      const nights = history.filter((night) => night.currency === (currency ?? ''))
+      if (nights.length < 2) return []
+      const title = say(raw.charts.history, { currency: plain(currency ?? '') })
+      const values = nights.map(({ value, movingValue }) => [movingValue, value] as const)
+      return [
+        chart({
+          kind: 'area',
+          title,
+          labels: nights.map(({ date }) => texts.shortDate(date)),
+          series: stacked(values),
+        }),
+      ]
+    })
+    const dates = [...new Set(history.map(({ date }) => date))].slice(-LAST_NIGHTS)
+    const rows = history
+      .filter(({ date }) => dates.includes(date))
+      .toReversed()
+      .map(({ date, currency, value, movingValue }) => {
+        const amounts = [value, movingValue, cents(value - movingValue)].map((one) => money(one, currency))
+        return [texts.shortDate(date), ...amounts, share(value - movingValue, value)]
+      })
+    const columns = [raw.sum.value, raw.sum.moving, raw.history.gap, raw.history.share].map(right)
+    return [
+      heading(3, say(raw.headings.history)),
+      ...charts,
+      table(raw.history.caption, [left(raw.history.night), ...columns], rows),
+    ]
+  }
+  const share = (part: number, whole: number) => (whole > 0 ? percent(part / whole) : '–')
+
+  function stopsBlocks({ stops }: ConnectionReport): readonly Block[] {
+    if (stops.length === 0) return []
+    const values = stops.map(({ open, stalled }) => [open - stalled, open] as const)
+    const labels = stops.map(({ stage }) => name(stage))
+    const { sum, stops: words } = raw
+    const rows = stops.map(({ pipeline, stage, open, stalled }) => [
+      ...[name(pipeline), name(stage), number(open), number(stalled), share(stalled, open)],
+    ])
+    const columns = [left(sum.pipeline), left(raw.columns.stage), ...[words.open, sum.stalled, words.share].map(right)]
+    return [
+      heading(3, say(raw.headings.stops)),
+      chart({ kind: 'bars', title: say(raw.charts.stops), labels, series: stacked(values) }),
+      table(words.caption, columns, rows),
+    ]
+  }
+
+  function cycleBlocks({ cycle }: ConnectionReport): readonly Block[] {
+    const days = (value: number | null) => (value === null ? '–' : number(value))
+    const rows = (['all', 'withoutStalled', 'active'] as const).map((kind) => {
+      const { deals, mean, median } = cycle[kind]
+      return [say(raw.cycle[kind]), number(deals), days(mean), days(median)]
+    })
+    const columns = [left(raw.cycle.kind), ...[raw.sum.deals, raw.cycle.mean, raw.cycle.median].map(right)]
+    return [
+      heading(3, say(raw.headings.cycle)),
+      table(raw.cycle.caption, columns, rows),
+      text(raw.cycle.note),
+      ...(cycle.leftOut > 0 ? [text(raw.cycle.leftOut, { n: number(cycle.leftOut) })] : []),
+    ]
+  }
+
+  function coachingBlocks({ coaching }: ConnectionReport): readonly Block[] {
+    if (coaching.length === 0) return []
+    const { coaching: words } = raw
+    const list = (parts: readonly (readonly [string, number])[]) => {
+      const most = parts.slice(0, 3).map(([what, n]) => `${what} (${number(n)})`)
+      return most.join(', ') || '–'
+    }
+    const days = (value: number | null) => (value === null ? '–' : number(value))
+    const rows = coaching.map((rep) => [
+      ...[name(rep.owner), number(rep.open), number(rep.stalled), moneys(rep.stalledValue)],
+      list(rep.stops.map(({ stage, stalled }) => [name(stage), stalled])),
+      ...[number(rep.maybes), number(rep.pushes), days(rep.ageDays), days(rep.idleDays)],
+      list(CAUSES.flatMap((cause) => (rep.causes[cause] ? [[names.causes[cause], rep.causes[cause]]] : []))),
+    ])
+    const columns = [
+      ...[left(words.rep), right(words.open), right(words.stalled), right(words.value), left(words.stops)],
+      ...[right(words.maybes), right(words.pushes), right(words.age), right(words.idle), left(words.causes)],
+    ]
+    return [heading(3, say(raw.headings.coaching)), table(words.caption, columns, rows)]
+  }
+
+  function qualityBlocks({ quality, recovered }: ConnectionReport): readonly Block[] {
+    const { quality: words, fates, suggestions } = raw
+    const title = heading(3, say(raw.headings.quality))
+    if (quality.rules.length === 0) return [title, text(words.none)]
+    const met = FATES.filter((fate) => [...quality.rules, ...quality.horizons].some((one) => one.fates[fate] > 0))
+    const fateColumns = met.map((fate) => right(fates[fate]))
+    const counts = (of: (typeof quality.rules)[number]['fates']) => met.map((fate) => number(of[fate]))
+    const horizons = quality.horizons.map(({ days, flags, fates }) => [
+      ...[say(words.days, { days: number(days) }), number(flags), ...counts(fates)],
+    ])
+    const change = (rule: Rule, of: (typeof quality.rules)[number]['suggestion']) =>
+      say(of === 'loosen' ? suggestions.loosen[rule] : suggestions[of])
+    const rules = quality.rules.map(({ rule, flags, fates, suggestion }) => [
+      ...[names.rules[rule], number(flags), ...counts(fates), change(rule, suggestion)],
+    ])
+    return [
+      title,
+      table(words.caption, [left(words.after), right(words.flags), ...fateColumns], horizons),
+      table(words.rules, [left(words.rule), right(words.flags), ...fateColumns, left(words.change)], rules),
+      text(words.note),
+      text(words.recovered, { deals: number(recovered.deals), value: moneys(recovered.value) }),
+    ]
+  }
+
+  function standingBlocks({ deals, night }: ConnectionReport): readonly Block[] {
+    const open = (state: DealLine['state']) => deals.filter((deal) => deal.state === state)
+    const still = open('stalled').filter(({ change }) => change !== 'flagged' || night.kind === 'undo')
+    const { lists, headings } = raw
+    const lying = [
+      ...dealsTable(lists.stillStalled, still, 'rule', 'stalledSince', 'lastMovement', 'idleDays'),
+      ...dealsTable(lists.parked, open('parked'), 'lastMovement'),
+      ...dealsTable(lists.answeredNo, open('answered_no'), 'lastMovement'),
+    ]
+    const warned = dealsTable(
+      lists.warnings,
+      deals.filter(({ warnings }) => warnings.length > 0),
+      'warnings',
+    )
+    return [
+      ...(lying.length > 0 ? [heading(3, say(headings.deals)), ...lying] : []),
+      ...(warned.length > 0 ? [heading(3, say(headings.warnings)), ...warned] : []),
+    ]
+  }
+
+  if (connections.length === 0) return [text(raw.nothing)]
+  return connections.flatMap((report) => [
+    heading(2, `${plain(report.name)} (${raw.system[report.system]})`),
+    ...inShort(report),
+    ...forecastBlocks(report),
+    ...historyBlocks(report),
+    ...nightBlocks(report),
+    ...cycleBlocks(report),
+    ...stopsBlocks(report),
+    ...coachingBlocks(report),
+    ...qualityBlocks(report),
+    ...standingBlocks(report),
+  ])
+}
+
+const cents = (value: number) => Math.round(value * 100) / 100
