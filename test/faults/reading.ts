@@ -75,8 +75,15 @@ async function whilePaging(trial: Trial): Promise<Result> {
   const deleted = new Set<string>()
   let done = 0
   for (let night = await rig.next(); night !== null; night = await rig.next()) {
-    const { deals } = await crm.look()
+    const { deals, dump } = await crm.look()
     const ids = deals.map(({ id }) => id)
+    // When an answer or a date without history was given is when it was first seen, which may be by the preview: whether
+    // a stage changed before or after that, the oracle, which knows nights only, cannot tell.
+    const told = new Set(
+      ids.filter((id) =>
+        (['decision', 'decisionDue', 'parkedUntil'] as const).some((one) => dump.get(id)?.[crm.field(one)]),
+      ),
+    )
     // The world has plans for the others.
     const free = new Set(deals.flatMap(({ id, name }) => (planned.has(name) ? [] : id)))
     let over = false
@@ -87,6 +94,7 @@ async function whilePaging(trial: Trial): Promise<Result> {
         // Few are deleted.
         const doing = DOINGS[Math.floor(chance() * (chance() < 0.3 ? 5 : 4))]
         if (deleted.has(id) || !doing || (doing === DOINGS[4] && !free.has(id))) continue
+        if (doing === DOINGS[1] && told.has(id)) continue
         if (doing === DOINGS[4]) deleted.add(id)
         await doing(crm, id)
         done += 1
@@ -102,6 +110,9 @@ async function whilePaging(trial: Trial): Promise<Result> {
     await (night === 0 ? rig.firstNight() : rig.nights())
   }
   const found = await rig.judge()
+  // Once a week all ids are compared.
+  await rig.at(time.clock() + 8 * DAY)
+  await rig.night(crm, { kind: 'preview' })
   const known = await database.db.selectFrom('deal').select(['id', 'gone']).execute()
   const live = (await crm.look()).deals.length
   const here = known.filter(({ gone }) => !gone).length
