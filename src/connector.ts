@@ -138,7 +138,7 @@ export interface Connector {
   pull(since: Cursor | null, now: Instant, signal: AbortSignal): AsyncIterable<Page>
   /** Every live deal id: finds deletes and merges. */
   census(signal: AbortSignal): AsyncIterable<readonly DealId[]>
-  /** A fresh look before writing, without history. */
+  /** A fresh look before writing, without history; a booked meeting need not be told. */
   read(ids: readonly DealId[], signal: AbortSignal): Promise<ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>>
   /** Our tasks by key; a key that is not in the answer was not found. `deals`: where each should hang (lookup mode needs it). */
   find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>

@@ -14,7 +14,7 @@ export const API_VERSION = '67.0'
 /** Records per collection call (Salesforce: sObject Collections) and ids per retrieve by POST. */
 export const WRITE_BATCH = 200
 export const READ_BATCH = 2000
-const TRIES = 4
+const TRIES = 5
 const PATIENCE_MS = 10_000
 /** The cap counts a sliding 24 hours: a probe now and then finds out when some are free again. */
 const DAILY_PAUSE_MS = 15 * 60_000

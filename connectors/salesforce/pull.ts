@@ -66,10 +66,9 @@ export function createReading(
   const rowsOf = async (object: SObject, where: string, options?: Parameters<typeof select>[3]) =>
     (await gather(select(object, `WHERE ${where}`, signal, options))).flatMap(({ records }) => records)
 
-  /** The next booked meeting of each deal; of these deals only, where they are few. */
-  async function meetings(ids: readonly DealId[] | null) {
-    const few = ids && ids.length <= IN_CHUNK ? `WhatId ${among(ids)}` : 'WhatId != null'
-    const where = `${few} AND ActivityDate >= ${day(now - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
+  /** The next booked meeting of each deal. */
+  async function meetings() {
+    const where = `WhatId != null AND ActivityDate >= ${day(now - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
     return nextMeetings(sort(Event, await rowsOf('Event', where), 'WhatId').good, lens, now)
   }
 
@@ -111,7 +110,7 @@ export function createReading(
       return `${of} != null AND ActivityDate >= ${from} AND ActivityDate <= ${to}`
     })
     const [booked, due, fresh, moved] = await Promise.all([
-      meetings(null),
+      meetings(),
       evidence(since === null ? [] : [EVENT], came),
       evidence(since === null ? [] : ACTIVITIES, [(of) => `${of} != null AND ${changed}`], true),
       since === null ? [] : rowsOf('OpportunityHistory', changed, { only: 'OpportunityId' }),
@@ -180,9 +179,8 @@ export function createReading(
     const result = new Map<DealId, Deal | 'gone' | 'unreadable'>(ids.map((id) => [id, 'unreadable']))
     const valid = ids.filter((id) => /^006[A-Za-z0-9]{12,15}$/.test(id))
     if (valid.length === 0) return result
-    const booked = await meetings(valid)
     for (const some of chunks(valid, READ_BATCH))
-      for (const deal of toDeals(await retrieve(some, signal), booked).deals) result.set(deal.id, deal)
+      for (const deal of toDeals(await retrieve(some, signal), new Map()).deals) result.set(deal.id, deal)
     const missing = valid.filter((id) => result.get(id) === 'unreadable')
     for (const some of chunks(missing, IN_CHUNK)) {
       const where = `IsDeleted = true AND Id ${among(some)}`

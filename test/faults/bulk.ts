@@ -87,8 +87,8 @@ const MINIMUM: Readonly<Record<System, (work: Work) => number>> = {
     const reading = pages(changed, 2000) + pages(told, 2000) + pages(told, 500)
     // Meetings booked, due and come into reach; changed events, tasks, mails.
     const evidence = 6
-    // A fresh look at deals and their meetings, at tasks to be completed; then the writes.
-    const looking = 2 * pages(flags, 2000) + pages(completed, 150)
+    // A fresh look at deals, at tasks to be completed; then the writes.
+    const looking = pages(flags, 2000) + pages(completed, 200)
     return reference + reading + evidence + looking + pages(flags, 200) + pages(created, 200) + pages(completed, 200)
   },
 }
