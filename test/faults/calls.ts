@@ -244,8 +244,10 @@ export const calls: readonly Scenario[] = [
         for (const kind of ['dup', 'lost', 'wrong'] as const) sums[kind] += found[kind]
       }
       const ratio = calls / calm
-      // Chance strikes a few more or less than a fifth.
-      const most = (1.4 * 0.8) / (1 - struck / calls)
+      // Where keys are not unique, tasks without an answer are looked for twice: at once, and when that proves something.
+      const limit = trial.system === 'hubspot' ? 1.4 : 1.5
+      // In one season chance strikes a few more or less than a fifth.
+      const most = trial.quick ? (limit * 0.8) / (1 - struck / calls) : limit
       if (ratio > most) problems.push(`${calls} calls instead of ${calm}: more than ${most.toFixed(2)} times as many`)
       return { ...sums, injected: `${struck} of ${calls} calls`, extraCalls: `${ratio.toFixed(2)} x`, problems }
     },
