@@ -111,6 +111,7 @@ const waiting = [...rows]
 async function lane(): Promise<void> {
   for (let row = waiting.shift(); row !== undefined; row = waiting.shift()) {
     await play(row)
+    if (values.write) write(row)
     console.log(line(cells(row)))
     if (row.result === null || 'skipped' in row.result) continue
     if (row.result.note) console.log(`   ${row.result.note}`)
@@ -122,12 +123,11 @@ await closeHomes()
 
 const bad = rows.filter(failed).length
 const idle = rows.filter(({ result }) => result === null || 'skipped' in result).length
-if (values.write) write()
 console.log(`\n${rows.length - bad - idle} passed, ${bad} failed, ${idle} skipped`)
 process.exit(bad > 0 || rows.length === 0 ? 1 : 0)
 
-/** Between the two markers of docs/reliability.md. Rows that were not played now stay as they are. */
-function write(): void {
+/** Between the two markers of docs/reliability.md, row by row: those not played now stay as they are. */
+function write(row: Row): void {
   const file = join(import.meta.dirname, '../../docs/reliability.md')
   const parts = /^([\s\S]*<!-- table -->\n)([\s\S]*)(<!-- end -->[\s\S]*)$/.exec(readFileSync(file, 'utf8'))
   if (!parts) throw new Error(`${file} has lost its markers`)
@@ -136,11 +136,9 @@ function write(): void {
   // Fault, title, CRM and home.
   const nameOf = (line: string) => line.split(' | ', 4).join()
   const told = new Map(before.split('\n').flatMap((line) => (/^\| \d/.test(line) ? [[nameOf(line), line]] : [])))
-  for (const row of rows) {
-    const note = row.result && 'note' in row.result ? row.result.note : undefined
-    const line = lineOf([...cells(row), note?.replaceAll('|', '/') ?? ''])
-    told.set(nameOf(line), line)
-  }
+  const note = row.result && 'note' in row.result ? row.result.note : undefined
+  const line = lineOf([...cells(row), note?.replaceAll('|', '/') ?? ''])
+  told.set(nameOf(line), line)
   const head = [...HEAD, 'remarks']
   const byFault = [...told.values()].toSorted((a, b) => Number(a.slice(2, 4)) - Number(b.slice(2, 4)))
   const table = [lineOf(head), lineOf(head.map(() => '---')), ...byFault].join('\n')
