@@ -347,7 +347,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
 
   if (connections.length === 0) return [text(raw.nothing)]
   return connections.flatMap((report) => [
-    heading(2, `${plain(report.name)} (${raw.system[report.system]})`),
+    heading(2, `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`),
     ...inShort(report),
     ...forecastBlocks(report),
     ...historyBlocks(report),

@@ -303,7 +303,7 @@ async function overtaken(trial: Trial): Promise<Result> {
   const before = await looks()
   await crm.faults([
     { ...look, ms: 3_000 },
-    { ...look, ms: 5_000 },
+    { ...look, ms: 9_000 },
   ])
   // With a lock that neither would miss: nothing but the epoch tells the first one.
   const workers = [1, 2].map(() => work({ runs, app: { timing: { ...OWN, lockMs: 60_000, sweepMs: 500 } } }))
