@@ -45,8 +45,10 @@ export interface Scenario {
   readonly title: string
   /** Default: both. */
   readonly systems?: readonly System[]
-  /** Where the home matters; quick runs take the first one only. Default: embedded. */
+  /** Where the home matters; quick runs take one a system. Default: embedded. */
   readonly homes?: readonly HomeName[]
+  /** Takes long: quick runs play it on one system only, the next such one on the other. */
+  readonly long?: boolean
   run(trial: Trial): Promise<Result | Skipped>
 }
 

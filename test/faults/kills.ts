@@ -409,11 +409,11 @@ async function service(trial: Trial): Promise<Result> {
 }
 
 export const kills: readonly Scenario[] = [
-  { fault: 1, title: 'killed at every point of every operation', homes: HOMES, run: everyPoint },
-  { fault: 2, title: 'killed at random times', homes: HOMES, run: atRandom },
-  { fault: 2, title: 'the same job killed again and again', homes: HOMES, run: sameJob },
+  { fault: 1, title: 'killed at every point of every operation', homes: HOMES, long: true, run: everyPoint },
+  { fault: 2, title: 'killed at random times', homes: HOMES, long: true, run: atRandom },
+  { fault: 2, title: 'the same job killed again and again', homes: HOMES, long: true, run: sameJob },
   { fault: 2, title: 'stopped, overtaken, continued', homes: SERVERS, run: backFromTheDead },
   { fault: 2, title: 'the queue forgets a job at work', homes: SERVERS, run: overtaken },
-  { fault: 3, title: 'SIGTERM while a write hangs', homes: HOMES, run: sigterm },
+  { fault: 3, title: 'SIGTERM while a write hangs', homes: HOMES, long: true, run: sigterm },
   { fault: 3, title: 'SIGTERM to `unstall start`', homes: ['PostgreSQL'], systems: ['hubspot'], run: service },
 ]

@@ -41,9 +41,14 @@ interface Row {
   seconds: number
 }
 
+let long = 0
 function rowsOf(scenario: Scenario, index: number): Row[] {
   const wanted = (scenario.homes ?? ['embedded']).filter((home) => (values.home ?? home) === home)
-  return (scenario.systems ?? SYSTEMS).flatMap((system, at) => {
+  const systems = scenario.systems ?? SYSTEMS
+  const turn = long
+  if (scenario.long) long += 1
+  return systems.flatMap((system, at) => {
+    if (quick && scenario.long && at !== turn % systems.length && values.system === undefined) return []
     // Quick: one home a system, another one for the other system, so that all of them are met.
     const some = quick ? wanted.filter((_, home) => home === (index + at) % wanted.length) : wanted
     return some.map((home) => ({ scenario, system, home, result: null, seconds: 0 }))

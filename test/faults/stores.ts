@@ -205,7 +205,7 @@ async function diskFull(trial: Trial): Promise<Result | Skipped> {
 }
 
 export const stores: readonly Scenario[] = [
-  { fault: 4, title: 'Redis flushed, killed, restarted', homes: ['PostgreSQL and Redis'], run: redisLost },
-  { fault: 5, title: 'PostgreSQL restarted', homes: ['PostgreSQL'], run: postgresLost },
-  { fault: 24, title: 'disk full under the database', homes: ['embedded', 'PostgreSQL'], run: diskFull },
+  { fault: 4, title: 'Redis flushed, killed, restarted', homes: ['PostgreSQL and Redis'], long: true, run: redisLost },
+  { fault: 5, title: 'PostgreSQL restarted', homes: ['PostgreSQL'], long: true, run: postgresLost },
+  { fault: 24, title: 'disk full under the database', homes: ['embedded', 'PostgreSQL'], long: true, run: diskFull },
 ]
