@@ -23,6 +23,7 @@ import {
   watched,
 } from './harness.ts'
 import { ledgerAt, type Season, season, unintended } from './season.ts'
+import { tripwire } from './wire.ts'
 import type { Orders, RunOrder } from './worker.ts'
 import { type World, world } from './world.ts'
 
@@ -289,9 +290,13 @@ async function backFromTheDead(trial: Trial): Promise<Result> {
 
 /** The queue forgets a job that is being worked on, so that a second worker takes it while the first one is well. */
 async function overtaken(trial: Trial): Promise<Result> {
-  const at = await season(trial, stalledThenHalf(trial.seed), { app: { timing: SOON } })
+  const isLook = /\/deals\/batch\/read|\/composite\/sobjects\/Opportunity/
+  let previewed = false
+  const line = tripwire(trial, ({ path }) => previewed && isLook.test(path))
+  const at = await season(trial, stalledThenHalf(trial.seed), { app: { timing: SOON }, through: line.through })
   const { crm, work, where } = at
   const order = await at.next()
+  previewed = true
   const runs = order === null ? [] : [order]
   // Both look at the CRM before they write: the first one until the second has taken over, the second one for longer.
   const look = { fault: 'slow', nth: 1, ...callOf(crm, 'read') } as const
@@ -312,7 +317,8 @@ async function overtaken(trial: Trial): Promise<Result> {
     workers.flatMap(({ events }) =>
       events.filter((one) => one.event === 'step' && one.step === 'apply' && one.done === 0),
     ).length
-  await eventually('one at work', () => applying() > 0)
+  // Looking already: the second one must come second to the CRM as well.
+  await Promise.race([line.first, ...workers.map(({ over }) => over)])
   await (where.redisUrl ? flushRedis(where.redisUrl) : emptyQueue(where.databaseUrl ?? ''))
   await eventually('a second one', () => applying() > 1)
   await eventually('the first look', async () => (await looks()) > before)

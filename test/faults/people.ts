@@ -3,7 +3,7 @@
 import type { Instant } from '../../src/core/deal.ts'
 import { type Crm, DAY, type FieldName, MONDAY, REPS, type Seen, seedDeal, seedOf, setUp } from '../jobs/harness.ts'
 import { type Result, type Scenario, stage, type Trial } from './harness.ts'
-import { wire } from './wire.ts'
+import { tripwire } from './wire.ts'
 
 const HOUR = 3_600_000
 const dealName = (at: number) => `deal ${at}`
@@ -160,18 +160,9 @@ async function noPingPong(trial: Trial): Promise<Result> {
 
 /** While the first writes of the first night are on their way our flag is deleted; a night later `setup` makes it anew. */
 async function fieldDropped(trial: Trial): Promise<Result> {
-  const atTheDoor = Promise.withResolvers<void>()
-  const { crm, work, finish } = await stage(trial, {
-    seed: idle(trial.quick ? 450 : 2000),
-    through: async (url) => {
-      const line = await wire(url, ({ method, path }) => {
-        if (/\/batch\/update/.test(path) || (method === 'PATCH' && path.includes('/composite/'))) atTheDoor.resolve()
-        return null
-      })
-      trial.onEnd(() => line.stop())
-      return line.url
-    },
-  })
+  const isWrite = /\/deals\/batch\/update|\/composite\/sobjects$/
+  const { through, first } = tripwire(trial, ({ method, path }) => method !== 'GET' && isWrite.test(path))
+  const { crm, work, finish } = await stage(trial, { seed: idle(trial.quick ? 450 : 2000), through })
   const [preview] = await finish([{ connection: crm.name, kind: 'preview', now: MONDAY }])
   const night = { connection: crm.name, kind: 'manual', now: MONDAY, ...confirming(preview?.run) } as const
   // Partly refused ones too.
@@ -185,7 +176,7 @@ async function fieldDropped(trial: Trial): Promise<Result> {
   const writes = crm.system === 'hubspot' ? { path: '/batch/update' } : { method: 'PATCH', path: '/composite/sobjects' }
   await crm.faults([{ fault: 'slow', ms: 1_500, ...writes }])
   const worker = work({ runs: [night] })
-  await Promise.race([atTheDoor.promise, worker.over])
+  await Promise.race([first, worker.over])
   await new Promise((resolve) => setTimeout(resolve, 500))
   await crm.actOn('', 'drop-field', { id: undefined, field: crm.field('stalled') })
   await crm.faults([])

@@ -90,6 +90,20 @@ export async function wire(to: string, spoil: (asked: Asked) => Mangle | null) {
   return { url, stop }
 }
 
+/** A line that changes nothing and tells when the first call that fits has arrived. */
+export function tripwire({ onEnd }: { onEnd(cleanup: () => unknown): void }, fits: (asked: Asked) => boolean) {
+  const first = Promise.withResolvers<void>()
+  const through = async (url: string) => {
+    const line = await wire(url, (asked) => {
+      if (fits(asked)) first.resolve()
+      return null
+    })
+    onEnd(() => line.stop())
+    return line.url
+  }
+  return { through, first: first.promise }
+}
+
 /** Another host, which notes what it is told. */
 export async function stranger() {
   const heard: string[] = []
