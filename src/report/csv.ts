@@ -6,6 +6,9 @@ import { DealLine, type Report } from './model.ts'
 type Column = keyof ReportWords['columns']
 const COLUMNS = Object.keys(DealLine.shape).filter((key): key is keyof DealLine => key in DealLine.shape)
 
+/** Without it Excel takes UTF-8 for something else, and accents for two characters. */
+const BOM = '\ufeff'
+
 /** Dates `YYYY-MM-DD`, numbers with a point; codes by their names in the report's language. */
 export function toCsv({ connections }: Report, { names, language }: Texts, words: ReportWords): string {
   const columns: readonly Column[] = ['connection', ...COLUMNS]
@@ -26,7 +29,7 @@ export function toCsv({ connections }: Report, { names, language }: Texts, words
       }
       lines.push([connection, ...COLUMNS.map((column) => ({ ...deal, ...named })[column])].map(cell).join(','))
     }
-  return `${lines.join('\r\n')}\r\n`
+  return `${BOM}${lines.join('\r\n')}\r\n`
 }
 
 function cell(value: string | number | null): string {

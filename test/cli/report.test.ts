@@ -46,7 +46,7 @@ describe('after a preview', () => {
     expect([saved.code, saved.out]).toEqual([0, ''])
     expect(saved.err).toMatch(/report\.html: \d+ kB/)
     expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>/)
-    expect((await at.run('report', 'hub')).out).toMatch(/^# Pipeline report\n\n## hub \(HubSpot\)\n/)
+    expect((await at.run('report', 'hub')).out).toMatch(/^# Pipeline report\n\n## hub \(HubSpot\), \d+ \w+ \d{4}\n/)
     expect((await at.run('report', '--format', 'csv')).out).toMatch(/^Connection,Id,Deal,Link,.*\r\nhub,/)
   })
 

@@ -162,7 +162,12 @@ describe('CSV', () => {
   test('comes back as it went in, and no spreadsheet runs it', async () => {
     const names = ['=1+1', '+1', '-1', '@SUM(A1)', '\tx', 'a "b", c\r\nd', 'plain', ...HOSTILE]
     const csv = await render(report(names.map((name, n) => line({ id: String(n), name }))), 'csv', en)
-    const rows: Record<string, string>[] = parse(csv, { columns: true, relax_quotes: false, record_delimiter: '\r\n' })
+    const rows: Record<string, string>[] = parse(csv, {
+      bom: true,
+      columns: true,
+      relax_quotes: false,
+      record_delimiter: '\r\n',
+    })
     expect(rows.map((row) => row.Deal)).toEqual(names.map((name, n) => (n < 5 ? `'${name}` : name)))
     expect(rows[6]).toMatchObject({ Connection: 'hub', Amount: '1234.5', State: 'Stalled', Why: 'No movement' })
     expect(rows[6]).toMatchObject({
@@ -173,7 +178,10 @@ describe('CSV', () => {
     })
   })
   test('in French', async () => {
-    const [row]: Record<string, string>[] = parse(await render(report([line()], 'fr'), 'csv', fr), { columns: true })
+    const [row]: Record<string, string>[] = parse(await render(report([line()], 'fr'), 'csv', fr), {
+      bom: true,
+      columns: true,
+    })
     expect(row).toMatchObject({
       Affaire: 'Acme',
       État: 'À l’arrêt',
