@@ -47,7 +47,7 @@ describe('after a preview', () => {
     expect(saved.err).toMatch(/report\.html: \d+ kB/)
     expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>/)
     expect((await at.run('report', 'hub')).out).toMatch(/^# Pipeline report\n\n## hub \(HubSpot\), \d+ \w+ \d{4}\n/)
-    expect((await at.run('report', '--format', 'csv')).out).toMatch(/^Connection,Id,Deal,Link,.*\r\nhub,/)
+    expect((await at.run('report', '--format', 'csv')).out).toMatch(/^\ufeffConnection,Id,Deal,Link,.*\r\nhub,/)
   })
 
   test('of a named run; a run of another connection is a mistake', async () => {
