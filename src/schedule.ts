@@ -22,6 +22,9 @@ export function nextNight(after: Instant, cron: string, timeZone: string): Insta
 
 /** The last due moment until `now`, `due` or a later one: that night it is, however late. */
 export function lastNight(due: Instant, now: Instant, cron: string, timeZone: string): Instant {
-  const next = nextNight(due, cron, timeZone)
-  return next > now ? due : lastNight(next, now, cron, timeZone)
+  for (let last = due; ; ) {
+    const next = nextNight(last, cron, timeZone)
+    if (next > now) return last
+    last = next
+  }
 }

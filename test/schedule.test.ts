@@ -36,4 +36,8 @@ it('a job that comes late belongs to the last night that was due', () => {
   expect(last('2027-06-04T08:00Z')).toBe(at('2027-06-03T21:30Z'))
   // The clock was put back meanwhile.
   expect(last('2027-06-01T20:30Z')).toBe(at('2027-06-01T21:30Z'))
+  // Two months away, due every five minutes.
+  expect(lastNight(at('2027-06-01T00:00Z'), at('2027-08-01T00:03Z'), '*/5 * * * *', 'UTC')).toBe(
+    at('2027-08-01T00:00Z'),
+  )
 })
