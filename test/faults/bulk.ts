@@ -11,7 +11,7 @@ import { type Deed, type World, world } from './world.ts'
 /** The embedded database takes its half a gigabyte in the worker's own process: what the worker holds shows without it. */
 const HOMES: readonly HomeName[] = ['PostgreSQL']
 /** The program's own: a page of 2,000 takes its time on a busy machine, and nobody is killed here. */
-const OWN = { lockMs: 8_000, stalledCheckMs: 3_000 }
+const OWN = { lockMs: 8_000, stalledCheckMs: 3_000, timeoutMs: 30_000 }
 
 // ---- 19: everything changed tonight
 

@@ -182,7 +182,8 @@ async function fieldDropped(trial: Trial): Promise<Result> {
   await crm.faults([])
   await worker.over
   const failing = (await failures()) - was
-  const problems = failing > 2 || failing === 0 ? [`${failing} calls failed`] : []
+  // Two, and on a busy machine one more: a write, the look before it and a query may each find out for themselves.
+  const problems = failing > 3 || failing === 0 ? [`${failing} calls failed`] : []
   const next = MONDAY + DAY
   await crm.clock(next)
   await finish([{ connection: crm.name, kind: 'manual', now: next }])
