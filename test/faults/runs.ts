@@ -160,6 +160,6 @@ async function eachPoison(trial: Trial): Promise<Result> {
 }
 
 export const runs: readonly Scenario[] = [
-  { fault: 20, title: 'two runs at the same instant', homes: SERVERS, run: overlapping },
+  { fault: 20, title: 'two runs at the same instant', homes: SERVERS, long: true, run: overlapping },
   { fault: 25, title: 'a job throws, loops, eats all memory', homes: ['PostgreSQL'], long: true, run: eachPoison },
 ]
