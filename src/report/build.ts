@@ -199,8 +199,10 @@ async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts)
     of(id: DealId, rows: readonly Row[]): Told {
       for (const { hold } of rows) {
         if (hold === null) continue
-        const found = brakes.get(hold.brake) ?? { brake: hold.brake, writes: 0, text: texts.hold(hold) }
-        brakes.set(hold.brake, { ...found, writes: found.writes + 1 })
+        // One line a reason: of the weekly budget, one a person.
+        const text = texts.hold(hold)
+        const found = brakes.get(text) ?? { brake: hold.brake, writes: 0, text }
+        brakes.set(text, { ...found, writes: found.writes + 1 })
       }
       // A task alone is no change: the deal may have waited for it since an earlier night.
       const main = rows.find(({ group }) => group === 'flag') ?? rows.find(({ group }) => group !== 'task')
@@ -219,6 +221,6 @@ async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts)
         lists: lists.get(id) ?? [],
       }
     },
-    brakes: () => [...brakes.values()],
+    brakes: () => [...brakes.values()].sort((a, b) => b.writes - a.writes),
   }
 }
