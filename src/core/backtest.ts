@@ -1,6 +1,7 @@
 // Replays closed deals against limits: which won deals a limit would have flagged, which lost ones it would have caught
 // in time, and the smallest limit that leaves the won ones alone. Pure: "today" and the seed of chance are handed in.
 import type { Day } from './calendar.ts'
+import { median } from './cycle.ts'
 import type { Instant, Known, Outcome } from './deal.ts'
 import { type MovementContext, movementLog } from './movement.ts'
 import { Policy, type StageFacts, stageTable } from './policy.ts'
@@ -193,12 +194,13 @@ export function backtest(
           const flagged = silences.find(({ days }) => days > limit)
           return flagged ? [flagged.closed - Math.max(limit + 1, flagged.after)] : []
         })
+        const middle = median(warnings)
         const at = steps.findLast(({ days }) => days <= limit) ?? { left: 1, on: 0 }
         const still = visits.filter(({ days }) => days > limit).length
         return {
           ...{ limit, wrong: won.filter((stay) => idle(stay) > limit).length, caught: warnings.length },
           ...sum(open.filter((stay) => idle(stay) > limit)),
-          warning: middle(warnings),
+          warning: middle === null ? null : Math.floor(middle),
           movesOn: still < 10 || steps.length === 0 ? null : ((steps.at(-1)?.on ?? 0) - at.on) / at.left,
         }
       }
@@ -233,14 +235,6 @@ function sum(stays: readonly Stay[]): Pick<Replayed, 'open' | 'value'> {
   for (const { amount, currency } of stays)
     if (amount !== null) value[currency ?? ''] = (value[currency ?? ''] ?? 0) + amount
   return { open: stays.length, value: Object.fromEntries(Object.entries(value).sort()) }
-}
-
-/** The median in whole days: half of the values are no smaller. */
-function middle(values: readonly number[]): number | null {
-  const sorted = values.toSorted((a, b) => a - b)
-  const half = sorted.length / 2
-  const [low, high] = [sorted[Math.ceil(half) - 1], sorted[Math.floor(half)]]
-  return low === undefined || high === undefined ? null : Math.floor((low + high) / 2)
 }
 
 /** The smallest limit above which at most `most` of these days lie. */

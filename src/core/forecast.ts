@@ -69,6 +69,9 @@ export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'o
   }
 }
 
+/** A sum without the dust of binary fractions. */
+export const cents = (value: number): number => Math.round(value * 100) / 100
+
 function addTo(sums: Map<string, ForecastSum>, one: ForecastSum): void {
   const id = JSON.stringify([one.currency, one.month, one.category, one.owner, one.team, one.pipeline])
   const sum = sums.get(id)

@@ -6,7 +6,7 @@ import { makeCalendar } from '../core/calendar.ts'
 import { type Cycle, cycleOf, cyclesOf } from '../core/cycle.ts'
 import type { DealId, Instant, System } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
-import { makeForecast, type Part, type PartSum } from '../core/forecast.ts'
+import { cents, makeForecast, type Part, type PartSum } from '../core/forecast.ts'
 import { judged, type LedgerRow, type PlanContext, type PlannedWrite, planContext } from '../core/plan.ts'
 import { stageTable } from '../core/policy.ts'
 import { type Flag, flagsOf, isRecovered, qualityOf } from '../core/quality.ts'
@@ -144,8 +144,6 @@ async function reportOf(
     deals,
   }
 }
-
-const cents = (value: number) => Math.round(value * 100) / 100
 
 const money = z.record(z.string(), z.number())
 const Totals = z.object({ all: money, moving: money })

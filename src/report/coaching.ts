@@ -2,6 +2,7 @@
 // by deal, like the forecast.
 import { median } from '../core/cycle.ts'
 import type { Cause, Deal, State } from '../core/deal.ts'
+import { cents } from '../core/forecast.ts'
 import type { Verdict } from '../core/judge.ts'
 import type { MovementLog } from '../core/movement.ts'
 import type { PlanContext } from '../core/plan.ts'
@@ -50,7 +51,7 @@ export class Coaching {
     rep.stalled++
     sheet.idle.push(idleDays)
     const currency = deal.currency ?? ''
-    rep.stalledValue[currency] = Math.round(((rep.stalledValue[currency] ?? 0) + (deal.amount ?? 0)) * 100) / 100
+    rep.stalledValue[currency] = cents((rep.stalledValue[currency] ?? 0) + (deal.amount ?? 0))
     if (cause !== null) rep.causes[cause] = (rep.causes[cause] ?? 0) + 1
   }
 

@@ -1,8 +1,9 @@
 // What the report says, in which order: a list of headings, tables and charts that HTML and Markdown each write in their
 // own way. Texts from outside (names, messages) are cells and are escaped where they are written.
+
 import { CAUSES, type Rule } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
-import { PARTS } from '../core/forecast.ts'
+import { cents, PARTS } from '../core/forecast.ts'
 import { FATES } from '../core/quality.ts'
 import type { ReportWords } from '../texts/report-en.ts'
 import { fill, plain } from '../texts/shared.ts'
@@ -359,5 +360,3 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     ...standingBlocks(report),
   ])
 }
-
-const cents = (value: number) => Math.round(value * 100) / 100
