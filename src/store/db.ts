@@ -13,13 +13,12 @@ import {
 } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { PGlite } from '@electric-sql/pglite'
 import { CamelCasePlugin, Kysely, PostgresDialect, sql } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import pg from 'pg'
 import { lock } from 'proper-lockfile'
 import * as first from './migrations/0001-first.ts'
-import { PGlitePool } from './pglite-pool.ts'
+import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
 /** Another process holds the data directory; the message names it and says what to do. */
@@ -64,13 +63,15 @@ export async function openDatabase(where: {
   const { dataDir = 'memory' } = where
   const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(dataDir)
   try {
-    const pglite = await PGlite.create({
+    const pglite = new WatchedPGlite({
       ...(where.dataDir === undefined ? {} : { dataDir: join(where.dataDir, 'db') }),
       ...(where.snapshot === undefined ? {} : { loadDataDir: where.snapshot }),
       parsers: PARSERS,
     })
+    pglite.onPanic = endWith(dataDir)
+    await pglite.waitReady
     await pglite.exec(`SET search_path TO ${SEARCH_PATH}`)
-    return over(new PGlitePool(pglite, endWith(dataDir)), () => pglite.close().finally(unlock))
+    return over(new PGlitePool(pglite), () => pglite.close().finally(unlock))
   } catch (error) {
     await unlock()
     if (!(error instanceof Error && /failed to initialize/.test(error.message))) throw error

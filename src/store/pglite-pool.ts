@@ -2,7 +2,7 @@
 // PGlite is ONE session: a transaction is handed to PGlite's own `transaction`, which lets nobody else in until it ends;
 // Kysely's PGlite dialect would not do, its connections share one transaction. LISTEN goes to PGlite's own listeners.
 import { EventEmitter } from 'node:events'
-import type { PGlite, Transaction } from '@electric-sql/pglite'
+import { PGlite, type Transaction } from '@electric-sql/pglite'
 import type { PostgresCursor } from 'kysely'
 
 const BEGIN = /^(begin|start\s+transaction)\b/i
@@ -20,22 +20,28 @@ interface Answer<R> {
   command: (typeof COMMANDS)[number]
 }
 
-/** What a panic is told to. It must end the process: PGlite's next statement would never come back. */
-type Panic = (error: Error) => void
-const isPanic = (error: unknown): error is Error =>
-  error instanceof Error && 'severity' in error && error.severity === 'PANIC'
+/** PGlite with word of a panic (no room for its log, most often) before anything else is sent to it, which even a failed
+ *  statement does by itself: it would never come back. Whoever is told must end the process. */
+export class WatchedPGlite extends PGlite {
+  onPanic: (error: Error) => void = () => {}
+
+  override async execProtocolStream(...message: Parameters<PGlite['execProtocolStream']>) {
+    return super.execProtocolStream(...message).catch((error: unknown) => {
+      if (error instanceof Error && 'severity' in error && error.severity === 'PANIC') this.onPanic(error)
+      throw error
+    })
+  }
+}
 
 class Client extends EventEmitter {
   readonly #database: PGlite
-  readonly #panic: Panic
   readonly #listening = new Map<string, () => Promise<void>>()
   #open: { readonly tx: Transaction; readonly end: (rollback: boolean) => Promise<void> } | null = null
   #released = false
 
-  constructor(database: PGlite, panic: Panic) {
+  constructor(database: PGlite) {
     super()
     this.#database = database
-    this.#panic = panic
   }
 
   query<R>(cursor: PostgresCursor<R>): PostgresCursor<R>
@@ -61,14 +67,10 @@ class Client extends EventEmitter {
     const session = this.#open?.tx ?? this.#database
     const values = parameters.map((value) => (value instanceof Date ? value.toISOString() : value))
     // Without parameters the text may hold several statements: the answer is the last one's, as with pg.
-    const answer =
+    const result =
       values.length > 0
-        ? session.query<R>(text, values)
-        : session.exec(text).then((all) => all.map((each) => ({ ...each, rows: each.rows as R[] })).at(-1))
-    const result = await answer.catch((error: unknown) => {
-      if (isPanic(error)) this.#panic(error)
-      throw error
-    })
+        ? await session.query<R>(text, values)
+        : (await session.exec(text)).map((each) => ({ ...each, rows: each.rows as R[] })).at(-1)
     const command = COMMANDS.find((word) => word === result?.command) ?? 'SELECT'
     return { rows: result?.rows ?? [], rowCount: result?.rowCount ?? 0, command }
   }
@@ -80,13 +82,12 @@ class Client extends EventEmitter {
       begun.resolve(tx)
       return ending.promise
     })
-    ended.catch((error: unknown) => isPanic(error) && this.#panic(error))
     ended.catch(begun.reject)
     const tx = await begun.promise
     const end = async (rollback: boolean) => {
       this.#open = null
-      if (rollback) await tx.rollback()
-      ending.resolve()
+      if (rollback) await tx.rollback().then(ending.resolve, ending.reject)
+      else ending.resolve()
       await ended
     }
     this.#open = { tx, end }
@@ -120,21 +121,19 @@ class Client extends EventEmitter {
 export class PGlitePool extends EventEmitter {
   readonly options = { keepAlive: true }
   readonly #database: PGlite
-  readonly #panic: Panic
 
-  constructor(database: PGlite, panic: Panic) {
+  constructor(database: PGlite) {
     super()
     this.#database = database
-    this.#panic = panic
     this.setMaxListeners(0) // every BullMQ object adds an `error` listener
   }
 
   async connect(): Promise<Client> {
-    return new Client(this.#database, this.#panic)
+    return new Client(this.#database)
   }
 
   query<R>(text: string, parameters?: readonly unknown[]): Promise<Answer<R>> {
-    return new Client(this.#database, this.#panic).query<R>(text, parameters)
+    return new Client(this.#database).query<R>(text, parameters)
   }
 
   async end(): Promise<void> {}

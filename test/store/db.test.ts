@@ -8,9 +8,9 @@ import { join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { sql } from 'kysely'
 import pg from 'pg'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { DatabaseInUse, openDatabase } from '../../src/store/db.ts'
-import { PGlitePool } from '../../src/store/pglite-pool.ts'
+import { PGlitePool, WatchedPGlite } from '../../src/store/pglite-pool.ts'
 import type { Executor } from '../../src/store/schema.ts'
 import { eachHome, homes, openPlace, postgresServer, snapshot } from '../homes.ts'
 import { missing } from '../services.ts'
@@ -70,22 +70,48 @@ const embedded = homes[0]
 if (!embedded) throw new Error('no embedded home')
 
 describe('embedded pool', () => {
-  it('tells of a panic at once, alone or in a transaction, and of no other error', async () => {
-    const pglite = await PGlite.create({ loadDataDir: await snapshot() })
+  it('tells of a panic before anything else is sent, and of no other error', async () => {
+    const pglite = new WatchedPGlite({ loadDataDir: await snapshot() })
+    await pglite.waitReady
     onTestFinished(() => pglite.close())
-    const panics: string[] = []
-    const pool = new PGlitePool(pglite, ({ message }) => void panics.push(message))
+    const pool = new PGlitePool(pglite)
+    const told: string[] = []
+    pglite.onPanic = ({ message }) => void told.push(message)
     await expect(pool.query('SELECT 1 / $1::int', [0])).rejects.toThrow('division by zero')
-    expect(panics).toEqual([])
-    const noRoom = async () => {
-      throw Object.assign(new Error('no room for the log'), { severity: 'PANIC' })
+    expect(told).toEqual([])
+    const real = PGlite.prototype.execProtocolStream
+    onTestFinished(() => void vi.restoreAllMocks())
+    const says = vi.spyOn(PGlite.prototype, 'execProtocolStream')
+    const noRoom = () =>
+      says.mockReset().mockImplementationOnce(async () => {
+        told.length = 0
+        says.mockImplementation(function (this: PGlite, message, options) {
+          told.push('another message')
+          return real.call(this, message, options)
+        })
+        throw Object.assign(new Error('no room for the log'), { severity: 'PANIC' })
+      })
+    for (const statement of ['SELECT 1', 'BEGIN']) {
+      noRoom()
+      await expect(pool.query(statement)).rejects.toThrow('no room')
+      expect(told[0]).toBe('no room for the log')
     }
-    Object.assign(pglite, { query: noRoom })
-    await expect(pool.query('SELECT $1::int', [1])).rejects.toThrow('no room')
-    Object.assign(pglite, { transaction: noRoom })
-    const client = await pool.connect()
-    await expect(client.query('BEGIN')).rejects.toThrow('no room')
-    expect(panics).toEqual(['no room for the log', 'no room for the log'])
+  })
+
+  it('lets others in after a rollback that failed', async () => {
+    const { database } = await embedded.open()
+    if (!(database.pool instanceof PGlitePool)) throw new Error('not embedded')
+    const client = await database.pool.connect()
+    await client.query('BEGIN')
+    const real = PGlite.prototype.execProtocolStream
+    onTestFinished(() => void vi.restoreAllMocks())
+    vi.spyOn(PGlite.prototype, 'execProtocolStream')
+      .mockImplementation(function (this: PGlite, message, options) {
+        return real.call(this, message, options)
+      })
+      .mockRejectedValueOnce(new Error('bad moment'))
+    await expect(client.query('ROLLBACK')).rejects.toThrow('bad moment')
+    expect((await database.pool.query<{ n: number }>('SELECT 1 AS n')).rows).toEqual([{ n: 1 }])
   })
 
   it('rolls back what a client left open, and refuses the client afterwards', async () => {
