@@ -36,8 +36,12 @@ const MEANINGS: Readonly<Record<string, string>> = {
   scope: 'Only these owners or teams, for a pilot.',
   closures: 'Company shutdowns, such as 2026-12-24/2027-01-02. They stop the clock.',
   absences: 'Owner e-mail and dates away, or the name of a CSV file with the columns owner, from, to.',
-  archive: 'After so many stalled working days without an answer unstall lists the deal, to archive.',
-  firstNight: 'Deals already dead for so many working days on the first night are listed instead of chased.',
+  archive: 'Deals stalled for long without an answer: proposed for archiving, or moved to a stage for it.',
+  proposeAfterDays: 'Working days stalled without an answer.',
+  firstNight: 'Deals already dead on the first night are listed instead of chased.',
+  deadAfter: 'Working days without movement.',
+  oldDeals:
+    'By how many working days a deal had been dead: flag (without a task), archive, or nothing. {"260": archive}',
   brakes: 'When a night looks wrong, it writes nothing and says why.',
 }
 

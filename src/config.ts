@@ -207,6 +207,14 @@ export function parseConfig(
           path: ['connections', name, 'auth'],
           message: `needs UNSTALL_SECRET_KEY in the environment, the same on every machine: its tokens are stored encrypted in the database (${KEY_HOWTO})`,
         })
+  const { archive, firstNight } = read.data ?? {}
+  for (const [days, gets] of Object.entries(firstNight?.oldDeals ?? {})) {
+    const path = ['firstNight', 'oldDeals', days]
+    if (Number(days) < (firstNight?.deadAfter ?? 0))
+      add({ path, message: `is below firstNight.deadAfter (${firstNight?.deadAfter}): such deals are not old` })
+    if (gets === 'archive' && archive?.stage === undefined)
+      add({ path, message: 'needs archive.stage: the stage old deals are moved to' })
+  }
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
@@ -228,17 +236,20 @@ export function parseConfig(
   return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
 }
 
-/** A limit by its place in the file (`policy`, `pipelines`, …, `idleDays`); `before`: what stood there, null for nothing. */
-export interface Limit {
+/** A setting by its place in the file (`policy`, `pipelines`, …, `idleDays`); `before`: what stood there, null for nothing. */
+export interface Setting {
   readonly path: readonly string[]
-  readonly days: number
+  readonly value: number | string
   readonly before?: unknown
 }
 
-/** Puts limits into the text of the file and says which are new. Lines that need not change stay as a person wrote them. */
-export function withLimits(text: string, limits: readonly Limit[]): { readonly text: string; readonly set: Limit[] } {
-  const set: Limit[] = []
-  for (const { path, days } of limits) {
+/** Puts settings into the text of the file and says which are new. Lines that need not change stay as a person wrote them. */
+export function withSettings(
+  text: string,
+  settings: readonly Setting[],
+): { readonly text: string; readonly set: Setting[] } {
+  const set: Setting[] = []
+  for (const { path, value } of settings) {
     const document = parseDocument(text)
     const style = { lineWidth: 0, flowCollectionPadding: text.includes('{ ') }
     const was = document.toString(style).split('\n')
@@ -256,9 +267,9 @@ export function withLimits(text: string, limits: readonly Limit[]): { readonly t
       keys.push(isScalar(held) ? held.value : step)
     }
     const before = document.getIn(keys) ?? null
-    if (before === days) continue
-    document.setIn(keys, days)
-    set.push({ path, days, before })
+    if (before === value) continue
+    document.setIn(keys, value)
+    set.push({ path, value, before })
     text = patched(text, was, document.toString(style).split('\n'))
   }
   return { text, set }
@@ -283,8 +294,8 @@ function patched(text: string, was: readonly string[], now: readonly string[]): 
 }
 
 /** The same in the file itself. Throws UsageError, before writing, if the file could not be read any more. */
-export function writeLimits(file: string, now: Instant, limits: readonly Limit[]): readonly Limit[] {
-  const { text, set } = withLimits(readFileSync(file, 'utf8'), limits)
+export function writeSettings(file: string, now: Instant, settings: readonly Setting[]): readonly Setting[] {
+  const { text, set } = withSettings(readFileSync(file, 'utf8'), settings)
   parseConfig(text, { file, now, variables: process.env })
   if (set.length > 0) writeFileSync(file, text)
   return set

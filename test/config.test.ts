@@ -7,7 +7,7 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Document, isMap, parseDocument } from 'yaml'
-import { configJsonSchema, loadConfig, parseConfig, Secret, withLimits } from '../src/config.ts'
+import { configJsonSchema, loadConfig, parseConfig, Secret, withSettings } from '../src/config.ts'
 import { UsageError } from '../src/errors.ts'
 
 const now = Date.parse('2026-11-23T06:00:00Z')
@@ -330,9 +330,9 @@ it('the JSON Schema describes every setting of the example', () => {
 
 describe('limits put into the file', () => {
   const put = (text: string, ...limits: readonly (readonly [path: string, days: number])[]) =>
-    withLimits(
+    withSettings(
       text,
-      limits.map(([path, days]) => ({ path: path.split('/'), days })),
+      limits.map(([path, days]) => ({ path: path.split('/'), value: days })),
     )
 
   it('every other line stays as it was written: comments, columns, quotes, empty lines', () => {
@@ -356,7 +356,7 @@ describe('limits put into the file', () => {
       '        due:',
       '          idleDays: 40',
     ])
-    expect(set.map(({ before, days }) => [before, days])).toEqual([
+    expect(set.map(({ before, value }) => [before, value])).toEqual([
       [12, 33],
       [null, 9],
       [null, 40],
@@ -400,7 +400,7 @@ describe('limits put into the file', () => {
         })
         if (!placed) return
         document.setIn(path, 12)
-        expect(parseDocument(withLimits(text, [{ path, days: 12 }]).text).toJS()).toEqual(document.toJS())
+        expect(parseDocument(withSettings(text, [{ path, value: 12 }]).text).toJS()).toEqual(document.toJS())
       }),
     )
   })

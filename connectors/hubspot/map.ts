@@ -222,7 +222,7 @@ function toChanges(versions: readonly Version[], field: Change['field'], timezon
     })
 }
 
-const PROPERTY = new Map(Object.entries(OURS))
+const PROPERTY = new Map(Object.entries(OURS)).set('stage', 'dealstage')
 /** Values are always sent as text; empty text clears. Moments are the only numbers. */
 export function toProperties(after: FieldValues): Record<string, string> {
   const sent: Record<string, string> = {}

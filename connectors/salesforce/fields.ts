@@ -110,7 +110,9 @@ export const permissionSet = {
   })),
 }
 
-const WIRE = new Map(Object.entries(OWN).map(([key, { name }]) => [key, name])).set('category', CATEGORY)
+const WIRE = new Map(Object.entries(OWN).map(([key, { name }]) => [key, name]))
+  .set('category', CATEGORY)
+  .set('stage', 'StageName')
 
 /** The record update of `after`: wire names, instants in ISO 8601 UTC. */
 export function wireValues(after: FieldValues): Record<string, unknown> {

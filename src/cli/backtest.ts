@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectionNamed, currentTime, openConnectors } from '../app.ts'
-import { type Config, type ConnectionConfig, loadConfig, writeLimits } from '../config.ts'
+import { type Config, type ConnectionConfig, loadConfig, writeSettings } from '../config.ts'
 import type { Cursor } from '../connector.ts'
 import {
   type BacktestLine,
@@ -58,11 +58,11 @@ export async function backtest(options: Options, name: string): Promise<ExitCode
   const reports = replay([...stays.values()].flat(), context, { from, today, share: wrongFlags / 100, seed: SEED })
   const span = { from: calendar.localDate(start.getTime()), to: calendar.localDate(now), ...countOf(stays, from) }
   const policy = name ? ['connections', name, 'policy'] : ['policy']
-  const limits = reports.flatMap(({ basis, pipelineId, stageId, recommended: { limit: days } }) => {
+  const limits = reports.flatMap(({ basis, pipelineId, stageId, recommended: { limit: value } }) => {
     const path = [...policy, 'pipelines', pipelineId, 'stages', stageId, 'idleDays']
-    return basis === 'data' && stageId !== SEVERAL ? [{ path, days }] : []
+    return basis === 'data' && stageId !== SEVERAL ? [{ path, value }] : []
   })
-  const written = options.write && config ? writeLimits(config.file, Date.now(), limits) : null
+  const written = options.write && config ? writeSettings(config.file, Date.now(), limits) : null
 
   const texts: Texts = settings.language === 'fr' ? fr : en
   const head = texts.backtest({ say: 'replayed', with: span })
@@ -86,8 +86,8 @@ export async function backtest(options: Options, name: string): Promise<ExitCode
   print(`\n${bold('What this cannot tell')}`)
   for (const note of notes) print(`- ${hang(note, '  ')}`)
   print()
-  for (const { path, before, days } of written ?? [])
-    print(`${green('written')}  ${plain(path.join('.'))}: ${before ?? 'none'} → ${days}`)
+  for (const { path, before, value } of written ?? [])
+    print(`${green('written')}  ${plain(path.join('.'))}: ${before ?? 'none'} → ${value}`)
   if (limits.length === 0) print('Nothing was written: no limit rests on enough won deals.')
   else if (written === null)
     print(`Nothing was written. Put the limits into ${options.config} with: ${bold('--write')}`)

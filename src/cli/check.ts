@@ -5,7 +5,7 @@ import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { type Config, type ConnectionConfig, loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
 import type { Pipeline } from '../core/deal.ts'
-import type { Policy } from '../core/policy.ts'
+import type { Settings } from '../core/policy.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { circuits } from '../store/connections.ts'
@@ -36,7 +36,7 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
       ;({ findings, steps } = await connector.check(signal))
       // Where stages cannot be read, `check` has said why.
       const reference = await connector.reference(signal).catch(() => null)
-      if (reference) findings = [...findings, ...policyFindings(connection.settings.policy, reference.pipelines)]
+      if (reference) findings = [...findings, ...policyFindings(connection.settings, reference.pipelines)]
     } catch (error) {
       if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
       findings = [{ level: 'problem', what: error.message }]
@@ -86,7 +86,8 @@ async function storedFindings(db: Db, name: string, timezone: string): Promise<r
 }
 
 /** A name in the policy that this CRM does not know. Several CRMs may share a policy: one name of each is enough. */
-function policyFindings({ decision, exclude, pipelines }: Policy, known: readonly Pipeline[]): readonly Finding[] {
+function policyFindings({ archive, policy }: Settings, known: readonly Pipeline[]): readonly Finding[] {
+  const { decision, exclude, pipelines } = policy
   const stages = new Map(known.flatMap((pipeline) => pipeline.stages).map((stage) => [stage.id, stage.label]))
   const listed = (all: Iterable<readonly [id: string, label: string]>) =>
     [...all].map(([id, label]) => (id === label ? id : `${id} (${label})`)).join(', ')
@@ -118,7 +119,30 @@ function policyFindings({ decision, exclude, pipelines }: Policy, known: readonl
     for (const stage of pipeline ? Object.keys(limits) : [])
       if (!pipeline?.stages.some((one) => one.id === stage)) unknown(`pipelines.${id}.stages`, stage, list)
   }
+  if (archive.stage !== undefined) findings.push(archiveFinding(archive.stage, known))
   return findings
+}
+
+/** Into an open stage only: moved to a lost one the deal would count as lost. */
+function archiveFinding(id: string, known: readonly Pipeline[]): Finding {
+  const stages = known.flatMap(({ label, stages }) => stages.map((stage) => ({ ...stage, pipeline: label })))
+  const found = stages.filter((stage) => stage.id === id)
+  const open = found.filter(({ outcome }) => outcome === 'open')
+  const without = known
+    .filter(({ label }) => !open.some(({ pipeline }) => pipeline === label))
+    .map(({ label }) => label)
+  const only = 'archiving is only proposed'
+  if (open.length === 0)
+    return {
+      level: 'problem',
+      what: `archive.stage: ${id} is ${found.length > 0 ? 'a closed stage' : 'not a stage'} here: ${only}.`,
+      todo: 'create an open stage such as “Archived” as the last one of the pipeline, and give its id',
+    }
+  const rest = without.length > 0 ? `; not in ${without.join(', ')}, where ${only}` : ''
+  return {
+    level: rest ? 'warn' : 'ok',
+    what: `Archive stage: ${open.map(({ label, pipeline }) => `${label} (${pipeline})`).join(', ')}${rest}`,
+  }
 }
 
 function printHealth({ name, system }: ConnectionConfig, all: readonly Finding[], steps: readonly SetupStep[]): void {

@@ -74,6 +74,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   on('plan', async () => (await import('./plan.ts')).plan)
     .description('shows exactly what tonight would write and why; writes nothing')
     .argument('[name]', 'connection')
+    .option(
+      '--old-deals <pairs>',
+      'what deals dead before the first night get, by working days: "90=flag,260=archive,520=nothing"',
+    )
     .option('--now <time>', 'judge as if it were this moment', instant)
   on('run', async () => (await import('./run.ts')).run)
     .description('one night, now')

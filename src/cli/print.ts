@@ -59,6 +59,7 @@ export async function printPlan(
   print(bold(`${connection.name} (${SYSTEMS[connection.system]})  preview ${run.id}`))
   printFigures(texts, summary)
   printDeals(rows, deals, run, texts)
+  printArchived(rows, deals)
   printHeld(texts, rows)
   printDead(texts, summary)
   printLists(summary)
@@ -102,6 +103,18 @@ function printDeals(rows: Rows, deals: ReadonlyMap<string, StoredDeal>, run: Run
   print(`\n${table(columns, lines)}${more}\n`)
 }
 
+function printArchived(rows: Rows, deals: ReadonlyMap<string, StoredDeal>): void {
+  for (const [cause, what] of [
+    ['archived', 'To the archive, nobody answered'],
+    ['recovered', 'Back from the archive, the buyer replied'],
+  ]) {
+    const moved = rows.filter((row) => row.group === 'archive' && row.cause === cause)
+    const names = moved.slice(0, 5).map(({ deal }) => plain(deals.get(deal.id)?.known.deal.name ?? deal.id))
+    const more = moved.length > 5 ? ` and ${moved.length - 5} more` : ''
+    if (moved.length > 0) print(`${what}: ${names.join(', ')}${more}`)
+  }
+}
+
 function printHeld(texts: Texts, rows: Rows): void {
   const held = Map.groupBy(
     rows.filter((row) => row.hold !== null),
@@ -117,17 +130,19 @@ function printHeld(texts: Texts, rows: Rows): void {
 
 function printDead(texts: Texts, { dead }: Summary): void {
   if (dead.every((block) => block.count === 0)) return
-  print('\nDeals that were dead before the first night get a flag, not a task:')
+  print('\nDeals that were dead before the first night never get a task:')
   const columns = [
     { title: 'Working days without movement' },
     { title: 'Deals', align: 'right' },
     { title: 'Value', align: 'right' },
+    { title: 'They get' },
   ] as const
+  const gets = { flag: 'a flag', archive: 'the archive', nothing: 'nothing' }
   const age = (from: number, to: number | null) => (to === null ? `more than ${from}` : `${from + 1} to ${to}`)
   print(
     table(
       columns,
-      dead.map((b) => [age(b.fromDays, b.toDays), String(b.count), money(texts, b.value)]),
+      dead.map((b) => [age(b.fromDays, b.toDays), String(b.count), money(texts, b.value), gets[b.gets]]),
     ),
   )
 }
@@ -203,6 +218,7 @@ export function didWords(done: (group: Group) => number, undo: boolean): string 
   const parts = [
     ['flag', undo ? ' put back' : ' marked', 'deal', 'deals'],
     ['forecast', undo ? ' put back' : '', 'forecast category', 'forecast categories'],
+    ['archive', undo ? ' put back' : ' moved to or from the archive', 'deal', 'deals'],
     ['answer', undo ? ' put back' : ' of an earlier date emptied', 'answer', 'answers'],
     ['task', undo ? ' withdrawn' : ' created', 'task', 'tasks'],
     ['task-done', undo ? ' reopened' : ' completed', 'task', 'tasks'],

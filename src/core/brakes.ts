@@ -1,7 +1,9 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview. A brake never drops a write: it holds it, with its numbers, as data.
+import { ageBlocks } from './archive.ts'
 import { DECISION_RULES, type DealRef } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
+import type { Settings } from './policy.ts'
 import type { Standing, Transition } from './stall.ts'
 
 type HeldBy = Partial<Record<Hold['brake'], number>>
@@ -12,7 +14,7 @@ export interface Plan {
   /** Standings that change; a deal whose fields are held does not advance. */
   readonly standings: readonly { readonly deal: DealRef; readonly standing: Standing }[]
   readonly transitions: readonly Transition[]
-  readonly dead: ReturnType<typeof ageBlocks>
+  readonly dead: ReturnType<typeof oldDeals>
   readonly lists: Readonly<Record<List, readonly ReturnType<typeof toListed>[]>>
   /** `writes`: rows that will be written. */
   readonly figures: Readonly<Totals> & { readonly writes: number; readonly held: Readonly<HeldBy> }
@@ -67,7 +69,7 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
     rows,
     standings,
     transitions,
-    dead: ageBlocks(ordered, context.settings.firstNight.deadAfter),
+    dead: oldDeals(ordered, context.settings),
     lists: {
       ownerLeft: listed('owner_left'),
       noStillOpen: listed('no_still_open'),
@@ -115,20 +117,17 @@ function toListed({ ref, deal, stall }: DealIntent) {
   return { deal: ref, name, url, owner, amount, currency, since: stall?.startedAt ?? null }
 }
 
-/** Half a year, a year, two years in working days. */
-const AGES = [130, 260, 520]
-
-/** Deals dead since before the first night, by working days without movement: `fromDays` < days <= `toDays`; null: no
- *  end. `value`: sum of the amounts by currency; deals without a currency under `''`. */
-function ageBlocks(intents: readonly DealIntent[], deadAfter: number) {
-  const dead = intents.filter(({ stall }) => stall?.dead === true)
-  if (dead.length === 0) return []
-  const bounds = [deadAfter, ...AGES.filter((days) => days > deadAfter)]
-  return bounds.map((fromDays, i) => {
-    const toDays = bounds[i + 1] ?? null
-    const within = dead.filter(({ idleDays }) => idleDays > fromDays && idleDays <= (toDays ?? Infinity))
+/** Deals dead since before the first night, in their age blocks. `value`: sum of the amounts by currency; deals without a
+ *  currency under `''`. */
+function oldDeals(intents: readonly DealIntent[], settings: Settings) {
+  const old = intents.filter((intent) => intent.old !== null)
+  if (old.length === 0) return []
+  return ageBlocks(settings).map((block) => {
+    const within = old.filter(
+      ({ idleDays }) => idleDays > block.fromDays && idleDays <= (block.toDays ?? Number.POSITIVE_INFINITY),
+    )
     const value: Record<string, number> = {}
     for (const { deal } of within) value[deal.currency ?? ''] = (value[deal.currency ?? ''] ?? 0) + (deal.amount ?? 0)
-    return { fromDays, toDays, count: within.length, value }
+    return { ...block, count: within.length, value }
   })
 }

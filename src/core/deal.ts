@@ -241,4 +241,6 @@ export interface FieldValues {
   readonly decision?: Decision | null
   readonly decisionDue?: LocalDate | null
   readonly cause?: Cause | null
+  /** Id of a stage of the same pipeline: into the archive, and back. */
+  readonly stage?: string
 }

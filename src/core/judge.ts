@@ -11,7 +11,7 @@ import {
   RULES,
   type Rule,
 } from './deal.ts'
-import { type MovementContext, type MovementLog, PUSH_WINDOW } from './movement.ts'
+import { type MovementContext, type MovementKind, type MovementLog, PUSH_WINDOW } from './movement.ts'
 import { type Settings, type StageFacts, stageTable } from './policy.ts'
 
 export interface RuleCheck {
@@ -39,6 +39,12 @@ export type Protection =
   | { readonly kind: 'moved_back'; readonly until: LocalDate }
   | { readonly kind: 'wrong_flag'; readonly until: LocalDate }
   | { readonly kind: 'history_unknown'; readonly until: LocalDate }
+  /** It stands in the archive stage and no stall of it is open. */
+  | { readonly kind: 'archived' }
+  /** We archived it, and the buyer has replied since: it goes back where it was. */
+  | { readonly kind: 'reactivated'; readonly on: LocalDate }
+  /** Dead before the first night, and to be left alone (`firstNight.oldDeals`). */
+  | { readonly kind: 'old_deal' }
 
 export type Warning =
   | { readonly kind: 'limit_near'; readonly inWorkingDays: number; readonly on: LocalDate }
@@ -59,6 +65,8 @@ export interface Memory {
   readonly rule?: Rule | null
   /** A person cleared the flag at this moment: silent for 10 working days. */
   readonly dismissedAt: Instant | null
+  /** We moved it to the archive stage, where it still is, at this moment. */
+  readonly archivedAt?: Instant | null
 }
 
 export interface Verdict {
@@ -100,6 +108,8 @@ const WRONG_FLAG_SILENCE = 10
 const MEETING_WITHIN = 10
 const MOVED_BACK_SILENCE = 5
 const NEW_OWNER_DAYS = 5
+/** Of the buyer himself: what brings a deal back from the archive. */
+const BUYERS: readonly MovementKind[] = ['reply', 'meeting', 'call']
 const NO_LISTED_AFTER = 5
 const WARN_BEFORE_LIMIT = 5
 const WARN_NO_DATE_AFTER = 3
@@ -160,12 +170,15 @@ class Bench {
   verdict(): Verdict {
     const { deal } = this.#known
     if (deal.outcome !== 'open') return this.#result('closed', null, NO_CHECKS, [])
+    const back = this.#repliedSinceArchived()
+    if (back !== null) return this.#result('moving', { kind: 'reactivated', on: back }, this.#checks(false, null), [])
     const protection = this.#protection()
     const only = protection === null ? this.#halfProtection() : null
     const checks = this.#checks(protection === null, only)
     if (protection?.kind === 'answered_no') return this.#result('answered_no', protection, checks, this.#noStillOpen())
     if (protection?.kind === 'parked') return this.#result('parked', protection, checks, [])
-    const stalled = checks.some((check) => check.holds)
+    // What we archived stays as it was put away.
+    const stalled = checks.some((check) => check.holds) || (protection === null && this.#isAway())
     const warnings = protection === null && !stalled ? this.#warnings(only) : []
     return this.#result(stalled ? 'stalled' : 'moving', stalled ? null : (protection ?? only), checks, warnings)
   }
@@ -182,7 +195,7 @@ class Bench {
     const newOwnerUntil = state === 'closed' ? null : this.#newOwnerUntil()
     return {
       state,
-      rule: state === 'stalled' ? (checks.find((check) => check.holds)?.rule ?? null) : null,
+      rule: state === 'stalled' ? this.#rule(checks) : null,
       checks,
       protection,
       warnings,
@@ -198,6 +211,30 @@ class Bench {
       dueOn: fixed || this.#next === Number.POSITIVE_INFINITY ? null : toDate(this.#next),
       newOwnerUntil,
     }
+  }
+
+  #rule(checks: readonly RuleCheck[]): Rule {
+    const holds = checks.find((check) => check.holds)?.rule ?? 'no_movement'
+    return this.#isAway() ? (this.#memory.rule ?? holds) : holds
+  }
+
+  /** Archived by us, in the middle of its stall. */
+  #isAway(): boolean {
+    return this.#memory.archivedAt != null && this.#memory.stalledSince !== null
+  }
+
+  /** The day of the buyer's first word since we archived the deal: an event that counts, or a recorded yes. */
+  #repliedSinceArchived(): LocalDate | null {
+    const { archivedAt, rule, stalledSince } = this.#memory
+    if (archivedAt == null) return null
+    // For want of movement: one that came before and was seen late speaks, too.
+    const since = rule === 'no_movement' ? (stalledSince ?? archivedAt) : archivedAt
+    const strong = this.#log.entries.find(
+      ({ at, counts, kind }) => at > since && counts === 'strong' && BUYERS.includes(kind),
+    )
+    const yes = this.#answer?.value === 'yes' && this.#answer.at > archivedAt ? this.#answer.at : null
+    const at = strong?.at ?? yes
+    return at === null ? null : toDate(this.#day(at))
   }
 
   #day(at: Instant): Day {
@@ -238,9 +275,10 @@ class Bench {
   #excluded(): Protection | null {
     const { deal } = this.#known
     const { policy, reference, scope } = this.#context
-    if (this.#stage?.excluded) return { kind: 'excluded', what: this.#stage.excluded }
+    const archive = deal.stageId === this.#context.archive?.stage
+    if (this.#stage?.excluded && !archive) return { kind: 'excluded', what: this.#stage.excluded }
     if (policy.exclude.pipelines.includes(deal.pipelineId)) return { kind: 'excluded', what: 'pipeline' }
-    if (policy.exclude.stages.includes(deal.stageId)) return { kind: 'excluded', what: 'stage' }
+    if (policy.exclude.stages.includes(deal.stageId) && !archive) return { kind: 'excluded', what: 'stage' }
     if (deal.type !== null && policy.exclude.types.includes(deal.type)) return { kind: 'excluded', what: 'type' }
     if (scope?.owners === undefined && scope?.teams === undefined) return null
     const inside = deal.ownerId !== null && ownersInScope(reference, scope).has(deal.ownerId)
@@ -261,6 +299,8 @@ class Bench {
     }
     const silent = dismissedAt === null ? null : this.#within(this.#day(dismissedAt), WRONG_FLAG_SILENCE)
     if (silent !== null) return { kind: 'wrong_flag', until: silent }
+    if (this.#isAway()) return null
+    if (stalledSince === null && this.#known.deal.stageId === this.#context.archive?.stage) return { kind: 'archived' }
     const meeting = this.#meeting()
     if (meeting !== null) return { kind: 'meeting', on: toDate(meeting) }
     if (this.#answer?.value === 'yes') {

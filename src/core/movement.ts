@@ -3,7 +3,7 @@
 import { type Calendar, type Day, toDay } from './calendar.ts'
 import type { Activity, Actor, Change, Instant, Known, LocalDate, Reference } from './deal.ts'
 import { TOLERANCE } from './observe.ts'
-import { type Policy, type StageTable, stageTable } from './policy.ts'
+import { type Policy, type Settings, type StageTable, stageTable } from './policy.ts'
 import { type DecisionFacts, DecisionRound, Parking, type ParkingFacts } from './rounds.ts'
 
 export { fieldText, observe } from './observe.ts'
@@ -17,6 +17,7 @@ export type MovementKind =
   | 'reopened'
   | 'closed'
   | 'pipeline_moved'
+  | 'archived'
   | 'amount_changed'
   | 'close_date_earlier'
   | 'close_date_later'
@@ -78,11 +79,15 @@ export interface OwnWrite {
   /** As `fieldText` gives it. */
   readonly to: string | null
   readonly at: Instant
+  /** Back out of the archive: push and decision rounds start anew. */
+  readonly reactivates?: boolean
 }
 
 export interface MovementContext {
   readonly reference: Reference
   readonly policy: Policy
+  /** Its stage is no progress. */
+  readonly archive?: Settings['archive']
   readonly calendar: Calendar
 }
 
@@ -264,6 +269,11 @@ class Pass {
     return last?.to === one.to
   }
 
+  /** The last stage we wrote by then brought the deal back. */
+  #reactivates({ at }: Change): boolean {
+    return this.#own.findLast((w) => w.field === 'stage' && w.at <= at + TOLERANCE)?.reactivates === true
+  }
+
   #stageChange(one: Change, fromId: string | null, who: Who): void {
     const from = fromId === null ? undefined : this.#table(this.#pipeline, fromId)
     const to = one.to === null ? undefined : this.#table(this.#pipeline, one.to)
@@ -273,14 +283,22 @@ class Pass {
       return
     }
     const furthest = this.#furthest ?? from?.order ?? to.order
-    const reopened = from !== undefined && from.outcome !== 'open' && to.outcome === 'open'
+    const archive = this.#context.archive?.stage
+    // Put away, or taken back by an undo: as if it had stood where it was.
+    const away = to.id === archive && to.outcome === 'open' && from?.id !== archive
+    if (away || (who === 'own' && !this.#reactivates(one))) {
+      this.#log(one, fromId, away ? 'archived' : 'field_edited', who, 'no', null)
+      return
+    }
+    const out = from?.id === archive && from?.outcome === 'open'
+    const reopened = from !== undefined && (from.outcome !== 'open' || out) && to.outcome === 'open'
     const elsewhere = from !== undefined && to.pipelineId !== from.pipelineId
     const sameSave = one.at - this.#pipelineMovedAt <= ONE_SAVE
     this.#furthest = to.outcome !== 'open' ? furthest : Math.max(furthest, to.order)
     if (fromId === null) this.#furthest = to.order
     else if (reopened) {
       this.#furthest = to.order
-      if (person) {
+      if (person || who === 'own') {
         this.#newPushRound()
         this.#decision.restart(false)
       }

@@ -1,6 +1,7 @@
 // (snapshot, settings, now) -> Plan: desired state, then diff. Printing the plan is the preview, executing it is the run.
 // Here one deal at a time, so that a caller can stream a million and keep the few that need something; what needs the
 // whole (brakes, weekly budget, order) is brakes.ts.
+import { archivedFrom, archiveTo, type OldDeal, oldDeal } from './archive.ts'
 import type { DealRef, FieldValues, Instant, Known, LocalDate, Owner, OwnerId, RemoteId, TaskKey } from './deal.ts'
 import type { Texts } from './explain.ts'
 import { fieldHolds, stillThere } from './fields.ts'
@@ -11,7 +12,7 @@ import { observedAfter, ownWrites } from './reaffirm.ts'
 import { rowsOf, untouched } from './rows.ts'
 import { type Advance, advance, memoryOf, NEW_STANDING, type Standing, sameStanding, shown } from './stall.ts'
 
-export type Group = 'flag' | 'forecast' | 'answer' | 'task' | 'task-done'
+export type Group = 'flag' | 'forecast' | 'archive' | 'answer' | 'task' | 'task-done'
 
 /** Why a planned write waits: the brake and its numbers, as data. */
 export type Hold =
@@ -27,7 +28,7 @@ export type Hold =
 /** Why a deal that is not stalled is written. */
 export type Lift = 'recovered' | 'parked' | 'answered_no' | 'closed' | 'dismissed' | 'excluded'
 /** Why a write is intended. */
-export type WriteCause = Lift | 'flagged' | 'reason_changed' | 'reasserted' | 'new_decision_date' | 'undo'
+export type WriteCause = Lift | 'flagged' | 'reason_changed' | 'reasserted' | 'new_decision_date' | 'archived' | 'undo'
 
 interface Intent {
   /** Unique in the ledger: `<run>.<deal>.<group>`. What is unique across runs is the `taskKey` of a live task row. No colons. */
@@ -115,6 +116,7 @@ export function planContext(input: PlanInput): PlanContext {
     tasksThisWeek: new Map(),
     ...input,
     policy: settings.policy,
+    archive: settings.archive,
     scope: settings.scope,
     today: calendar.localDate(now),
     week: calendar.isoWeek(now),
@@ -130,9 +132,13 @@ export function judged(
   context: PlanContext,
 ) {
   const standing = shown(was, known, ledger)
-  const memory = memoryOf(standing)
+  const away = archivedFrom(known, ledger, context)
+  const memory = { ...memoryOf(standing), archivedAt: away?.at ?? null }
   const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
-  return { standing, log, verdict: judge(known, log, memory, context, context.now) }
+  const verdict = judge(known, log, memory, context, context.now)
+  const old = oldDealOf(verdict, known.deal, context)
+  const left = { state: 'moving', rule: null, protection: { kind: 'old_deal' } } as const
+  return { standing, log, verdict: old === 'nothing' ? { ...verdict, ...left } : verdict, old, away }
 }
 
 export interface DealItem {
@@ -145,13 +151,17 @@ export interface DealItem {
   readonly ledger: readonly LedgerRow[]
   /** Its data could not be read tonight: whatever it needs is held. */
   readonly unreadable?: boolean
+  /** Dead before the first night: what it gets. */
+  readonly old?: OldDeal | null
+  /** Where it stood before we archived it. */
+  readonly away?: ReturnType<typeof archivedFrom>
   /** `unstall run --again`. */
   readonly again?: boolean
 }
 
 /** What one deal needs tonight. */
 export interface DealIntent extends Pick<Known, 'ref' | 'deal'> {
-  /** Flag, forecast, answer, task, task-done: in this order, each at most once but the last. */
+  /** Flag, forecast, archive, answer, task, task-done: in this order, each at most once but the last. */
   readonly rows: readonly PlannedWrite[]
   /** The advanced standing; null: unchanged. */
   readonly standing: Standing | null
@@ -159,6 +169,8 @@ export interface DealIntent extends Pick<Known, 'ref' | 'deal'> {
   /** Ends something (flag, borrowed category, task): goes first under the cap. */
   readonly cleanUp: boolean
   readonly stall: Standing['stall']
+  /** Dead before the first night: what it gets. */
+  readonly old: OldDeal | null
   /** Working days without movement. */
   readonly idleDays: number
   /** Its stall waits for a task since ten working days. */
@@ -180,15 +192,17 @@ const WAITED_LONG = 10
 
 /** What one deal needs tonight; null: nothing. Counts the deal into `totals`. Mutates nothing else. */
 export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
-  const { verdict, standing: was, unreadable = false } = item
+  const { verdict, standing: was, unreadable = false, away = null } = item
   const ledger = stillThere(item.ledger, context.reference)
   const { deal, ref } = item.known
+  const { old = oldDealOf(verdict, deal, context) } = item
   const { calendar, today } = context
   if (verdict.state !== 'closed') totals.open++
   // Nearly every deal of nearly every night: it moves, and nothing of ours is on it.
   if (
     (verdict.state === 'moving' || verdict.state === 'closed') &&
     ledger.length === 0 &&
+    old === null &&
     !verdict.decision.answerIsOfEarlierDate &&
     untouched(deal.own) &&
     (was === null || (was.state === verdict.state && was.borrowed === null && was.undone === null))
@@ -196,18 +210,25 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     return null
 
   const blind = context.reference.fields?.stalled?.readable === false
-  const moved = advance(was, { ...item, ledger, now: context.now, dead: isDead(verdict, deal, context), blind })
-  const tonight = { ...item, ledger, ...context, observed: observedAfter(deal, ledger), moved }
+  const moved = advance(was, { ...item, ledger, now: context.now, dead: old !== null, blind })
+  const observed = observedAfter(deal, ledger)
+  const { stall, state } = moved.standing
+  const stalledDays = stall === null ? 0 : calendar.workingDays(calendar.localDate(stall.startedAt), today)
+  const propose =
+    stall !== null && verdict.decision.answer === null && stalledDays > context.settings.archive.proposeAfterDays
+  const put =
+    stall !== null && (propose || old === 'archive') && !moved.standing.categoryTheirs && moved.standing.undone === null
+  const archive = put ? archiveTo(observed, stall, ledger, context) : null
+  const home = verdict.protection?.kind === 'reactivated' && state === 'moving' ? (away?.stage ?? null) : null
+  const tonight = { ...item, ledger, ...context, observed, moved, archiveTo: archive, home }
   // What was undone stays as it is.
   const final = moved.standing.undone !== null
   const { standing, rows: planned } = final ? { standing: moved.standing, rows: [] } : rowsOf(tonight)
   const rows = unreadable
     ? planned.map((row) => ({ ...row, hold: { brake: 'stale_snapshot' } as const }))
     : fieldHolds(planned, context.reference)
-  const { stall, state } = standing
   count(totals, state, moved)
 
-  const stalledDays = stall === null ? 0 : calendar.workingDays(calendar.localDate(stall.startedAt), today)
   const list: DealIntent['list'][number][] = []
   if (state === 'answered_no' && verdict.warnings.some(({ kind }) => kind === 'no_still_open'))
     list.push('no_still_open')
@@ -215,14 +236,14 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   // What a person had the last word on, named the night it is seen.
   if (moved.dismissed) list.push('flag_cleared')
   if (standing.categoryTheirs && was?.categoryTheirs !== true) list.push('category_theirs')
-  const propose = stalledDays > context.settings.archive.proposeAfterDays
-  if (stall !== null && verdict.decision.answer === null && propose) list.push('archive')
+  // Archived, or about to be: nothing is left to propose.
+  if (propose && archive === null && observed.stageId !== context.settings.archive.stage) list.push('archive')
 
   const over = state === 'moving' || state === 'closed'
   // A first standing that says no more than its absence would is not worth a row.
   const news = was === null ? !over || !sameStanding(standing, NEW_STANDING(state, context.now)) : standing !== was
   const changed = news && !unreadable
-  if (rows.length === 0 && !changed && list.length === 0 && stall?.dead !== true) return null
+  if (rows.length === 0 && !changed && list.length === 0 && old === null && stall?.dead !== true) return null
   return {
     ref,
     deal,
@@ -231,20 +252,21 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     transitions: unreadable ? [] : moved.transitions,
     cleanUp: over,
     stall,
+    old: old ?? (stall?.dead ? 'flag' : null),
     idleDays: verdict.idleDays,
     waiting: stalledDays >= WAITED_LONG,
     list,
   }
 }
 
-/** Idle since before the first night for longer than `firstNight.deadAfter`, judged as of that night. */
-function isDead({ state, idleDays, lastMovement }: Verdict, { ownerId }: Known['deal'], context: PlanContext): boolean {
+/** What a deal gets that was idle since before the first night for longer than `firstNight.deadAfter`, as of that night. */
+function oldDealOf({ state, idleDays, lastMovement }: Verdict, { ownerId }: Known['deal'], context: PlanContext) {
   const { calendar, firstNightAt: night, settings } = context
-  if (state !== 'stalled') return false
+  if (state !== 'stalled') return null
   const day = calendar.localDate
   const owner = ownerId === null ? null : context.ownerEmail(ownerId)
   const idle = night === null ? idleDays : calendar.workingDays(day(lastMovement), day(night), owner)
-  return idle > settings.firstNight.deadAfter
+  return oldDeal(idle, settings)
 }
 
 function count(totals: Totals, state: Standing['state'], moved: Advance): void {

@@ -59,8 +59,15 @@ export const Settings = z.strictObject({
     })
     .prefault({}),
   scope: z.strictObject({ owners: z.array(z.string()).optional(), teams: z.array(z.string()).optional() }).prefault({}),
-  archive: z.strictObject({ proposeAfterDays: days.default(20) }).prefault({}),
-  firstNight: z.strictObject({ deadAfter: days.default(90) }).prefault({}),
+  /** `stage`: id of an open stage; absent: archiving is only proposed. */
+  archive: z.strictObject({ proposeAfterDays: days.default(20), stage: z.string().min(1).optional() }).prefault({}),
+  firstNight: z
+    .strictObject({
+      deadAfter: days.default(90),
+      /** Working days -> what deals idle for longer than that before the first night get. */
+      oldDeals: z.record(z.string().regex(/^\d+$/), z.enum(['flag', 'archive', 'nothing'])).default({}),
+    })
+    .prefault({}),
   brakes: z
     .strictObject({
       maxNewlyStalledShare: z.number().min(0).max(1).default(0.15),

@@ -24,7 +24,7 @@ export const LIVE: readonly LedgerStatus[] = ['planned', 'sent', 'done', 'left',
 
 const FLAG_KEYS = ['stalled', 'state', 'since', 'reason', 'explanation', 'lastMovement', 'categoryBefore'] as const
 /** Every field unstall writes, in the order they are written and compared. */
-export const FIELD_KEYS = [...FLAG_KEYS, 'category', 'decision', 'decisionDue', 'cause'] as const
+export const FIELD_KEYS = [...FLAG_KEYS, 'category', 'decision', 'decisionDue', 'cause', 'stage'] as const
 
 /** Equal as a CRM would store them: instants to the second (Salesforce keeps no milliseconds), text without its outer
  *  white space, empty text and an empty flag as none. */
@@ -35,7 +35,7 @@ export function sameValue(a: Value, b: Value): boolean {
 }
 
 /** What a deal holds in the fields unstall writes, beside those only the rep sets. */
-export const valuesOf = (deal: Deal) => ({ ...deal.own, category: deal.category })
+export const valuesOf = (deal: Deal) => ({ ...deal.own, category: deal.category, stage: deal.stageId })
 
 /** The values of the fields that are wanted. */
 export function pick(from: FieldValues, wanted: (key: FieldKey) => boolean): FieldValues {
@@ -46,8 +46,8 @@ export function pick(from: FieldValues, wanted: (key: FieldKey) => boolean): Fie
 
 /** The deal as it is after these values are written to it. */
 export function withValues(deal: Deal, values: FieldValues): Deal {
-  const { category = deal.category, ...own } = values
-  return { ...deal, category, own: { ...deal.own, ...own } }
+  const { category = deal.category, stage: stageId = deal.stageId, ...own } = values
+  return { ...deal, category, stageId, own: { ...deal.own, ...own } }
 }
 
 /** Rows known to have arrived, oldest first. */
@@ -111,6 +111,10 @@ export function ownWrites(ledger: readonly LedgerRow[]): readonly OwnWrite[] {
   return ledger.flatMap((row) => {
     if (row.kind !== 'fields' || !arrived(row)) return []
     const fields = FIELD_KEYS.filter((field) => row.after[field] !== undefined)
-    return fields.map((field) => ({ field, to: fieldText(row.after[field] ?? null), at: row.sentAt ?? row.plannedAt }))
+    const at = row.sentAt ?? row.plannedAt
+    return fields.map((field) => ({
+      ...{ field, to: fieldText(row.after[field] ?? null), at },
+      ...(field === 'stage' && row.cause === 'recovered' && { reactivates: true }),
+    }))
   })
 }

@@ -12,11 +12,15 @@ export interface Tonight extends DealItem, PlanContext {
   /** The deal with our own writes it does not show yet. */
   readonly observed: Deal
   readonly moved: Advance
+  /** The archive stage, if it is to go there tonight. */
+  readonly archiveTo: string | null
+  /** The stage it goes back to from the archive tonight. */
+  readonly home: string | null
 }
 type Lent = Tonight & { readonly loan: ReturnType<typeof loan> }
 type Rows = readonly PlannedWrite[]
 
-const GROUPS = [flag, forecast, answer, task, completions]
+const GROUPS = [flag, forecast, archive, answer, task, completions]
 /** Everything the deal needs, at most one row of each group but the last; and the standing that goes with it. */
 export function rowsOf(deal: Tonight): { readonly standing: Standing; readonly rows: Rows } {
   const lent = { ...deal, loan: loan(deal) }
@@ -31,7 +35,7 @@ export const untouched = ({ stalled, state, since, reason, categoryBefore }: Own
 function lift({ verdict, loan: { standing } }: Lent): Lift {
   const { state, since, dismissedAt } = standing
   if (state === 'parked' || state === 'answered_no' || state === 'closed') return state
-  if (verdict.protection?.kind === 'excluded') return 'excluded'
+  if (verdict.protection?.kind === 'excluded' || verdict.protection?.kind === 'old_deal') return 'excluded'
   return dismissedAt !== null && dismissedAt >= since ? 'dismissed' : 'recovered'
 }
 
@@ -126,20 +130,21 @@ function loan(deal: Tonight) {
   const away = known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
   const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
   if (category !== omitted || !ours) return { standing, saved: null }
-  const back = givenBack(observed, borrowed, recall(saved), deal)
+  const back = givenBack(observed, borrowed, recall(saved), deal, deal.home)
   return { standing, saved: null, category: back === omitted ? undefined : back }
 }
 
 /** What a borrowed category goes back to. Won: the CRM's closed category. Another stage: what that stage maps to. Else
- *  what it was. */
+ *  what it was. `home`: the stage it comes back to from the archive, which counts as another one. */
 export function givenBack(
   { outcome, pipelineId, stageId }: Deal,
   borrowed: Standing['borrowed'],
   was: string | null,
   { reference, policy }: Pick<PlanContext, 'reference' | 'policy'>,
+  home: string | null = null,
 ): string | null {
-  const moved = borrowed !== null && stageId !== borrowed.stage
-  const mapped = moved ? stageTable(reference, policy)(pipelineId, stageId)?.category : null
+  const moved = home !== null || (borrowed !== null && stageId !== borrowed.stage)
+  const mapped = moved ? stageTable(reference, policy)(pipelineId, home ?? stageId)?.category : null
   return (outcome === 'won' ? reference.closedCategory : mapped) ?? was
 }
 
@@ -170,6 +175,18 @@ function forecast(deal: Lent): Rows {
   return fields(deal, 'forecast', again ? 'reasserted' : cause, { category })
 }
 
+/** Into the archive, still out of the forecast: with the stage the CRM would set that stage's own category. Or back. */
+function archive(deal: Lent): Rows {
+  const { archiveTo, home, observed, reference, settings } = deal
+  if (home !== null) return fields(deal, 'archive', 'recovered', { stage: home })
+  if (archiveTo === null) return []
+  const out = settings.forecast === 'omit' && observed.category !== null && observed.category === reference.omitted
+  return fields(deal, 'archive', 'archived', { stage: archiveTo, ...(out && { category: observed.category }) })
+}
+
+const isArchived = ({ archiveTo, observed, settings }: Lent): boolean =>
+  archiveTo !== null || observed.stageId === settings.archive.stage
+
 /** An answer belongs to one date: a new date empties it, once. Taken back by undo, it stays. */
 function answer(deal: Lent): Rows {
   const { verdict, known, ledger, observed } = deal
@@ -184,7 +201,7 @@ function answer(deal: Lent): Rows {
 function task(deal: Lent): Rows {
   const { known, verdict, settings, texts } = deal
   const { stall } = deal.loan.standing
-  if (stall === null || stall.dead || !settings.tasks.enabled) return []
+  if (stall === null || stall.dead || !settings.tasks.enabled || isArchived(deal)) return []
   const { taskKey } = stall
   const live = deal.ledger.filter((row) => LIVE.includes(row.status))
   if (live.some((row) => row.kind === 'create-task' && row.taskKey === taskKey)) return []
@@ -202,7 +219,7 @@ function task(deal: Lent): Rows {
   return [{ ...head(deal, 'task', 'flagged'), kind: 'create-task', hold, taskKey, ...to, ...texts.task(reason), due }]
 }
 
-/** Completes every task of ours that belongs to no open stall. */
+/** Completes every task of ours that belongs to no open stall, or to one that is archived. */
 function completions(deal: Lent): Rows {
   const { ledger } = deal
   const open = new Map<string, { readonly id: string; readonly body: string }>()
@@ -211,8 +228,10 @@ function completions(deal: Lent): Rows {
       open.set(row.taskKey, { id: row.remote, body: row.body })
   for (const row of ledger)
     if (row.kind === 'complete-task' && (row.status === 'done' || row.status === 'left')) open.delete(row.taskKey)
-  open.delete(deal.loan.standing.stall?.taskKey ?? '')
-  const cause = lift(deal)
+  const { stall } = deal.loan.standing
+  const archived = stall !== null && isArchived(deal)
+  if (!archived) open.delete(stall?.taskKey ?? '')
+  const cause = archived ? 'archived' : lift(deal)
   return [...open].map(([taskKey, { id: task, body: bodyBefore }], n) => {
     const body = `${bodyBefore}\n\n${deal.texts.completionNote(cause, deal.today)}`
     const row = head(deal, 'task-done', cause, n === 0 ? '' : `.${n + 1}`)

@@ -56,6 +56,8 @@ interface OfDeal {
   readonly current: Deal | 'gone' | 'unreadable'
   readonly was: Standing
   readonly others: readonly LedgerRow[]
+  /** The stage this undo takes the deal back to. */
+  readonly home: string | null
 }
 type Say = (row: LedgerRow, why: Conflict['why'], more?: Partial<Conflict>) => null
 
@@ -74,7 +76,9 @@ export function planUndo(input: UndoInput): UndoPlan {
     const others = input.others.filter((row) => row.deal.id === id)
     const current = input.current(id)
     const was = input.standing(id) ?? NEW_STANDING('moving', input.now)
-    const of = { current, was, others }
+    const home = rows.findLast((row) => row.kind === 'fields' && row.before.stage !== undefined)
+    const goesHome = home?.kind === 'fields' && typeof current !== 'string' && current.stageId === home.after.stage
+    const of = { current, was, others, home: goesHome ? (home.before.stage ?? null) : null }
     const planned = out.rows.length
     let after = current
     for (const row of rows) {
@@ -127,7 +131,9 @@ function fields(row: FieldsRow, of: OfDeal, input: UndoInput, say: Say) {
       // What was borrowed goes back as a night would give it back; what was given back after a borrowing that was taken
       // back itself stays.
       back =
-        wrote === omitted ? givenBack(current, of.was.borrowed, typeof was === 'string' ? was : null, input) : found
+        wrote === omitted
+          ? givenBack(standsAt(current, of.home), of.was.borrowed, typeof was === 'string' ? was : null, input)
+          : found
     // Its value is there: that run is the one to take back. Another value is there: somebody changed it after all of us.
     if (again !== undefined && sameValue(found, again.after[field]))
       say(row, 'later_run', { field, wrote, found, run: again.run })
@@ -136,8 +142,13 @@ function fields(row: FieldsRow, of: OfDeal, input: UndoInput, say: Say) {
     else if (back !== was && wrote === omitted) say(row, 'omitted', { field, wrote, found })
   }
   if (Object.keys(after).length === 0) return null
+  // With the stage the CRM would set that stage's own category.
+  const kept = row.after.category !== undefined && sameValue(held.category, row.after.category)
+  if (after.stage !== undefined && kept) after = { category: row.before.category ?? null, ...after }
   return { kind: 'fields', before: pick(row.after, (field) => field in after), after } as const
 }
+
+const standsAt = (deal: Deal, stage: string | null): Deal => (stage === null ? deal : { ...deal, stageId: stage })
 
 /** What was there before this row, and before those earlier ones of ours that were taken back meanwhile. */
 function beforeOf(row: FieldsRow, field: Field, others: readonly LedgerRow[]) {

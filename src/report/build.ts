@@ -203,7 +203,8 @@ async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts)
         brakes.set(text, { ...found, writes: found.writes + 1 })
       }
       // A task alone is no change: the deal may have waited for it since an earlier night.
-      const main = rows.find(({ group }) => group === 'flag') ?? rows.find(({ group }) => group !== 'task')
+      const of = (wanted: Row['group']) => rows.find(({ group }) => group === wanted)
+      const main = of('archive') ?? of('flag') ?? rows.find(({ group }) => group !== 'task')
       const hold = rows.find(({ hold }) => hold !== null)?.hold
       const written = rows.filter(isWritten)
       const refused = written.flatMap(({ status, message }) => (status === 'refused' ? [message ?? ''] : []))

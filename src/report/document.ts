@@ -148,9 +148,14 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     const did = (...changes: DealLine['change'][]) =>
       deals.filter((deal) => changes.includes(deal.change) && done(deal))
     const dead = night.dead.filter(({ count }) => count > 0)
-    const ages = dead.map(({ fromDays, toDays, count, value }) => {
+    const ages = dead.map(({ fromDays, toDays, count, value, gets }) => {
       const [from, to] = [number(fromDays + (toDays === null ? 0 : 1)), number(toDays ?? 0)]
-      return [say(toDays === null ? raw.dead.from : raw.dead.between, { from, to }), number(count), moneys(value)]
+      return [
+        say(toDays === null ? raw.dead.from : raw.dead.between, { from, to }),
+        number(count),
+        moneys(value),
+        raw.dead[gets],
+      ]
     })
     const { dead: words, lists } = raw
     return [
@@ -201,7 +206,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
           ]),
       ...(dead.length === 0
         ? []
-        : [table(lists.dead, [left(words.days), right(raw.sum.deals), right(words.value)], ages)]),
+        : [table(lists.dead, [left(words.days), right(raw.sum.deals), right(words.value), left(words.gets)], ages)]),
     ]
   }
 

@@ -12,7 +12,7 @@ const money = z.record(z.string(), z.number())
 const days = z.number().nullable()
 const state = z.enum(['moving', 'stalled', 'parked', 'answered_no', 'closed', 'gone'])
 const causes = ['recovered', 'parked', 'answered_no', 'closed', 'dismissed', 'excluded'] as const
-const moreCauses = ['flagged', 'reason_changed', 'reasserted', 'new_decision_date', 'undo'] as const
+const moreCauses = ['flagged', 'reason_changed', 'reasserted', 'new_decision_date', 'archived', 'undo'] as const
 const statuses = ['planned', 'sent', 'held', 'dropped', 'done', 'refused', 'left', 'undone'] as const
 export const LISTS = ['ownerLeft', 'noStillOpen', 'archive', 'flagCleared', 'categoryTheirs'] as const
 

@@ -49,6 +49,7 @@ const words = {
       reopened: 'deal reopened',
       closed: 'deal closed',
       pipeline_moved: 'moved to another pipeline',
+      archived: 'moved to the archive',
       amount_changed: 'amount changed',
       close_date_earlier: 'close date moved earlier',
       close_date_later: 'close date moved later',
@@ -129,6 +130,7 @@ const words = {
     reasserted: 'the deal was looked at again',
     excluded: 'the deal is no longer watched',
     new_decision_date: 'a new decision date is agreed',
+    archived: 'the deal is archived. A reply from the buyer brings it back',
     undo: 'the run that asked for it was taken back',
   },
   holds: {
@@ -155,6 +157,9 @@ const words = {
     moved_back: 'Moved back a stage: no new flag until {until:date}.',
     wrong_flag: 'A person cleared the flag: silent until {until:date}.',
     history_unknown: 'History unknown: only a warning until {until:date}.',
+    archived: 'In the archive: never flagged there.',
+    reactivated: 'The buyer replied on {on:date}: the deal comes back from the archive.',
+    old_deal: 'Dead before the first night and left alone, as the configuration says (firstNight.oldDeals).',
   },
   excluded: {
     pipeline: 'Never flagged: its pipeline is excluded.',

@@ -44,6 +44,7 @@ export const fr = textsOf('fr', 'fr-FR', {
       reopened: 'affaire rouverte',
       closed: 'affaire fermée',
       pipeline_moved: 'passage dans un autre pipeline',
+      archived: 'mise aux archives',
       amount_changed: 'montant modifié',
       close_date_earlier: 'date de clôture avancée',
       close_date_later: 'date de clôture repoussée',
@@ -125,6 +126,7 @@ export const fr = textsOf('fr', 'fr-FR', {
     reasserted: "l'affaire a été réexaminée",
     excluded: "l'affaire n'est plus suivie",
     new_decision_date: 'une nouvelle date de décision est convenue',
+    archived: "l'affaire est archivée. Une réponse de l'acheteur la fait revenir",
     undo: "l'exécution qui l'avait demandée a été annulée",
   },
   holds: {
@@ -153,6 +155,10 @@ export const fr = textsOf('fr', 'fr-FR', {
     moved_back: "Revenue d'une étape : pas de nouveau signalement jusqu'au {until:date}.",
     wrong_flag: "Une personne a retiré le signalement : silence jusqu'au {until:date}.",
     history_unknown: "Historique inconnu : un simple avertissement jusqu'au {until:date}.",
+    archived: 'Dans les archives : jamais signalée là.',
+    reactivated: "L'acheteur a répondu le {on:date} : l'affaire sort des archives.",
+    old_deal:
+      'Morte avant la première nuit et laissée telle quelle, comme le dit la configuration (firstNight.oldDeals).',
   },
   excluded: {
     pipeline: 'Jamais signalée : son pipeline est exclu.',

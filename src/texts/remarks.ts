@@ -17,7 +17,13 @@ const SENTENCES: Readonly<Record<string, string>> = {
   },
   ...{ flag: 'signalement', 'stalled since': "à l'arrêt depuis", rule: 'règle', 'last movement': 'dernier mouvement' },
   ...{ 'category before': 'catégorie antérieure', 'forecast category': 'catégorie de prévision', state: 'état' },
-  ...{ task: 'tâche', 'completed task': 'tâche terminée', explanation: 'explication', cause: 'cause' },
+  ...{
+    archive: 'archives',
+    task: 'tâche',
+    'completed task': 'tâche terminée',
+    explanation: 'explication',
+    cause: 'cause',
+  },
   ...{ nothing: 'rien', empty: 'vide' },
   'we wrote {wrote}, somebody made it {found}': "unstall avait écrit {wrote}, quelqu'un a mis {found}",
   '{run} wrote it again and its value is there: take that run back as well':

@@ -47,7 +47,7 @@ export const reportEn = {
     ...{ refused: 'Refused by the CRM', held: 'Held back by a brake' },
     leftAlone: 'Left alone, because somebody was faster',
     unreadable: 'Records that could not be understood: they wait',
-    ...{ dead: 'Dead before the first night: a flag, no task', stillStalled: 'Still stalled', parked: 'Parked' },
+    ...{ dead: 'Dead before the first night: never a task', stillStalled: 'Still stalled', parked: 'Parked' },
     ...{ answeredNo: 'Answered no: out of the forecast until closed', warnings: 'Moving, but close to a limit' },
     ownerLeft: 'The owner has left: somebody has to take over',
     ...{ noStillOpen: 'Answered no and still open: please close', archive: 'Stalled long without an answer: archive?' },
@@ -55,7 +55,14 @@ export const reportEn = {
     categoryTheirs: 'Forecast category put back by a person: theirs',
   },
   brakes: { caption: 'What was held back, and why', writes: 'Writes', why: 'Why' },
-  dead: { days: 'Working days without movement', from: 'more than {from}', between: '{from} to {to}', value: 'Value' },
+  dead: {
+    days: 'Working days without movement',
+    from: 'more than {from}',
+    between: '{from} to {to}',
+    value: 'Value',
+    gets: 'What they get',
+    ...{ flag: 'a flag, no task', archive: 'the archive', nothing: 'nothing' },
+  },
   cycle: {
     ...{ caption: 'Deals won within a year, calendar days from creation to won', kind: 'Sales cycle' },
     ...{ mean: 'Average days', median: 'Median days', all: 'All won deals' },
@@ -94,7 +101,7 @@ export const reportEn = {
     },
   },
   changes: {
-    ...{ flagged: 'flagged', reason_changed: 'other reason', reasserted: 'written again' },
+    ...{ flagged: 'flagged', reason_changed: 'other reason', reasserted: 'written again', archived: 'archived' },
     ...{ new_decision_date: 'new decision date', undo: 'taken back', recovered: 'recovered', parked: 'parked' },
     ...{ answered_no: 'answered no', closed: 'closed', dismissed: 'flag cleared by a person' },
     excluded: 'no longer watched',

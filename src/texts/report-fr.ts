@@ -53,7 +53,7 @@ export const reportFr: ReportWords = {
     ...{ closed: 'Fermées depuis', refused: 'Refusées par le CRM', held: 'Retenues par un frein' },
     leftAlone: "Laissées telles quelles, quelqu'un ayant été plus rapide",
     unreadable: 'Fiches incompréhensibles : elles attendent',
-    ...{ dead: 'Mortes avant la première nuit : un signalement, pas de tâche', stillStalled: "Toujours à l'arrêt" },
+    ...{ dead: 'Mortes avant la première nuit : jamais de tâche', stillStalled: "Toujours à l'arrêt" },
     ...{ parked: 'En pause', answeredNo: "Répondues non : hors prévision jusqu'à leur fermeture" },
     warnings: "En mouvement, mais près d'une limite",
     ownerLeft: "Propriétaire parti : quelqu'un doit reprendre l'affaire",
@@ -63,7 +63,14 @@ export const reportFr: ReportWords = {
     categoryTheirs: 'Catégorie de prévision remise par une personne : la sienne',
   },
   brakes: { caption: 'Ce qui a été retenu, et pourquoi', writes: 'Écritures', why: 'Pourquoi' },
-  dead: { days: 'Jours ouvrés sans mouvement', from: 'plus de {from}', between: '{from} à {to}', value: 'Valeur' },
+  dead: {
+    days: 'Jours ouvrés sans mouvement',
+    from: 'plus de {from}',
+    between: '{from} à {to}',
+    value: 'Valeur',
+    gets: 'Ce qui leur arrive',
+    ...{ flag: 'un signalement, pas de tâche', archive: 'les archives', nothing: 'rien' },
+  },
   cycle: {
     ...{ caption: 'Affaires gagnées en un an, jours calendaires de la création au gain', kind: 'Cycle de vente' },
     ...{ mean: 'Moyenne, jours', median: 'Médiane, jours', all: 'Toutes les affaires gagnées' },
@@ -104,7 +111,7 @@ export const reportFr: ReportWords = {
     },
   },
   changes: {
-    ...{ flagged: 'signalée', reason_changed: 'autre motif', reasserted: 'écrite de nouveau' },
+    ...{ flagged: 'signalée', reason_changed: 'autre motif', reasserted: 'écrite de nouveau', archived: 'archivée' },
     ...{ new_decision_date: 'nouvelle date de décision', undo: 'annulée', recovered: 'repartie', parked: 'en pause' },
     ...{ answered_no: 'répondue non', closed: 'fermée', dismissed: 'signalement retiré par une personne' },
     excluded: "n'est plus suivie",

@@ -4,12 +4,12 @@ import { finishPlan, type Plan } from '../../src/core/brakes.ts'
 import { makeCalendar } from '../../src/core/calendar.ts'
 import type { Deal, Evidence, Instant, Known, Rule } from '../../src/core/deal.ts'
 import { RULES } from '../../src/core/deal.ts'
-import { judge, type Verdict } from '../../src/core/judge.ts'
-import { movementLog } from '../../src/core/movement.ts'
+import type { Verdict } from '../../src/core/judge.ts'
 import { observe } from '../../src/core/observe.ts'
 import {
   type DealIntent,
   type DealItem,
+  judged,
   type LedgerRow,
   type LedgerStatus,
   noTotals,
@@ -19,10 +19,10 @@ import {
   planDeal,
 } from '../../src/core/plan.ts'
 import type { Settings } from '../../src/core/policy.ts'
-import { ownWrites, withValues } from '../../src/core/reaffirm.ts'
-import { memoryOf, type Standing } from '../../src/core/stall.ts'
-import type { TaskSeen } from '../../src/core/undo.ts'
-import { reference, settings } from './build.ts'
+import { withValues } from '../../src/core/reaffirm.ts'
+import type { Standing } from '../../src/core/stall.ts'
+import { planUndo, type TaskSeen, type UndoPlan } from '../../src/core/undo.ts'
+import { on, reference, settings } from './build.ts'
 
 /** Says which data it was given, so that tests can read it. */
 export const texts: PlanContext['texts'] = {
@@ -116,10 +116,10 @@ export function itemOf(of: World, known: Known, context: PlanContext, options: N
   const standing = of.standings.get(known.ref.id) ?? null
   const ledger = of.ledger.filter((row) => row.deal.id === known.ref.id)
   const again = options.again === known.ref.id
-  const memory = memoryOf(standing)
-  const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, context.now)
-  const verdict = options.verdicts?.(known) ?? judge(known, log, memory, context, context.now)
-  return { known, log, verdict, standing, ledger, again, unreadable: options.unreadable === true }
+  const own = options.verdicts?.(known)
+  const found = judged({ known, standing }, ledger, context)
+  const told = own === undefined ? found : { log: found.log, verdict: own, standing }
+  return { known, ...told, ledger, again, unreadable: options.unreadable === true }
 }
 
 /** Judges and plans, writes nothing. */
@@ -204,8 +204,37 @@ export const written = (of: Plan) => of.rows.filter((row) => row.hold === null)
 /** `flag`, `task` … of the rows that will be written. */
 export const groups = (of: Plan) => written(of).map((row) => row.group)
 
-export function fieldsOf(of: Plan, group: 'flag' | 'forecast' | 'answer') {
+export function fieldsOf(of: Plan, group: 'flag' | 'forecast' | 'archive' | 'answer') {
   const row = of.rows.find((one) => one.group === group)
   if (row?.kind !== 'fields') throw new Error(`no ${group} row in ${JSON.stringify(of.rows)}`)
   return row
+}
+
+/** Plans the undo of a run and carries it out. */
+export function undo(
+  of: World,
+  run: string,
+  more: { gone?: boolean; unreadable?: boolean } = {},
+  at = on('2026-11-23', '09:00'),
+): UndoPlan {
+  const result = planUndo({
+    ...contextOf(at),
+    run: 'hub-u1',
+    rows: of.ledger.filter((row) => row.run === run),
+    current: (id) => (more.gone ? 'gone' : more.unreadable ? 'unreadable' : (of.deals.get(id)?.deal ?? 'gone')),
+    task: (key) => of.tasks.get(key) ?? null,
+    standing: (id) => of.standings.get(id) ?? null,
+    others: of.ledger.filter((row) => row.run !== run),
+  })
+  for (const row of result.rows) apply(of, row, at, 'done', 'hub-u1')
+  const undone = new Set(result.rows.map((row) => row.undoes))
+  of.ledger = of.ledger.map((row) =>
+    undone.has(row.key)
+      ? { ...row, status: 'undone' }
+      : result.left.includes(row.key)
+        ? { ...row, status: 'left' }
+        : row,
+  )
+  for (const { deal, standing } of result.standings) of.standings.set(deal.id, standing)
+  return result
 }

@@ -326,10 +326,10 @@ describe('tasks', () => {
     expect(groups(first)).toEqual(['flag', 'forecast'])
     expect(of.standings.get('d1')?.stall?.dead).toBe(true)
     expect(first.dead).toEqual([
-      { fromDays: 90, toDays: 130, count: 0, value: {} },
-      { fromDays: 130, toDays: 260, count: 1, value: { EUR: 10_000 } },
-      { fromDays: 260, toDays: 520, count: 0, value: {} },
-      { fromDays: 520, toDays: null, count: 0, value: {} },
+      { fromDays: 90, toDays: 130, gets: 'flag', count: 0, value: {} },
+      { fromDays: 130, toDays: 260, gets: 'flag', count: 1, value: { EUR: 10_000 } },
+      { fromDays: 260, toDays: 520, gets: 'flag', count: 0, value: {} },
+      { fromDays: 520, toDays: null, gets: 'flag', count: 0, value: {} },
     ])
     expect(night(of, N1, as('stalled', { idleDays: 211, lastMovement })).rows).toEqual([])
   })

@@ -2,9 +2,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Deal } from '../../src/core/deal.ts'
 import type { Verdict } from '../../src/core/judge.ts'
-import { planUndo, type UndoPlan } from '../../src/core/undo.ts'
 import { known, on } from './build.ts'
-import { apply, contextOf, edit, type NightOptions, night, plan, says, type World, world, written } from './nights.ts'
+import { edit, type NightOptions, night, plan, says, undo, type World, world, written } from './nights.ts'
 
 const N0 = on('2026-11-02', '02:00')
 const N1 = on('2026-11-03', '02:00')
@@ -19,29 +18,6 @@ const now = (of: World): Deal => {
   return one.deal
 }
 
-/** Plans the undo of a run and carries it out. */
-function undo(of: World, run: string, more: { gone?: boolean; unreadable?: boolean } = {}, at = U): UndoPlan {
-  const result = planUndo({
-    ...contextOf(at),
-    run: 'hub-u1',
-    rows: of.ledger.filter((row) => row.run === run),
-    current: (id) => (more.gone ? 'gone' : more.unreadable ? 'unreadable' : (of.deals.get(id)?.deal ?? 'gone')),
-    task: (key) => of.tasks.get(key) ?? null,
-    standing: (id) => of.standings.get(id) ?? null,
-    others: of.ledger.filter((row) => row.run !== run),
-  })
-  for (const row of result.rows) apply(of, row, at, 'done', 'hub-u1')
-  const undone = new Set(result.rows.map((row) => row.undoes))
-  of.ledger = of.ledger.map((row) =>
-    undone.has(row.key)
-      ? { ...row, status: 'undone' }
-      : result.left.includes(row.key)
-        ? { ...row, status: 'left' }
-        : row,
-  )
-  for (const { deal, standing } of result.standings) of.standings.set(deal.id, standing)
-  return result
-}
 const run = (at: number) => `hub-${at}`
 const content = ({ modifiedAt: _, ...deal }: Deal) => deal
 

@@ -65,7 +65,7 @@ function report(deals: readonly DealLine[], language: Report['language'] = 'en')
         night: {
           ...{ run: 'hub-2026-11-23-1', kind: 'night', status: 'done', problem: null, date: '2026-11-23', at },
           ...{ knownAt: '2026-11-24T02:00:00.000Z', figures, writes: { flag: { done: 1, refused: 1 } } },
-          dead: [{ fromDays: 90, toDays: null, count: 2, value: { EUR: 10, USD: 5 } }],
+          dead: [{ gets: 'flag', fromDays: 90, toDays: null, count: 2, value: { EUR: 10, USD: 5 } }],
           brakes: [{ brake: 'cap', writes: 2, text: 'More than 2 writes' }],
         },
         forecast: {
