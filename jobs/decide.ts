@@ -148,11 +148,13 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
         continue
       }
       const ledger = ledgers.get(id) ?? []
-      const { standing, log, verdict } = judged(deal, ledger, context)
-      const item = { known, log, verdict, standing, ledger, unreadable: held.has(id), again: again.has(id) }
+      const item = {
+        ...{ known, ledger, unreadable: held.has(id), again: again.has(id) },
+        ...judged(deal, ledger, context),
+      }
       const intent = planDeal(item, context, totals)
       if (intent !== null) intents.push(intent)
-      forecast.add(known.deal, (intent?.standing ?? standing)?.state ?? 'moving')
+      forecast.add(known.deal, (intent?.standing ?? item.standing)?.state ?? 'moving')
     }
     done += page.length
     ctx.progress({ run: run.id, connection: run.connection, step: 'decide', done, total: null })

@@ -11,13 +11,14 @@ import { TASK_KEY, wireValues } from './fields.ts'
 import type { Org } from './org.ts'
 import type { Row, Saved } from './wire.ts'
 
-/** In the order in which they are sent. */
+/** In the order in which they are sent: a forecast category after the stage, which would set its own. */
 const LANES = [
   { kinds: ['fields'], object: 'Opportunity', verb: 'update' },
+  { kinds: ['category'], object: 'Opportunity', verb: 'update' },
   { kinds: ['create-task'], object: 'Task', verb: 'create' },
   { kinds: ['complete-task', 'reopen-task'], object: 'Task', verb: 'update' },
   { kinds: ['delete-task'], object: 'Task', verb: 'destroy' },
-] as const satisfies { kinds: Write['kind'][]; object: string; verb: string }[]
+] as const satisfies { kinds: (Write['kind'] | 'category')[]; object: string; verb: string }[]
 type Lane = (typeof LANES)[number]
 
 /** One record on its way, and the ledger rows it answers. */
@@ -105,7 +106,12 @@ function jobsOf(writes: readonly Write[], lane: Lane): Job[] {
     writes.flatMap((one) => ('lockGroup' in one && one.lockGroup ? [[one.deal, one.lockGroup]] : [])),
   )
   const jobs = new Map<unknown, Job>()
-  for (const write of writes.filter(({ kind }) => lane.kinds.some((one) => one === kind))) {
+  const staged = new Set(
+    writes.flatMap((one) => (one.kind === 'fields' && one.after.stage !== undefined ? [one.deal] : [])),
+  )
+  const laneOf = (one: Write) =>
+    one.kind === 'fields' && one.after.category !== undefined && staged.has(one.deal) ? 'category' : one.kind
+  for (const write of writes.filter((write) => lane.kinds.some((one) => one === laneOf(write)))) {
     const { deal: id, key } = write
     const record = toRecord(write)
     const job = jobs.get(record.Id ?? key) ?? { keys: [], id, group: groups.get(id) ?? '', lane, record }

@@ -154,7 +154,7 @@ export interface DealItem {
   /** Dead before the first night: what it gets. */
   readonly old?: OldDeal | null
   /** Where it stood before we archived it. */
-  readonly away?: ReturnType<typeof archivedFrom>
+  readonly away: ReturnType<typeof archivedFrom>
   /** `unstall run --again`. */
   readonly again?: boolean
 }
@@ -192,7 +192,7 @@ const WAITED_LONG = 10
 
 /** What one deal needs tonight; null: nothing. Counts the deal into `totals`. Mutates nothing else. */
 export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
-  const { verdict, standing: was, unreadable = false, away = null } = item
+  const { verdict, standing: was, unreadable = false, away } = item
   const ledger = stillThere(item.ledger, context.reference)
   const { deal, ref } = item.known
   const { old = oldDealOf(verdict, deal, context) } = item

@@ -170,18 +170,21 @@ function putBackByPerson(deal: Tonight, tookAt: Instant | null, omitted: string)
 
 function forecast(deal: Lent): Rows {
   const { category, again, standing } = deal.loan
+  const { archiveTo, observed, reference, settings } = deal
+  // With the stage the CRM would set that stage's own category.
+  if (category === undefined && archiveTo !== null && settings.forecast === 'omit' && observed.category !== null)
+    if (observed.category === reference.omitted)
+      return fields(deal, 'forecast', 'archived', { category: observed.category })
   if (category === undefined) return []
   const cause = standing.stall === null ? lift(deal) : deal.moved.opened ? 'flagged' : 'reasserted'
   return fields(deal, 'forecast', again ? 'reasserted' : cause, { category })
 }
 
-/** Into the archive, still out of the forecast: with the stage the CRM would set that stage's own category. Or back. */
+/** Into the archive, or back. */
 function archive(deal: Lent): Rows {
-  const { archiveTo, home, observed, reference, settings } = deal
+  const { archiveTo, home } = deal
   if (home !== null) return fields(deal, 'archive', 'recovered', { stage: home })
-  if (archiveTo === null) return []
-  const out = settings.forecast === 'omit' && observed.category !== null && observed.category === reference.omitted
-  return fields(deal, 'archive', 'archived', { stage: archiveTo, ...(out && { category: observed.category }) })
+  return archiveTo === null ? [] : fields(deal, 'archive', 'archived', { stage: archiveTo })
 }
 
 const isArchived = ({ archiveTo, observed, settings }: Lent): boolean =>

@@ -138,13 +138,11 @@ function fields(row: FieldsRow, of: OfDeal, input: UndoInput, say: Say) {
     if (again !== undefined && sameValue(found, again.after[field]))
       say(row, 'later_run', { field, wrote, found, run: again.run })
     else if (again !== undefined || !sameValue(found, wrote)) say(row, 'changed', { field, wrote, found })
-    else if (back !== found) after = { ...after, [field]: back }
+    // With the stage the CRM would set that stage's own category.
+    else if (back !== found || (field === 'category' && of.home !== null)) after = { ...after, [field]: back }
     else if (back !== was && wrote === omitted) say(row, 'omitted', { field, wrote, found })
   }
   if (Object.keys(after).length === 0) return null
-  // With the stage the CRM would set that stage's own category.
-  const kept = row.after.category !== undefined && sameValue(held.category, row.after.category)
-  if (after.stage !== undefined && kept) after = { category: row.before.category ?? null, ...after }
   return { kind: 'fields', before: pick(row.after, (field) => field in after), after } as const
 }
 

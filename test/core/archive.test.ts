@@ -45,12 +45,11 @@ describe('archiving', () => {
     const of = flagged()
     expect(plan(of, at('2026-11-10'), usual).rows).toEqual([])
     const put = night(of, DUE, usual)
-    expect(groups(put)).toEqual(['archive', 'task-done'])
-    expect(fieldsOf(put, 'archive')).toMatchObject({
-      cause: 'archived',
-      before: { stage: 'demo', category: 'OMIT' },
-      after: { stage: 'away', category: 'OMIT' },
-    })
+    expect(groups(put)).toEqual(['forecast', 'archive', 'task-done'])
+    expect(put.rows.every(({ cause }) => cause === 'archived')).toBe(true)
+    expect(fieldsOf(put, 'archive')).toMatchObject({ before: { stage: 'demo' }, after: { stage: 'away' } })
+    // The CRM would give the stage's own.
+    expect(fieldsOf(put, 'forecast')).toMatchObject({ before: { category: 'OMIT' }, after: { category: 'OMIT' } })
     expect(now(of)).toMatchObject({ stageId: 'away', category: 'OMIT', own: { stalled: true, state: 'stalled' } })
     expect([...of.tasks.values()]).toMatchObject([{ open: false, body: expect.stringContaining('archived') }])
     expect(put.lists.archive).toEqual([])
@@ -81,7 +80,7 @@ describe('archiving', () => {
     const of = flagged()
     night(of, DUE, { ...usual, fate: () => 'refused' })
     const next = night(of, DUE + DAY, usual)
-    expect(groups(next)).toEqual(['archive', 'task-done'])
+    expect(groups(next)).toEqual(['forecast', 'archive', 'task-done'])
     expect(of.tasks.size).toBe(1)
   })
   test('forecast left alone: only the stage', () => {
@@ -165,9 +164,11 @@ describe('undo of archiving', () => {
     night(of, DUE, usual)
     const result = undo(of, run(DUE))
     expect(result.conflicts).toEqual([])
-    expect(result.rows.find(({ group }) => group === 'archive')).toMatchObject({
-      after: { stage: 'demo', category: 'OMIT' },
-    })
+    expect(result.rows).toMatchObject([
+      { group: 'forecast', after: { category: 'OMIT' } },
+      { group: 'archive', after: { stage: 'demo' } },
+      { group: 'task-done' },
+    ])
     expect(now(of)).toMatchObject(before)
     expect([...of.tasks.values()]).toEqual(tasks)
     for (const later of ['2026-11-24', '2026-12-07']) expect(night(of, at(later), usual).rows, later).toEqual([])

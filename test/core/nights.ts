@@ -118,7 +118,7 @@ export function itemOf(of: World, known: Known, context: PlanContext, options: N
   const again = options.again === known.ref.id
   const own = options.verdicts?.(known)
   const found = judged({ known, standing }, ledger, context)
-  const told = own === undefined ? found : { log: found.log, verdict: own, standing }
+  const told = own === undefined ? found : { log: found.log, verdict: own, standing, away: null }
   return { known, ...told, ledger, again, unreadable: options.unreadable === true }
 }
 
