@@ -158,7 +158,6 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
       return { subject: cut(say(words.subject, values), FIELD_LENGTH), body: cut(body, BODY_LENGTH) }
     },
     completionNote: (cause, on) => say(words.completed, { on, why: say(words.completions[cause]) }),
-    hold: (hold) =>
-      say(words.holds[hold.brake], 'newlyStalled' in hold ? { ...hold, share: Math.round(hold.limit * 100) } : hold),
+    hold: (hold) => say(words.holds[hold.brake], hold),
   }
 }
