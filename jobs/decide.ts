@@ -105,13 +105,14 @@ async function contextFor(ctx: JobContext, run: ContextOf): Promise<PlanContext>
   const stored = await getConnection(ctx.db, run.connection)
   if (stored?.reference == null) throw new Error(`nothing was pulled from ${run.connection} yet`)
   const { confirm: preview } = run.options
+  const { language } = run.settings
   const confirmed = preview === undefined ? [] : ((await getPlan(ctx.db, preview)) ?? [])
   const keys = new Set(confirmed.filter(({ hold }) => hold === null).map(previewKey))
   return planContext({
     run: run.id,
     now: run.now,
     settings: run.settings,
-    texts: ctx.texts(run.settings.language),
+    texts: ctx.texts(language).withTemplates(run.settings.texts?.[language]),
     calendar: makeCalendar(run.settings),
     reference: stored.reference,
     firstNightAt: stored.confirmedAt,

@@ -1,6 +1,7 @@
 // What the configuration file says to the person who writes it: what each setting means (for editors, through the JSON
 // Schema) and what is wrong with one, in the words of a RevOps manager rather than of a validator.
 import { z } from 'zod'
+import { variablesOf } from './core/templates.ts'
 
 export type Schema = z.core.JSONSchema.BaseSchema
 
@@ -43,6 +44,17 @@ const MEANINGS: Readonly<Record<string, string>> = {
   oldDeals:
     'By how many working days a deal had been dead: flag (without a task), archive, or nothing. {"260": archive}',
   brakes: 'When a night looks wrong, it writes nothing and says why.',
+  texts: 'Your own words for tasks, drafts and completion notes, by language; the one of "language" is used.',
+  en: 'English.',
+  fr: 'French.',
+  subject: `Subject of the task. Variables: ${variablesOf('subject')}.`,
+  task: `Text of the task. Variables: ${variablesOf('task')}.`,
+  drafts: 'What the rep may send, put where the task says {draft}.',
+  'drafts.next': `Asks for the next step. Variables: ${variablesOf('next')}.`,
+  'drafts.decision': `Asks for a yes or a no. Variables: ${variablesOf('decision')}.`,
+  'drafts.yes': `After a yes: asks what is still missing. Variables: ${variablesOf('yes')}.`,
+  'drafts.closing': `Closes the file, once a decision was asked for before. Variables: ${variablesOf('closing')}.`,
+  completion: `Note below a task that unstall completes. Variables: ${variablesOf('completion')}.`,
 }
 
 /** The JSON Schema (2020-12) of what a person writes, with what each setting means. */
@@ -50,7 +62,9 @@ export const jsonSchemaOf = (schema: z.ZodType): Schema =>
   z.toJSONSchema(schema, {
     io: 'input',
     override: ({ jsonSchema, path }) => {
-      const meaning = path.at(-2) === 'properties' ? MEANINGS[String(path.at(-1))] : undefined
+      if (path.at(-2) !== 'properties') return
+      const key = String(path.at(-1))
+      const meaning = MEANINGS[`${path.at(-3)}.${key}`] ?? MEANINGS[key]
       if (meaning) jsonSchema.description = meaning
     },
   })

@@ -320,12 +320,62 @@ it('the environment has defaults', () => {
   expect(() => environment({ UNSTALL_LOG: 'loud', REDIS_URL: 'x' })).toThrow(/UNSTALL_LOG[\s\S]*REDIS_URL/)
 })
 
+it('own texts: every problem with its line and the variables there are', () => {
+  const texts = `language: fr
+texts:
+  fr:
+    subject: Où en est {name} ?
+    task: |
+      {name}{worth} : {passed}
+
+      {draft}
+    drafts: { next: "Et maintenant ?" }
+`
+  expect(settings(small(texts)).texts).toEqual({
+    fr: {
+      subject: 'Où en est {name} ?',
+      task: '{name}{worth} : {passed}\n\n{draft}',
+      drafts: { next: 'Et maintenant ?' },
+    },
+  })
+  expect(settings(small())).not.toHaveProperty('texts')
+  const bad = `texts:
+  en:
+    subject: Where is {deal}?
+    task: |
+      {name has stopped
+    drafts: { closing: [Bye], nxt: Next? }
+    completion: ""
+  de: {}
+`
+  expect(problems(small(bad))).toEqual([
+    'line 6: texts.en.subject uses {deal}, which is not known; variables here: {name}, {worth}, {stage}',
+    expect.stringMatching(
+      /^line 7: texts.en.task has a brace without its partner near "\{name has stopped"; .*\{passed\}/,
+    ),
+    'line 9: texts.en.drafts.closing must be text, not ["Bye"]',
+    'line 9: texts.en.drafts.nxt is not a setting (did you mean "next"?)',
+    'line 10: texts.en.completion must not be empty; leave it out to keep the text unstall brings',
+    'line 11: texts.de is not a setting; known here: en, fr',
+  ])
+})
+
 it('the JSON Schema describes every setting of the example', () => {
   const { properties } = configJsonSchema()
   const top = readFileSync('unstall.config.example.yaml', 'utf8').match(/^[a-z]\w*(?=:)/gim) ?? []
   expect(Object.keys(properties ?? {}).sort()).toEqual([...top].sort())
   for (const part of Object.values(properties ?? {})) expect(typeof part === 'object' && part.description).toMatch(/\w/)
   expect(JSON.stringify(properties)).toContain('"const":"client-credentials"')
+  expect(properties?.texts).toMatchObject({
+    properties: {
+      fr: {
+        properties: {
+          subject: { description: 'Subject of the task. Variables: {name}, {worth}, {stage}.' },
+          drafts: { properties: { decision: { description: expect.stringContaining('{agreed}') } } },
+        },
+      },
+    },
+  })
 })
 
 describe('limits put into the file', () => {

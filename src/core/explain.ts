@@ -6,6 +6,7 @@ import type { LogEntry, MovementKind, MovementLog } from './movement.ts'
 import type { Hold, WriteCause } from './plan.ts'
 import { stageTable } from './policy.ts'
 import { type Transition, writtenState } from './stall.ts'
+import type { Templates } from './templates.ts'
 
 /** What a sentence about one deal needs. Deal names are hostile text: templates never interpret them. */
 export interface Reason {
@@ -23,6 +24,8 @@ export interface Reason {
 /** One language. `src/texts/en.ts` and `fr.ts` implement it; a test holds that both say everything. */
 export interface Texts {
   readonly language: 'en' | 'fr'
+  /** The same with a company's own words for task, drafts and completion note. */
+  withTemplates(own: Templates | undefined): Texts
   /** One sentence for the CRM field: at most 255 characters, dates but never counts of days that change by themselves. */
   explanation(reason: Reason): string
   task(reason: Reason): { readonly subject: string; readonly body: string }

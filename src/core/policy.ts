@@ -1,6 +1,7 @@
 // The rules as data: what RevOps may set, with defaults. Parsed once at the edge; the core only reads it.
 import { z } from 'zod'
 import type { Reference, Stage } from './deal.ts'
+import { OwnTexts } from './templates.ts'
 
 const days = z.number().int().min(0)
 /** One each, so that the schema for editors can describe each for itself. */
@@ -43,6 +44,7 @@ const timezone = z.string().refine((zone) => {
 export const Settings = z.strictObject({
   timezone,
   language: z.enum(['en', 'fr']).default('en'),
+  texts: OwnTexts.optional(),
   /** Public holidays, already resolved to dates for the years that matter. */
   holidays: z.array(date).default([]),
   closures: z.array(DateRange).default([]),

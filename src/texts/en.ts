@@ -70,57 +70,58 @@ const words = {
 
   last: '{movement}, {on:date}',
   passed: {
-    decision_overdue: 'No answer is recorded although {due} has passed.',
-    answered_maybe: 'The answer is maybe, and {due} has passed.',
+    decision_overdue: '{due} has passed and no answer is recorded.',
+    answered_maybe: '{due} has passed and the answer is still maybe.',
     second_maybe: 'The answer is maybe for the second time.',
-    yes_not_closed: 'Answered yes on {date:date}, but neither won nor a stage further after {limit:days}.',
-    close_date_passed: 'The close date {date:date} has passed.',
-    close_date_long_passed: 'The close date {date:date} passed more than {limit:days} ago.',
+    yes_not_closed:
+      'The answer was yes on {date:date}, but {limit:days} later the deal is neither won nor in a later stage.',
+    close_date_passed: 'The close date of {date:date} has passed.',
+    close_date_long_passed: 'The close date of {date:date} passed more than {limit:days} ago.',
     pushed_repeatedly: 'The close date was pushed {pushes:times}, last on {date:date}.',
     no_movement: 'No movement since {on:date} ({movement}); the limit in stage {stage} is {limit:days}.',
   },
-  due: 'the decision date {date:date}',
+  due: 'The decision date of {date:date}',
   derived: ' (derived from the day of the proposal)',
   capped: ' (the latest date allowed; the one set is later)',
   clears: {
-    decision_overdue: 'a yes, a no, a stage forward, or one newly agreed decision date',
-    answered_maybe: 'a yes, a no, a stage forward, or one newly agreed decision date',
-    yes_not_closed: 'the deal won, a stage forward, or a no',
+    decision_overdue: 'a yes, a no, a move to a later stage, or one newly agreed decision date',
+    answered_maybe: 'a yes, a no, a move to a later stage, or one newly agreed decision date',
+    yes_not_closed: 'winning the deal, a move to a later stage, or a no',
     close_date_passed: 'an honest close date, today or later',
-    pushed_repeatedly: 'a stage forward, a yes or a no',
-    no_movement: 'a reply from the buyer, a meeting or call that took place, or a stage forward',
+    pushed_repeatedly: 'a move to a later stage, a yes or a no',
+    no_movement: 'a reply from the buyer, a meeting or call that took place, or a move to a later stage',
   },
   draft: {
     closing:
-      'Hello,\nI have not had a decision from you, so I take it that now is not the right time and will close the ' +
-      'file on my side. That is perfectly fine. If I am wrong, one word is enough and I will pick it up again with ' +
-      'pleasure. Thank you for your time.',
+      'Hello,\nAs we have not come to a decision, I take it that now is not the right time, and I will close the file ' +
+      'on my side. That is perfectly fine. If I am wrong, one word is enough and I will gladly pick it up again. ' +
+      'Thank you for your time.',
     yes:
-      'Hello,\nThank you again for your yes. What is still missing to conclude, and by when can we settle it ' +
-      'together? If something has changed, please just tell me: a no is fine, too.',
+      'Hello,\nThank you again for your yes. What do we still need in order to go ahead, and by when could we settle ' +
+      'it together? If something has changed, please just tell me: a no is fine, too.',
     decision:
       'Hello,\nI would like to know where you stand on our proposal.{agreed} Is it a yes or a no? Both are good ' +
-      'answers for me, and a no will not need explaining. If something is still missing for your decision, what is ' +
-      'it, and by which date will you decide?',
+      'answers for me, and a no needs no explanation. If you still need something in order to decide, what is it, ' +
+      'and by when do you expect to decide?',
     agreed: ' We had agreed on {date:date}.',
     next:
-      'Hello,\nwhat would be the right next step on your side, and by when? If your plans have changed or this is no ' +
-      'longer a priority, that is fine: a short word is enough, and I will not keep chasing you.',
+      'Hello,\nWhat would be the right next step on your side, and by when? If your plans have changed or this is no ' +
+      'longer a priority, that is fine: a short note is enough, and I will not keep chasing you.',
   },
   explained: 'Last movement: {last}.',
   subject: 'Yes or no? {name}',
   task: [
     '{name}{worth} has stopped moving.',
-    'What happened last: {last}.\nWhat was passed: {passed}\nWhat clears the flag: {clears}.',
-    'Please get a yes or a no. Both are good answers: a yes moves the deal on, a no gives you your time back and ' +
-      'keeps your forecast honest. Nobody is marked down for a no. Record it in the field "Decision".',
-    'What holds it up? Please choose it in the field "Why it stalled": {causes}. If nothing can happen before a ' +
-      'certain date, park the deal: "Parked until" and its reason.',
-    'A draft you may send (unstall sends nothing):\n\n{draft}',
+    'What happened last: {last}.\nWhy it is flagged: {passed}\nWhat clears the flag: {clears}.',
+    'Please ask for a yes or a no. Both are good answers: a yes moves the deal on, a no gives you your time back and ' +
+      'keeps your forecast honest. Nobody is marked down for a no. Record the answer in the field "Decision".',
+    'What is holding it up? Please choose the cause in the field "Why it stalled": {causes}. If nothing can happen ' +
+      'before a certain date, park the deal: fill in "Parked until" and the reason.',
+    'A draft you can send if you like (unstall sends nothing itself):\n\n{draft}',
   ],
   completed: 'Completed by unstall on {on:date}: {why}.',
   completions: {
-    flagged: 'the deal is flagged anew',
+    flagged: 'the deal is flagged again',
     reason_changed: 'the reason has changed',
     recovered: 'the deal moves again. Well done',
     parked: 'the deal is parked',
@@ -129,14 +130,15 @@ const words = {
     dismissed: 'somebody cleared the flag',
     reasserted: 'the deal was looked at again',
     excluded: 'the deal is no longer watched',
-    new_decision_date: 'a new decision date is agreed',
+    new_decision_date: 'a new decision date has been agreed',
     archived: 'the deal is archived. A reply from the buyer brings it back',
     undo: 'the run that asked for it was taken back',
   },
   holds: {
     share:
-      '{newlyStalled} of {open} open deals newly stalled, more than {share} %: the data may be wrong, nothing is written.',
-    cap: 'More than {limit} writes in one run: the rest waits for the next night.',
+      '{newlyStalled:number} of {open:number} open deals are newly stalled, more than {limit:percent}: the data may be ' +
+      'wrong, nothing is written.',
+    cap: 'More than {limit:number} writes in one run: the rest waits for the next night.',
     budget: '{owner:name} has had {limit:tasks} in week {week}: waits for the next.',
     not_in_preview: 'Not in the confirmed preview {preview}: waits a night.',
     field_missing:
@@ -173,7 +175,7 @@ const words = {
     one_push_left: 'Pushed {pushes:times}: one push before the flag.',
     history_unknown: 'History unknown: no flag for lack of movement before {until:date}.',
     no_still_open: 'Answered no {sinceWorkingDays:days} ago and still open: please close it.',
-    parked_again: 'Parked again until {until:date} without movement since the last time: not counted.',
+    parked_again: 'Parked again until {until:date} without movement since the last time: this pause is not counted.',
     date_not_counted: 'A second new decision date ({date:date}) after a maybe: not counted.',
   },
   why: {
@@ -202,7 +204,8 @@ const words = {
   },
   blind: {
     participants: 'Who took part in meetings and calls: each one counts.',
-    personFromAutomation: 'A person from a workflow run by that person’s save: both count as the person.',
+    personFromAutomation:
+      'What a person did from what a workflow did on that person’s save: both count as the person’s.',
     history: 'What happened before the first night: the clock starts at creation.',
     replies: 'Replies by e-mail: a deal moving only by e-mail looks still.',
     calls: 'Whether a call was answered.',

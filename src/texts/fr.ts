@@ -16,7 +16,7 @@ export const fr = textsOf('fr', 'fr-FR', {
   days: (n) => `${n} ${n < 2 ? 'jour ouvré' : 'jours ouvrés'}`,
   calendarDays: (n) => `${n} ${n < 2 ? 'jour calendaire' : 'jours calendaires'}`,
   are: (n) => (n < 2 ? 'est' : 'sont'),
-  times: (n) => `${n} fois`,
+  times: (n) => (n === 1 ? 'une fois' : `${n} fois`),
   newTasks: (n) => `${n} ${n < 2 ? 'nouvelle tâche' : 'nouvelles tâches'}`,
   names: {
     rules: {
@@ -65,13 +65,14 @@ export const fr = textsOf('fr', 'fr-FR', {
 
   last: '{movement}, le {on:date}',
   passed: {
-    decision_overdue: '{due} est passée sans réponse enregistrée.',
-    answered_maybe: '{due} est passée et la réponse est « peut-être ».',
+    decision_overdue: '{due} est passée et aucune réponse n’est enregistrée.',
+    answered_maybe: '{due} est passée et la réponse est toujours « peut-être ».',
     second_maybe: 'La réponse est « peut-être » pour la deuxième fois.',
-    yes_not_closed: "Réponse oui le {date:date}, mais ni gagnée ni avancée d'une étape au bout de {limit:days}.",
+    yes_not_closed:
+      "La réponse était oui le {date:date}, mais {limit:days} plus tard l'affaire n'est ni gagnée ni à une étape suivante.",
     close_date_passed: 'La date de clôture du {date:date} est dépassée.',
     close_date_long_passed: 'La date de clôture du {date:date} est dépassée de plus de {limit:days}.',
-    pushed_repeatedly: 'La date de clôture a été repoussée {pushes:times}, la dernière le {date:date}.',
+    pushed_repeatedly: 'La date de clôture a été repoussée {pushes:times}, en dernier lieu le {date:date}.',
     no_movement: "Aucun mouvement depuis le {on:date} ({movement}) ; la limite à l'étape {stage} est de {limit:days}.",
   },
   due: 'La date de décision du {date:date}',
@@ -81,38 +82,38 @@ export const fr = textsOf('fr', 'fr-FR', {
     decision_overdue: 'un oui, un non, une étape franchie ou une nouvelle date de décision convenue (une seule)',
     answered_maybe: 'un oui, un non, une étape franchie ou une nouvelle date de décision convenue (une seule)',
     yes_not_closed: "l'affaire gagnée, une étape franchie ou un non",
-    close_date_passed: "une date de clôture sincère, aujourd'hui ou plus tard",
+    close_date_passed: "une date de clôture réaliste, aujourd'hui ou plus tard",
     pushed_repeatedly: 'une étape franchie, un oui ou un non',
     no_movement: "une réponse de l'acheteur, un rendez-vous ou un appel qui a eu lieu, ou une étape franchie",
   },
   draft: {
     closing:
-      "Bonjour,\nn'ayant pas reçu de décision de votre part, je comprends que le moment n'est pas le bon et je vais " +
-      "refermer le dossier de mon côté. C'est tout à fait normal. Si je me trompe, un mot suffit et je le rouvrirai " +
+      "Bonjour,\nComme nous n'avons pas abouti à une décision, je suppose que ce n'est pas le bon moment et je " +
+      'vais refermer le dossier de mon côté. Je le comprends très bien. Si je me trompe, un mot suffit et je le rouvrirai ' +
       "avec plaisir. Merci pour le temps que vous m'avez accordé.",
     yes:
-      'Bonjour,\nencore merci pour votre oui. Que manque-t-il pour conclure, et pour quelle date pouvons-nous le ' +
-      'régler ensemble ? Si quelque chose a changé, dites-le-moi simplement : un non me va aussi.',
+      "Bonjour,\nEncore merci pour votre oui. Que nous manque-t-il pour avancer, et d'ici quelle date pourrions-nous " +
+      'le régler ensemble ? Si quelque chose a changé, dites-le-moi simplement : un non me convient aussi.',
     decision:
-      'Bonjour,\nje voudrais savoir où vous en êtes de notre proposition.{agreed} Est-ce un oui ou un non ? Les deux ' +
-      "sont pour moi de bonnes réponses, et un non n'a pas besoin d'être justifié. S'il vous manque encore quelque " +
-      "chose pour décider, de quoi s'agit-il, et à quelle date déciderez-vous ?",
+      'Bonjour,\nJe voudrais savoir où vous en êtes au sujet de notre proposition.{agreed} Est-ce un oui ou un non ? ' +
+      "Les deux sont pour moi de bonnes réponses, et un non n'a pas besoin d'être justifié. S'il vous manque encore " +
+      "quelque chose pour décider, de quoi s'agit-il, et d'ici quand pensez-vous pouvoir le faire ?",
     agreed: ' Nous étions convenus du {date:date}.',
     next:
-      'Bonjour,\nquelle serait la bonne prochaine étape de votre côté, et pour quand ? Si vos projets ont changé ou ' +
+      'Bonjour,\nQuelle serait la bonne prochaine étape de votre côté, et pour quand ? Si vos projets ont changé ou ' +
       "si ce n'est plus une priorité, ce n'est pas grave : un mot suffit, et je ne vous relancerai pas davantage.",
   },
   explained: 'Dernier mouvement : {last}.',
   subject: 'Oui ou non ? {name}',
   task: [
     "L'affaire {name}{worth} n'avance plus.",
-    'Dernier événement : {last}.\nLimite dépassée : {passed}\nCe qui lève le signalement : {clears}.',
-    "Merci d'obtenir un oui ou un non. Les deux sont de bonnes réponses : un oui fait avancer l'affaire, un non vous " +
-      "rend votre temps et garde votre prévision sincère. Un non n'est reproché à personne. Notez la réponse dans le " +
-      'champ « Decision ».',
-    "Qu'est-ce qui la retient ? Merci de le choisir dans le champ « Why it stalled » : {causes}. Si rien ne peut se " +
-      "passer avant une certaine date, mettez l'affaire en pause : « Parked until » et son motif.",
-    "Un message que vous pouvez envoyer (unstall n'envoie rien) :\n\n{draft}",
+    'Dernier événement : {last}.\nPourquoi elle est signalée : {passed}\nCe qui lève le signalement : {clears}.',
+    "Merci de demander un oui ou un non. Les deux sont de bonnes réponses : un oui fait avancer l'affaire, un non vous " +
+      "fait gagner du temps et rend votre prévision plus juste. Un non n'est reproché à personne. Notez la réponse " +
+      'dans le champ « Decision ».',
+    "Qu'est-ce qui la retient ? Merci de choisir la cause dans le champ « Why it stalled » : {causes}. Si rien ne peut " +
+      "se passer avant une certaine date, mettez l'affaire en pause : remplissez « Parked until » et le motif.",
+    "Un message que vous pouvez envoyer si vous le souhaitez (unstall n'envoie rien lui-même) :\n\n{draft}",
   ],
   completed: 'Terminée par unstall le {on:date} : {why}.',
   completions: {
@@ -125,15 +126,15 @@ export const fr = textsOf('fr', 'fr-FR', {
     dismissed: 'une personne a retiré le signalement',
     reasserted: "l'affaire a été réexaminée",
     excluded: "l'affaire n'est plus suivie",
-    new_decision_date: 'une nouvelle date de décision est convenue',
+    new_decision_date: 'une nouvelle date de décision a été convenue',
     archived: "l'affaire est archivée. Une réponse de l'acheteur la fait revenir",
     undo: "l'exécution qui l'avait demandée a été annulée",
   },
   holds: {
     share:
-      "{newlyStalled} affaires ouvertes sur {open} nouvellement à l'arrêt, plus de {share} % : les données sont " +
-      "peut-être fausses, rien n'est écrit.",
-    cap: 'Plus de {limit} écritures en une exécution : le reste attend la nuit suivante.',
+      "{newlyStalled:number} affaires ouvertes sur {open:number} nouvellement à l'arrêt, plus de {limit:percent} : les " +
+      "données sont peut-être fausses, rien n'est écrit.",
+    cap: 'Plus de {limit:number} écritures en une exécution : le reste attend la nuit suivante.',
     budget: '{owner:name} a déjà reçu {limit:tasks} en semaine {week} : attend la suivante.',
     not_in_preview: "Absente de l'aperçu confirmé {preview} : attend une nuit.",
     field_missing:
@@ -172,7 +173,8 @@ export const fr = textsOf('fr', 'fr-FR', {
     one_push_left: "Repoussée {pushes:times} : encore une fois et l'affaire est signalée.",
     history_unknown: 'Historique inconnu : pas de signalement pour absence de mouvement avant le {until:date}.',
     no_still_open: 'Réponse non il y a {sinceWorkingDays:days} et toujours ouverte : merci de la fermer.',
-    parked_again: "Remise en pause jusqu'au {until:date} sans mouvement depuis la précédente : pas comptée.",
+    parked_again:
+      "Remise en pause jusqu'au {until:date} sans mouvement depuis la pause précédente : celle-ci n'est pas comptée.",
     date_not_counted: 'Deuxième nouvelle date de décision ({date:date}) après un « peut-être » : pas comptée.',
   },
   why: {
@@ -214,7 +216,8 @@ export const fr = textsOf('fr', 'fr-FR', {
   },
   blind: {
     participants: 'Qui a pris part aux rendez-vous et aux appels : chacun compte.',
-    personFromAutomation: "Une personne d'un workflow déclenché par elle : les deux comptent comme la personne.",
+    personFromAutomation:
+      "Ce que fait une personne de ce que fait un workflow qu'elle déclenche : tout compte comme d'elle.",
     history: 'Ce qui précède la première nuit : le compteur part de la création.',
     replies: "Les réponses par e-mail : une affaire qui n'avance que par e-mail paraît immobile.",
     calls: 'Si un appel a abouti.',
@@ -235,7 +238,7 @@ export const fr = textsOf('fr', 'fr-FR', {
     out_dated: 'Ne compte pas pour l’instant : {sum}, clôture prévue le {on:date}.',
     imported: '{on:date}  importée ; vue par unstall pour la première fois le {firstSeen:date}, historique inconnu',
     created: '{on:date}  créée',
-    edited: '{field} modifié',
+    edited: 'champ modifié : {field}',
     empty: 'vide',
     because: ' : {why}',
     clock: 'Le compteur part du {on:date} ({movement}) : {days:days}, jours de pause non compris',
@@ -266,8 +269,9 @@ export const fr = textsOf('fr', 'fr-FR', {
     rests: 'Confiance : {won:number} affaires gagnées ; neuf tirages sur dix recommandent {low:number} à {high:days}.',
     default:
       'Affaires gagnées : {won:number}, trop peu pour en tirer une limite (il en faut {enough:number}) : celle-ci est ' +
-      'celle du métier.',
-    median: "La moitié des affaires quittent l'étape en {median:days}, celles qui y sont encore comptées inachevées.",
+      'la valeur d’usage.',
+    median:
+      "La moitié des affaires quittent l'étape en {median:days} ; celles qui y sont encore comptent comme inachevées.",
     moves_on: "Parmi les affaires encore à l'étape après {limit:days}, {movesOn:percent} ont avancé ensuite.",
     nights_know_more:
       'Rendez-vous prévus, pauses et réponses ne sont pas rejoués : les nuits signalent moins de silences.',

@@ -17,7 +17,7 @@ export const reportEn = {
     'The lists and figures of the night are of that night; deals, sales cycle, flags and coaching are as known on {at}.',
   wrote: 'Done: {done}. Held back: {held}. Refused: {refused}. Left alone: {left}.',
   meaning:
-    'Without stalled deals also leaves out deals that are parked or answered no: they do not count until they move. ' +
+    '"Without stalled" also leaves out deals that are parked or answered no: they do not count until they move. ' +
     'The forecast leaves out deals whose forecast category is omitted. Currencies are never added up.',
   headings: {
     ...{ night: 'The night', forecast: 'Pipeline and forecast, with and without stalled deals' },
@@ -52,7 +52,7 @@ export const reportEn = {
     ownerLeft: 'The owner has left: somebody has to take over',
     ...{ noStillOpen: 'Answered no and still open: please close', archive: 'Stalled long without an answer: archive?' },
     flagCleared: 'Flag cleared by a person: left alone for ten working days',
-    categoryTheirs: 'Forecast category put back by a person: theirs',
+    categoryTheirs: 'Forecast category put back by a person: it stays',
   },
   brakes: { caption: 'What was held back, and why', writes: 'Writes', why: 'Why' },
   dead: {
@@ -64,11 +64,11 @@ export const reportEn = {
     ...{ flag: 'a flag, no task', archive: 'the archive', nothing: 'nothing' },
   },
   cycle: {
-    ...{ caption: 'Deals won within a year, calendar days from creation to won', kind: 'Sales cycle' },
+    ...{ caption: 'Deals won in the last year, calendar days from creation to won', kind: 'Sales cycle' },
     ...{ mean: 'Average days', median: 'Median days', all: 'All won deals' },
     ...{ withoutStalled: 'Without deals that ever stalled', active: 'All won deals, in active days' },
     note: 'Days count as stalled from the limit of the stage until the buyer moved again, and while unstall had the deal stalled or parked.',
-    leftOut: '{n} imported or undated deals are left out: when they began or ended is not known.',
+    leftOut: 'Imported or undated deals left out: {n}. When they began or ended is not known.',
   },
   history: { caption: 'The last nights', night: 'Night', gap: 'Gap', share: 'Share stalled' },
   stops: { caption: 'Open deals by stage', open: 'Open', share: 'Share stalled' },
@@ -81,7 +81,7 @@ export const reportEn = {
     ...{ caption: 'What became of the flags', after: 'After', days: '{days} days', flags: 'Flags' },
     ...{ rules: 'By rule, as of today', rule: 'Rule', change: 'Suggested change' },
     note: 'Wrong: a person cleared the flag. Probably wrong: won within ten working days of the flag, its task untouched.',
-    recovered: 'Recovered value: {deals} won after the buyer moved again following our task, worth {value}.',
+    recovered: 'Recovered value: {value} (deals won after the buyer moved again following our task: {deals}).',
     none: 'No flag is on record yet.',
   },
   fates: {
@@ -90,7 +90,7 @@ export const reportEn = {
   },
   suggestions: {
     ...{ too_few: 'Too few flags to say', keep: 'Keep as it is' },
-    archive: 'Most lie there unanswered: archive sooner (archive.proposeAfterDays)',
+    archive: 'Most stay unanswered: archive sooner (archive.proposeAfterDays)',
     loosen: {
       decision_overdue: 'Too many wrong: more days to decide (decision.days)',
       answered_maybe: 'Too many wrong: ask the reps what their maybes mean',

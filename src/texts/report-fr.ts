@@ -11,8 +11,8 @@ export const reportFr: ReportWords = {
   system: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   cut: '{shown} lignes sur {total} sont affichées ici ; toutes sont dans le CSV (unstall report --format csv).',
   kinds: {
-    ...{ night: 'Nuit {run}, jugée au {at}.', manual: 'Exécution manuelle {run}, jugée au {at}.' },
-    preview: "Aperçu {run}, jugé au {at}. Rien n'a été écrit : voici ce qui le serait.",
+    ...{ night: 'Nuit {run}, situation au {at}.', manual: 'Exécution manuelle {run}, situation au {at}.' },
+    preview: "Aperçu {run}, situation au {at}. Rien n'a été écrit : voici ce qui le serait.",
     undo: "L'exécution {run} du {at} en a annulé une autre.",
   },
   failed: "L'exécution ne s'est pas terminée : {problem}",
@@ -20,7 +20,7 @@ export const reportFr: ReportWords = {
     'Les listes et les chiffres de la nuit sont ceux de cette nuit ; affaires, cycle de vente, signalements et coaching sont ceux connus au {at}.',
   wrote: 'Fait : {done}. Retenu : {held}. Refusé : {refused}. Laissé tel quel : {left}.',
   meaning:
-    "Sans les affaires à l'arrêt, celles en pause ou répondues non sont aussi laissées de côté : elles ne comptent " +
+    "« Sans celles à l'arrêt » laisse aussi de côté celles en pause ou dont la réponse est non : elles ne comptent " +
     "pas tant qu'elles n'avancent pas. La prévision laisse de côté la catégorie « omise ». Les devises ne sont " +
     'jamais additionnées.',
   headings: {
@@ -45,7 +45,7 @@ export const reportFr: ReportWords = {
   },
   figures: {
     ...{ open: 'Affaires ouvertes', stalled: "À l'arrêt", newlyStalled: "Nouvellement à l'arrêt" },
-    ...{ recovered: 'Reparties', parked: 'En pause', answeredNo: 'Répondues non' },
+    ...{ recovered: 'Reparties', parked: 'En pause', answeredNo: 'Réponse non' },
     dismissed: 'Signalements retirés par une personne',
   },
   lists: {
@@ -54,13 +54,13 @@ export const reportFr: ReportWords = {
     leftAlone: "Laissées telles quelles, quelqu'un ayant été plus rapide",
     unreadable: 'Fiches incompréhensibles : elles attendent',
     ...{ dead: 'Mortes avant la première nuit : jamais de tâche', stillStalled: "Toujours à l'arrêt" },
-    ...{ parked: 'En pause', answeredNo: "Répondues non : hors prévision jusqu'à leur fermeture" },
+    ...{ parked: 'En pause', answeredNo: "Réponse non : hors prévision jusqu'à leur fermeture" },
     warnings: "En mouvement, mais près d'une limite",
     ownerLeft: "Propriétaire parti : quelqu'un doit reprendre l'affaire",
-    noStillOpen: 'Répondues non et toujours ouvertes : à fermer',
+    noStillOpen: 'Réponse non et toujours ouvertes : à fermer',
     archive: "Longtemps à l'arrêt sans réponse : à archiver ?",
     flagCleared: 'Signalement retiré par une personne : silence pendant dix jours ouvrés',
-    categoryTheirs: 'Catégorie de prévision remise par une personne : la sienne',
+    categoryTheirs: 'Catégorie de prévision rétablie par une personne : elle reste',
   },
   brakes: { caption: 'Ce qui a été retenu, et pourquoi', writes: 'Écritures', why: 'Pourquoi' },
   dead: {
@@ -68,15 +68,15 @@ export const reportFr: ReportWords = {
     from: 'plus de {from}',
     between: '{from} à {to}',
     value: 'Valeur',
-    gets: 'Ce qui leur arrive',
+    gets: 'Sort prévu',
     ...{ flag: 'un signalement, pas de tâche', archive: 'les archives', nothing: 'rien' },
   },
   cycle: {
-    ...{ caption: 'Affaires gagnées en un an, jours calendaires de la création au gain', kind: 'Cycle de vente' },
+    ...{ caption: 'Affaires gagnées depuis un an, jours calendaires de la création au gain', kind: 'Cycle de vente' },
     ...{ mean: 'Moyenne, jours', median: 'Médiane, jours', all: 'Toutes les affaires gagnées' },
     ...{ withoutStalled: 'Sans celles qui se sont un jour arrêtées', active: 'Toutes, en jours actifs' },
-    note: "Les jours comptent comme à l'arrêt de la limite de l'étape jusqu'au mouvement suivant de l'acheteur, et tant qu'unstall tenait l'affaire à l'arrêt ou en pause.",
-    leftOut: '{n} affaires importées ou sans date sont laissées de côté : leur début ou leur fin est inconnu.',
+    note: "Sont comptés comme jours d'arrêt ceux qui vont de la limite de l'étape au mouvement suivant de l'acheteur, et ceux où unstall tenait l'affaire pour arrêtée ou en pause.",
+    leftOut: 'Affaires importées ou sans date, laissées de côté : {n}. Leur début ou leur fin est inconnu.',
   },
   history: { caption: 'Les dernières nuits', night: 'Nuit', gap: 'Écart', share: "Part à l'arrêt" },
   stops: { caption: 'Affaires ouvertes par étape', open: 'Ouvertes', share: "Part à l'arrêt" },
@@ -90,30 +90,30 @@ export const reportFr: ReportWords = {
     ...{ rules: 'Par règle, à ce jour', rule: 'Règle', change: 'Changement proposé' },
     note: 'À tort : une personne a retiré le signalement. Sans doute à tort : gagnée dans les dix jours ouvrés, sans que la tâche ait été touchée.',
     recovered:
-      "Valeur récupérée : {deals} gagnées après un mouvement de l'acheteur qui a suivi notre tâche, pour {value}.",
+      "Valeur récupérée : {value} (affaires gagnées après un mouvement de l'acheteur qui a suivi notre tâche : {deals}).",
     none: "Aucun signalement n'est encore enregistré.",
   },
   fates: {
     ...{ won: 'Gagnées', lost: 'Perdues', recovered: 'Reparties', stalled: "Toujours à l'arrêt", parked: 'En pause' },
-    ...{ answered_no: 'Répondues non', gone: 'Supprimées ou fusionnées', wrong: 'À tort' },
+    ...{ answered_no: 'Réponse non', gone: 'Supprimées ou fusionnées', wrong: 'À tort' },
     probably_wrong: 'Sans doute à tort',
   },
   suggestions: {
     ...{ too_few: 'Trop peu de signalements pour le dire', keep: 'Ne rien changer' },
     archive: 'La plupart restent sans réponse : archiver plus tôt (archive.proposeAfterDays)',
     loosen: {
-      decision_overdue: 'Trop à tort : plus de jours pour décider (decision.days)',
-      answered_maybe: 'Trop à tort : demander aux commerciaux ce que valent leurs « peut-être »',
-      yes_not_closed: 'Trop à tort : une étape « signature » montrerait la progression',
-      close_date_passed: 'Trop à tort : plus de tolérance (graceDays.closeDate)',
-      pushed_repeatedly: 'Trop à tort : admettre un report de plus (pushes)',
-      no_movement: 'Trop à tort : une limite plus haute (idleDays)',
+      decision_overdue: 'Trop souvent à tort : plus de jours pour décider (decision.days)',
+      answered_maybe: 'Trop souvent à tort : demander aux commerciaux ce que valent leurs « peut-être »',
+      yes_not_closed: 'Trop souvent à tort : une étape « signature » montrerait la progression',
+      close_date_passed: 'Trop souvent à tort : plus de tolérance (graceDays.closeDate)',
+      pushed_repeatedly: 'Trop souvent à tort : admettre un report de plus (pushes)',
+      no_movement: 'Trop souvent à tort : une limite plus haute (idleDays)',
     },
   },
   changes: {
     ...{ flagged: 'signalée', reason_changed: 'autre motif', reasserted: 'écrite de nouveau', archived: 'archivée' },
     ...{ new_decision_date: 'nouvelle date de décision', undo: 'annulée', recovered: 'repartie', parked: 'en pause' },
-    ...{ answered_no: 'répondue non', closed: 'fermée', dismissed: 'signalement retiré par une personne' },
+    ...{ answered_no: 'réponse non', closed: 'fermée', dismissed: 'signalement retiré par une personne' },
     excluded: "n'est plus suivie",
   },
   statuses: {

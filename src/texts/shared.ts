@@ -4,6 +4,8 @@ import { cut } from '../core/text.ts'
 
 /** Salesforce text fields and task subjects; HubSpot takes more. */
 export const FIELD_LENGTH = 255
+/** Of a task's text: as HTML, which HubSpot wants, it stays within 65,536 characters, with a note below within 32,000. */
+export const BODY_LENGTH = 10_000
 
 /** A name as one line of visible text: no control characters, no changes of writing direction, not endless. */
 export function plain(name: string, length = 80): string {

@@ -5,7 +5,7 @@ import type { ExplainStep, Reason, Texts } from '../core/explain.ts'
 import type { Protection } from '../core/judge.ts'
 import { cut } from '../core/text.ts'
 import type { Words } from './en.ts'
-import { FIELD_LENGTH, formats, plain } from './shared.ts'
+import { BODY_LENGTH, FIELD_LENGTH, formats, plain } from './shared.ts'
 
 /** `locale`: of Intl. */
 export function textsOf(language: Texts['language'], locale: string, words: Words): Texts {
@@ -44,12 +44,13 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
     })
   }
 
-  function draft({ check, chasedBefore }: Reason): string {
-    if (!DECISION_RULES.includes(check.rule)) return say(words.draft.next)
-    if (chasedBefore) return say(words.draft.closing)
-    if (check.rule === 'yes_not_closed') return say(words.draft.yes)
+  function draft({ check, chasedBefore, dealName }: Reason): string {
+    const name = plain(dealName)
+    if (!DECISION_RULES.includes(check.rule)) return say(words.draft.next, { name })
+    if (chasedBefore) return say(words.draft.closing, { name })
+    if (check.rule === 'yes_not_closed') return say(words.draft.yes, { name })
     const agreed = check.derived || check.date === null ? '' : say(words.draft.agreed, { ...check })
-    return say(words.draft.decision, { agreed })
+    return say(words.draft.decision, { name, agreed })
   }
 
   function protection(it: Protection): string {
@@ -127,6 +128,14 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
   return {
     ...format,
     ...{ language, names, date, step },
+    withTemplates: ({ subject, task, drafts, completion: completed } = {}) =>
+      textsOf(language, locale, {
+        ...words,
+        ...(subject && { subject }),
+        ...(task && { task: [task] }),
+        ...(completed && { completed }),
+        draft: { ...words.draft, ...drafts },
+      }),
     backtest({ say: key, with: values, value = {} }) {
       const sums = Object.entries(value).map(([currency, sum]) => money(sum, currency || null))
       const worth = sums.length > 0 ? say(words.worth, { value: sums.join(' + ') }) : ''
@@ -138,17 +147,17 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
       return cut(`${passed(reason)}${before}`, FIELD_LENGTH)
     },
     task(reason) {
-      const { dealName, amount, check } = reason
+      const { dealName, amount, check, stageLabel, lastMovement } = reason
       const worth = amount === null ? '' : ` (${money(amount.value, amount.currency)})`
       const values = {
         ...{ name: plain(dealName), worth, last: last(reason), passed: passed(reason), draft: draft(reason) },
         ...{ clears: say(words.clears[check.rule]), causes: Object.values(names.causes).join(', ') },
+        ...{ stage: plain(stageLabel, 50), on: lastMovement.on },
       }
       const body = words.task.map((part) => say(part, values)).join('\n\n')
-      return { subject: cut(say(words.subject, values), FIELD_LENGTH), body }
+      return { subject: cut(say(words.subject, values), FIELD_LENGTH), body: cut(body, BODY_LENGTH) }
     },
     completionNote: (cause, on) => say(words.completed, { on, why: say(words.completions[cause]) }),
-    hold: (hold) =>
-      say(words.holds[hold.brake], 'newlyStalled' in hold ? { ...hold, share: Math.round(hold.limit * 100) } : hold),
+    hold: (hold) => say(words.holds[hold.brake], hold),
   }
 }

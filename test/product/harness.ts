@@ -8,10 +8,11 @@ import { toWrite } from '../../jobs/apply.ts'
 import type { Connector, Cursor, Finding } from '../../src/connector.ts'
 import { makeCalendar } from '../../src/core/calendar.ts'
 import type { DealId, Instant, Known } from '../../src/core/deal.ts'
-import { judge, type Verdict } from '../../src/core/judge.ts'
-import { type MovementLog, movementLog, observe } from '../../src/core/movement.ts'
+import type { Verdict } from '../../src/core/judge.ts'
+import { type MovementLog, observe } from '../../src/core/movement.ts'
 import {
   type DealIntent,
+  judged,
   type LedgerRow,
   noTotals,
   type PlanContext,
@@ -20,8 +21,8 @@ import {
   planDeal,
 } from '../../src/core/plan.ts'
 import { Settings } from '../../src/core/policy.ts'
-import { ownWrites, reaffirm } from '../../src/core/reaffirm.ts'
-import { goneStanding, memoryOf, type Standing, type Transition } from '../../src/core/stall.ts'
+import { reaffirm } from '../../src/core/reaffirm.ts'
+import { goneStanding, type Standing, type Transition } from '../../src/core/stall.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
 import { startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
@@ -420,9 +421,8 @@ class Company {
       contexts.set(key, context)
       const standing = this.#standings.get(id) ?? null
       const ledger = this.#ledger.get(id) ?? []
-      const memory = memoryOf(standing)
-      const log = movementLog(known, ownWrites(ledger), context, memory.stalledSince, now)
-      const verdict = judge(known, log, memory, context, now)
+      const found = judged({ known, standing }, ledger, context)
+      const { log, verdict } = found
       if (gone.has(id)) {
         const over = goneStanding(known.ref, standing, now)
         this.#standings.set(id, over.standing)
@@ -438,7 +438,7 @@ class Company {
         continue
       }
       const unreadable = this.#unreadable.has(id)
-      const intent = planDeal({ known, log, verdict, standing, ledger, unreadable }, context, totals)
+      const intent = planDeal({ known, ...found, ledger, unreadable }, context, totals)
       if (intent?.standing) this.#standings.set(id, intent.standing)
       const { rows = [], transitions = [], list = [] } = intent ?? {}
       nights.set(name, { known, log, verdict, standing: this.#standings.get(id) ?? null, transitions, rows, list })

@@ -394,8 +394,8 @@ for (const system of SYSTEMS)
         'the limit in stage new is 15 working days',
         'What clears the flag: a reply from the buyer',
         'Both are good answers',
-        'What holds it up?',
-        'A draft you may send',
+        'What is holding it up?',
+        'A draft you can send',
       ])
         expect(task?.body).toContain(words)
     })

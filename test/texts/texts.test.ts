@@ -294,7 +294,7 @@ test('the languages differ wherever words are said', () => {
   expect(same).toEqual(['causes.budget'])
 })
 
-test('French typography: no-break spaces before high punctuation, typographic apostrophes, the first of a month', () => {
+test('typography: no-break spaces, typographic apostrophes, the first of a month, numbers of the locale', () => {
   for (const [key, text] of Object.entries(everything(fr))) {
     const own = text.replace(/\[[^\]]*\]/g, '')
     expect(own, key).not.toMatch(/'| [;?!:»%]|« /)
@@ -304,6 +304,9 @@ test('French typography: no-break spaces before high punctuation, typographic ap
   expect(fr.date('2026-05-11')).toBe('11 mai 2026')
   expect(fr.task(reason('no_movement', { dealName: "L'eau : a ?" })).body).toContain("L'eau : a ?")
   expect(fr.money(12_000, 'EUR').replace(/\s/g, ' ')).toBe('12 000 €')
+  const held = (texts: Texts) => HOLDS.slice(0, 2).map((hold) => texts.hold(hold).replace(/\s/g, ' '))
+  expect(held(fr)).toEqual([expect.stringContaining('plus de 15 % :'), expect.stringMatching(/^Plus de 20 000 /)])
+  expect(held(en)).toEqual([expect.stringContaining('more than 15%:'), expect.stringMatching(/^More than 20,000 /)])
 })
 
 test('what English says', () => {
@@ -311,7 +314,7 @@ test('what English says', () => {
     'No movement since 7 April 2026 (reply from the buyer); the limit in stage Demo is 5 working days.',
   )
   expect(en.explanation(reason('close_date_passed'))).toBe(
-    'The close date 1 May 2026 passed more than 5 working days ago. Last movement: reply from the buyer, 7 April 2026.',
+    'The close date of 1 May 2026 passed more than 5 working days ago. Last movement: reply from the buyer, 7 April 2026.',
   )
   expect(en.completionNote('answered_no', until)).toBe(
     'Completed by unstall on 1 May 2026: the answer is no. Thank you: a clear no is a good answer.',
