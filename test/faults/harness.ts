@@ -49,6 +49,8 @@ export interface Scenario {
   readonly homes?: readonly HomeName[]
   /** Takes long: quick runs play it on one system only, the next such one on the other. */
   readonly long?: boolean
+  /** In full counts its sandbox keeps this process busy for so long that others would not be answered in time. */
+  readonly alone?: boolean
   run(trial: Trial): Promise<Result | Skipped>
 }
 

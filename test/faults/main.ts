@@ -112,8 +112,7 @@ console.log(
   `seed ${seed}, ${quick ? 'small' : 'full'} counts, Node ${process.version}, ${platform()} ${arch()}, ${availableParallelism()} cores\n`,
 )
 console.log(line(HEAD))
-const waiting = [...rows]
-async function lane(): Promise<void> {
+async function lane(waiting: Row[]): Promise<void> {
   for (let row = waiting.shift(); row !== undefined; row = waiting.shift()) {
     await play(row)
     if (values.write) write(row)
@@ -123,7 +122,10 @@ async function lane(): Promise<void> {
     for (const problem of row.result.problems.slice(0, 10)) console.log(`   FAILED: ${problem}`)
   }
 }
-await Promise.all(Array.from({ length: Number(values.lanes) }, lane))
+const isAlone = ({ scenario }: Row) => !quick && scenario.alone === true
+const [alone, together] = [rows.filter(isAlone), rows.filter((row) => !isAlone(row))]
+await Promise.all(Array.from({ length: Number(values.lanes) }, () => lane(together)))
+await lane(alone)
 await closeHomes()
 
 const bad = rows.filter(failed).length

@@ -180,13 +180,16 @@ async function diskFull(trial: Trial): Promise<Result | Skipped> {
     const worker = at.work({ runs: [order], readBatch: 8, flood })
     await midApply(at)
     disk.fill()
+    // Without room for its log PostgreSQL ends before it can say why.
+    const noticed = flood && server ? /No space left on device|ECONNREFUSED|terminat/ : /No space left on device/
+    // The log has a last file to fill: until then intents are stored, and their writes are right.
+    const stopped = () => !worker.alive() || (server !== null && /ECONNREFUSED|terminat/.test(worker.stderr()))
+    if (flood) await eventually('a full log', stopped)
     await sleep(500) // calls on their way
     const was = (await crm.journal()).length
     await Promise.race([worker.over, sleep(trial.quick ? 4_000 : 20_000)])
     const more = (await crm.journal()).length - was
     if (more > 0) problems.push(`${more} writes while the disk was full${flood ? ' and the log stopped' : ''}`)
-    // Without room for its log PostgreSQL ends before it can say why.
-    const noticed = flood && server ? /No space left on device|ECONNREFUSED|terminat/ : /No space left on device/
     if (!noticed.test(worker.stderr())) problems.push('nobody said that the disk is full')
     disk.free()
     if (flood) {
