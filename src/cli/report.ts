@@ -1,9 +1,9 @@
 // `unstall report`: the night in numbers and pictures, for managers. Reads only what is stored, so it answers while the
 // CRM is out of reach.
-import { writeFileSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { UsageError } from '../errors.ts'
 import { buildReport } from '../report/build.ts'
-import { FORMATS, type Format, render } from '../report/render.ts'
+import { FORMATS, type Format, piecesOf } from '../report/render.ts'
 import { getRun } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
 import { chosen, withApp } from './night.ts'
@@ -31,19 +31,27 @@ export async function report(options: Options, name: string): Promise<ExitCode> 
     const found = await buildReport(app.ctx.db, { connections, run, texts, timezone })
     const ending = FORMATS.find((format) => out?.toLowerCase().endsWith(`.${format}`))
     const format = options.format ?? (options.json ? 'json' : (ending ?? (out === undefined ? 'md' : 'html')))
-    const text = await render(found, format, texts)
-    if (out === undefined) process.stdout.write(text)
-    else {
-      save(out, text)
-      say(`${out}: ${Math.ceil(Buffer.byteLength(text) / 1024)} kB`)
-    }
+    const pieces = await piecesOf(found, format, texts)
+    if (out === undefined) for (const piece of pieces) process.stdout.write(piece)
+    else say(`${out}: ${Math.ceil(save(out, pieces) / 1024)} kB`)
     return EXIT.ok
   })
 }
 
-function save(file: string, text: string): void {
+/** How many bytes were written. */
+function save(file: string, pieces: Iterable<string>): number {
   try {
-    writeFileSync(file, text)
+    const to = openSync(file, 'w')
+    let bytes = 0
+    try {
+      for (const piece of pieces) {
+        writeFileSync(to, piece)
+        bytes += Buffer.byteLength(piece)
+      }
+    } finally {
+      closeSync(to)
+    }
+    return bytes
   } catch (error) {
     throw new UsageError(`The report cannot be written to ${file}: ${error instanceof Error ? error.message : error}`)
   }

@@ -13,7 +13,7 @@ import { type Flag, flagsOf, isRecovered, qualityOf } from '../core/quality.ts'
 import { observedAfter, recall } from '../core/reaffirm.ts'
 import { advance } from '../core/stall.ts'
 import { getConnection } from '../store/connections.ts'
-import { quarantined, type StoredDeal, streamReported, transitionsOf } from '../store/deals.ts'
+import { getDeals, quarantined, reportedIds, transitionsOf } from '../store/deals.ts'
 import { ledgerForDeals, rowsOfRun } from '../store/ledger.ts'
 import { figuresOf, getPlan, latestRun, nightlyForecasts, type Run } from '../store/runs.ts'
 import type { Executor } from '../store/schema.ts'
@@ -70,13 +70,14 @@ async function reportOf(
   const flags: Flag[] = []
   const recovered: Content['recovered'] = { deals: 0, value: {} }
   const wonSince = new Date(context.now - YEAR * DAY_MS).toISOString().slice(0, 10)
-  for (let after: DealId | null = null; ; ) {
-    const page: readonly StoredDeal[] = await streamReported(db, connection, { after, limit: PAGE }, wonSince)
-    const ids = page.map(({ known }) => known.ref.id)
+  const all = await reportedIds(db, connection, wonSince)
+  for (let from = 0; from < all.length; from += PAGE) {
+    const ids = all.slice(from, from + PAGE)
+    const page = await getDeals(db, connection, ids)
     const ledgers = await ledgerForDeals(db, connection, ids)
     const steps = await transitionsOf(db, connection, ids)
     const ofRun = await tonight.page(ids)
-    for (const stored of page) {
+    for (const stored of ids.flatMap((id) => page.get(id) ?? [])) {
       const { known } = stored
       const { deal } = known
       const ledger = ledgers.get(deal.id) ?? []
@@ -113,8 +114,6 @@ async function reportOf(
         warnings: verdict.warnings.map((warning) => texts.step({ step: 'warning', warning })),
       })
     }
-    after = page.at(-1)?.known.ref.id ?? null
-    if (after === null) break
   }
   const known = cycles.filter((cycle) => cycle !== null)
   const parts = Stored.safeParse(await figuresOf(db, run.id)).data?.parts ?? forecast.parts()

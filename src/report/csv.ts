@@ -1,7 +1,7 @@
 // One line per deal, for spreadsheets: RFC 4180, and text that a spreadsheet would run as a formula gets an apostrophe.
 import type { Texts } from '../core/explain.ts'
 import type { ReportWords } from '../texts/report-en.ts'
-import { DealLine, type Report } from './model.ts'
+import { DealLine, pagesOf, type Report } from './model.ts'
 
 type Column = keyof ReportWords['columns']
 const COLUMNS = Object.keys(DealLine.shape).filter((key): key is keyof DealLine => key in DealLine.shape)
@@ -10,26 +10,30 @@ const COLUMNS = Object.keys(DealLine.shape).filter((key): key is keyof DealLine 
 const BOM = '\ufeff'
 
 /** Dates `YYYY-MM-DD`, numbers with a point; codes by their names in the report's language. */
-export function toCsv({ connections }: Report, { names, language }: Texts, words: ReportWords): string {
+export function* toCsv({ connections }: Report, { names, language }: Texts, words: ReportWords): Generator<string> {
   const columns: readonly Column[] = ['connection', ...COLUMNS]
-  const lines = [columns.map((column) => cell(words.typeset(words.columns[column]))).join(',')]
   const and = language === 'fr' ? ' ; ' : '; '
+  const line = (cells: readonly (string | number | null)[]) => `${cells.map(cell).join(',')}\r\n`
+  yield BOM + line(columns.map((column) => words.typeset(words.columns[column])))
   for (const { name: connection, deals } of connections)
-    for (const deal of deals) {
-      const { state, rule, cause, answer, change, changeStatus, lists, warnings } = deal
-      const named = {
-        state: names.states[state],
-        rule: rule && names.rules[rule],
-        cause: cause && names.causes[cause],
-        answer: answer && words.answers[answer],
-        change: change && words.changes[change],
-        changeStatus: changeStatus && words.statuses[changeStatus],
-        lists: lists.map((list) => words.typeset(words.lists[list])).join(and),
-        warnings: warnings.join(and),
-      }
-      lines.push([connection, ...COLUMNS.map((column) => ({ ...deal, ...named })[column])].map(cell).join(','))
+    for (const page of pagesOf(deals)) {
+      const lines = page.map((deal) => {
+        const { state, rule, cause, answer, change, changeStatus, lists, warnings } = deal
+        const named = {
+          state: names.states[state],
+          rule: rule && names.rules[rule],
+          cause: cause && names.causes[cause],
+          answer: answer && words.answers[answer],
+          change: change && words.changes[change],
+          changeStatus: changeStatus && words.statuses[changeStatus],
+          lists: lists.map((list) => words.typeset(words.lists[list])).join(and),
+          warnings: warnings.join(and),
+        }
+        const cells = { ...deal, ...named }
+        return line([connection, ...COLUMNS.map((column) => cells[column])])
+      })
+      yield lines.join('')
     }
-  return `${BOM}${lines.join('\r\n')}\r\n`
 }
 
 function cell(value: string | number | null): string {

@@ -100,3 +100,8 @@ export const Report = z.object({
   connections: z.array(ConnectionReport),
 })
 export type Report = z.infer<typeof Report>
+
+const PAGE = 100
+/** The deals in pages, each of which becomes text at once; small ones, so that the text is soon collected. */
+export const pagesOf = (deals: readonly DealLine[]): readonly (readonly DealLine[])[] =>
+  Array.from({ length: Math.ceil(deals.length / PAGE) }, (_, n) => deals.slice(n * PAGE, (n + 1) * PAGE))

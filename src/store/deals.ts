@@ -105,13 +105,13 @@ export async function streamDeals(db: Executor, connection: string, page: Page):
   return pageOf(db, connection, page).where(watched).select(STORED).execute()
 }
 
-/** For the report, one page ordered by id: as `streamDeals`, and deals won since a date, and all that ever changed state. */
-export async function streamReported(db: Executor, connection: string, page: Page, wonSince: LocalDate) {
+/** For the report, all ids in order: of those `streamDeals` reads, deals won since a date, and all that ever changed state.
+ *  In one statement: asked page by page, PostgreSQL reads every transition for each page. */
+export async function reportedIds(db: Executor, connection: string, wonSince: LocalDate): Promise<readonly DealId[]> {
   const won = sql<boolean>`(outcome = 'won' AND NOT gone AND known->'deal'->>'closeDate' >= ${wonSince})`
   const changed = sql<boolean>`EXISTS (SELECT FROM transition AS t WHERE t.connection = deal.connection AND t.deal = deal.id)`
-  const some = pageOf(db, connection, page).where(({ or }) => or([watched, won, changed]))
-  const rows: readonly StoredDeal[] = await some.select(STORED).execute()
-  return rows
+  const some = deals(db, connection).where(({ or }) => or([watched, won, changed]))
+  return (await some.select('id').orderBy('id').execute()).map(({ id }) => id)
 }
 
 /** Of each deal, oldest first. */

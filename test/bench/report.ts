@@ -1,22 +1,19 @@
 // How long the report takes and how much it holds at 100,000 deals: `node test/bench/report.ts [deals] [postgres]`.
-// Fills a store directly (embedded, or a throw-away PostgreSQL), then builds and renders in a process of its own, so that
-// filling is not measured. Not part of the test run.
-import { fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+// Fills a store directly (embedded, or a throw-away PostgreSQL), then runs the command once a format. Not part of the test run.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Change, type Deal, type Known, type Reference, RULES } from '../../src/core/deal.ts'
 import { Settings } from '../../src/core/policy.ts'
 import { taskKey } from '../../src/core/stall.ts'
-import { buildReport } from '../../src/report/build.ts'
-import { FORMATS, render } from '../../src/report/render.ts'
+import { FORMATS } from '../../src/report/render.ts'
 import { NO_SUMMARY } from '../../src/report/summary.ts'
 import { ensureConnection, updateConnection } from '../../src/store/connections.ts'
 import { type Database, openDatabase } from '../../src/store/db.ts'
 import { saveKnown, saveStandings, saveTransitions } from '../../src/store/deals.ts'
 import { insertPlan } from '../../src/store/ledger.ts'
 import { finishRun, openRun, type Run, saveFigures, startStep } from '../../src/store/runs.ts'
-import { en } from '../../src/texts/en.ts'
 import { NO_OWN_FIELDS } from '../core/build.ts'
 import { startPostgres } from '../services.ts'
 import { fields, standing, task } from '../store/fixtures.ts'
@@ -157,43 +154,33 @@ async function fill(database: Database, deals: number): Promise<void> {
   }
 }
 
-/** In its own process: prints one line a step. */
-async function measure(database: Database): Promise<void> {
-  const { texts, timezone } = { texts: en, timezone: settings.timezone }
-  const mb = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MB`
-  const peak = () => process.resourceUsage().maxRSS * 1024
-  console.log(`database open, before any deal: ${mb(peak())} resident`)
-  const begun = performance.now()
-  const cpu = process.cpuUsage()
-  const connections = [{ name: 'hub', system: 'hubspot' }] as const
-  const report = await buildReport(database.db, { connections, run: null, texts, timezone })
-  const seconds = () => {
-    const { user, system } = process.cpuUsage(cpu)
-    return `${((performance.now() - begun) / 1000).toFixed(1)} s (${((user + system) / 1e6).toFixed(1)} s of this process)`
-  }
-  console.log(`built in ${seconds()}, ${report.connections[0]?.deals.length} lines of deals, peak ${mb(peak())}`)
-  for (const format of FORMATS) {
-    const text = await render(report, format, en)
-    const size = (Buffer.byteLength(text) / 2 ** 20).toFixed(2)
-    console.log(`${format.padEnd(5)} after ${seconds()}: ${size} MB, peak ${mb(peak())}`)
-  }
-}
+/** What the command says of itself as it ends. */
+const AT_EXIT = `process.on('exit', () => {
+  const { user, system } = process.cpuUsage()
+  const [cpu, peak] = [(user + system) / 1e6, process.resourceUsage().maxRSS / 1024]
+  console.error(\`  \${process.uptime().toFixed(1)} s (\${cpu.toFixed(1)} s of this process), peak \${Math.round(peak)} MB\`)
+})`
+const CLI = join(import.meta.dirname, '../../src/cli/bin.ts')
 
-const [, , deals = '100000', where, child] = process.argv
+const [, , deals = '100000', where] = process.argv
 const server = where === 'postgres' ? await startPostgres() : null
-const url = server?.url ?? where
-const embedded = url === undefined || url.startsWith('/')
-const dataDir = child ? (url ?? '') : mkdtempSync(join(tmpdir(), 'unstall-bench-'))
-const database = await openDatabase(embedded ? { dataDir } : { databaseUrl: url })
-if (child) await measure(database)
-else {
-  await database.migrate()
-  await fill(database, Number(deals))
-}
+const dataDir = mkdtempSync(join(tmpdir(), 'unstall-bench-'))
+const database = await openDatabase(server ? { databaseUrl: server.url } : { dataDir })
+await database.migrate()
+await fill(database, Number(deals))
 await database.close()
-if (!child) {
-  const measured = fork(import.meta.filename, [deals, embedded ? dataDir : (url ?? ''), 'measure'])
-  await new Promise((done) => measured.once('exit', done))
-  await server?.stop()
-  rmSync(dataDir, { recursive: true, force: true })
+
+const config = join(dataDir, 'config.yaml')
+const hub = { system: 'hubspot', auth: { kind: 'token', token: `\${TOKEN}` } }
+writeFileSync(config, JSON.stringify({ timezone: settings.timezone, dataDir, connections: { hub } }))
+const env = { ...process.env, TOKEN: 'x', ...(server ? { DATABASE_URL: server.url } : {}) }
+for (const format of FORMATS) {
+  const out = join(dataDir, `report.${format}`)
+  const hook = `data:text/javascript,${encodeURIComponent(AT_EXIT)}`
+  execFileSync(process.execPath, ['--import', hook, CLI, 'report', '-c', config, '--out', out], {
+    env,
+    stdio: 'inherit',
+  })
 }
+await server?.stop()
+rmSync(dataDir, { recursive: true, force: true })

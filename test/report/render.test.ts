@@ -143,6 +143,7 @@ describe('HTML', () => {
     expect(html).not.toContain('Deal 999<')
     const csv = await render(report(many), 'csv', en)
     expect(csv.split('\r\n')).toHaveLength(1202)
+    expect(await render(report(many), 'json', en)).toBe(`${JSON.stringify(report(many))}\n`)
   })
 })
 
