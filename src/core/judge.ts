@@ -108,6 +108,8 @@ const WRONG_FLAG_SILENCE = 10
 const MEETING_WITHIN = 10
 const MOVED_BACK_SILENCE = 5
 const NEW_OWNER_DAYS = 5
+/** What a rep or the configuration said comes before what a reply does. */
+const FIRST: readonly Protection['kind'][] = ['excluded', 'parked', 'answered_no']
 /** Of the buyer himself: what brings a deal back from the archive. */
 const BUYERS: readonly MovementKind[] = ['reply', 'meeting', 'call']
 const NO_LISTED_AFTER = 5
@@ -170,9 +172,10 @@ class Bench {
   verdict(): Verdict {
     const { deal } = this.#known
     if (deal.outcome !== 'open') return this.#result('closed', null, NO_CHECKS, [])
-    const back = this.#repliedSinceArchived()
-    if (back !== null) return this.#result('moving', { kind: 'reactivated', on: back }, this.#checks(false, null), [])
     const protection = this.#protection()
+    const back = this.#repliedSinceArchived()
+    if (back !== null && !(protection && FIRST.includes(protection.kind)))
+      return this.#result('moving', { kind: 'reactivated', on: back }, this.#checks(false, null), [])
     const only = protection === null ? this.#halfProtection() : null
     const checks = this.#checks(protection === null, only)
     if (protection?.kind === 'answered_no') return this.#result('answered_no', protection, checks, this.#noStillOpen())

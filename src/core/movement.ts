@@ -298,9 +298,15 @@ class Pass {
     if (fromId === null) this.#furthest = to.order
     else if (reopened) {
       this.#furthest = to.order
+      const { answer } = this.#decision
       if (person || who === 'own') {
         this.#newPushRound()
         this.#decision.restart(false)
+      }
+      if (who === 'own') {
+        // Out of the archive: a few days to carry on, and the yes that may have brought it back.
+        this.#movedBackAt = one.at
+        if (answer?.value === 'yes') this.#decision.answered('yes', answer.at, true)
       }
       this.#log(one, fromId, 'reopened', who, 'strong', null)
     } else if (to.outcome !== 'open') this.#log(one, fromId, 'closed', who, 'no', null)

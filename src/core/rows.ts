@@ -98,7 +98,9 @@ function loan(deal: Tonight) {
   const { standing } = deal.moved
   const { borrowed } = standing
   const { omitted } = reference
-  const { stageId: stage, category } = observed
+  const { category } = observed
+  // In the archive by our doing: as if it stood where it stood.
+  const stage = deal.away?.stage ?? observed.stageId
   const { fields } = reference
   // Nothing can be lent or given back now; what is lent stays so.
   if (omitted === null || fields?.category?.writable === false) return { standing }
@@ -130,21 +132,21 @@ function loan(deal: Tonight) {
   const away = known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
   const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
   if (category !== omitted || !ours) return { standing, saved: null }
-  const back = givenBack(observed, borrowed, recall(saved), deal, deal.home)
+  const back = givenBack({ ...observed, stageId: stage }, borrowed, recall(saved), deal, deal.home !== null)
   return { standing, saved: null, category: back === omitted ? undefined : back }
 }
 
 /** What a borrowed category goes back to. Won: the CRM's closed category. Another stage: what that stage maps to. Else
- *  what it was. `home`: the stage it comes back to from the archive, which counts as another one. */
+ *  what it was. `anew`: it comes back from the archive, where the stage it had counts as another one. */
 export function givenBack(
   { outcome, pipelineId, stageId }: Deal,
   borrowed: Standing['borrowed'],
   was: string | null,
   { reference, policy }: Pick<PlanContext, 'reference' | 'policy'>,
-  home: string | null = null,
+  anew = false,
 ): string | null {
-  const moved = home !== null || (borrowed !== null && stageId !== borrowed.stage)
-  const mapped = moved ? stageTable(reference, policy)(pipelineId, home ?? stageId)?.category : null
+  const moved = anew || (borrowed !== null && stageId !== borrowed.stage)
+  const mapped = moved ? stageTable(reference, policy)(pipelineId, stageId)?.category : null
   return (outcome === 'won' ? reference.closedCategory : mapped) ?? was
 }
 

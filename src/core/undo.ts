@@ -3,7 +3,7 @@
 import type { Plan } from './brakes.ts'
 import type { Deal, DealId, DealRef, FieldValues, Instant, RemoteId, TaskKey } from './deal.ts'
 import type { LedgerRow, PlanContext } from './plan.ts'
-import { FIELD_KEYS, type FieldsRow, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
+import { FIELD_KEYS, type FieldsRow, lastWritten, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
 import { givenBack } from './rows.ts'
 import { NEW_STANDING, type Stall, type Standing, taskKey, transition } from './stall.ts'
 
@@ -56,8 +56,10 @@ interface OfDeal {
   readonly current: Deal | 'gone' | 'unreadable'
   readonly was: Standing
   readonly others: readonly LedgerRow[]
-  /** The stage this undo takes the deal back to. */
-  readonly home: string | null
+  /** What put the deal into the archive, where it stands. */
+  readonly away: FieldsRow | null
+  /** This undo takes it out again. */
+  readonly goesHome: boolean
 }
 type Say = (row: LedgerRow, why: Conflict['why'], more?: Partial<Conflict>) => null
 
@@ -76,9 +78,9 @@ export function planUndo(input: UndoInput): UndoPlan {
     const others = input.others.filter((row) => row.deal.id === id)
     const current = input.current(id)
     const was = input.standing(id) ?? NEW_STANDING('moving', input.now)
-    const home = rows.findLast((row) => row.kind === 'fields' && row.before.stage !== undefined)
-    const goesHome = home?.kind === 'fields' && typeof current !== 'string' && current.stageId === home.after.stage
-    const of = { current, was, others, home: goesHome ? (home.before.stage ?? null) : null }
+    const moved = lastWritten([...others, ...rows], 'stage')
+    const away = moved?.cause === 'archived' && typeof current !== 'string' && current.stageId === moved.after.stage
+    const of = { current, was, others, away: away ? moved : null, goesHome: away && rows.includes(moved) }
     const planned = out.rows.length
     let after = current
     for (const row of rows) {
@@ -89,7 +91,7 @@ export function planUndo(input: UndoInput): UndoPlan {
     }
     const [first] = rows
     if (first === undefined || typeof after === 'string' || out.rows.length === planned) continue
-    const standing = restored(first.deal, was, after, input.now)
+    const standing = restored(first.deal, was, standsAt(after, of.away), input.now)
     const why = { at: input.now, rule: standing.stall?.rule ?? null, evidence: { undoes: first.run } }
     out.standings.push({ deal: first.deal, standing })
     out.transitions.push(...transition(first.deal, was, standing, why))
@@ -132,21 +134,27 @@ function fields(row: FieldsRow, of: OfDeal, input: UndoInput, say: Say) {
       // back itself stays.
       back =
         wrote === omitted
-          ? givenBack(standsAt(current, of.home), of.was.borrowed, typeof was === 'string' ? was : null, input)
+          ? givenBack(standsAt(current, of.away), of.was.borrowed, typeof was === 'string' ? was : null, input)
           : found
     // Its value is there: that run is the one to take back. Another value is there: somebody changed it after all of us.
     if (again !== undefined && sameValue(found, again.after[field]))
       say(row, 'later_run', { field, wrote, found, run: again.run })
-    else if (again !== undefined || !sameValue(found, wrote)) say(row, 'changed', { field, wrote, found })
+    else if (again !== undefined || !sameValue(found, wrote)) {
+      if (!sameValue(row.before[field] ?? null, wrote)) say(row, 'changed', { field, wrote, found })
+    }
     // With the stage the CRM would set that stage's own category.
-    else if (back !== found || (field === 'category' && of.home !== null)) after = { ...after, [field]: back }
+    else if (back !== found || (field === 'category' && of.goesHome)) after = { ...after, [field]: back }
     else if (back !== was && wrote === omitted) say(row, 'omitted', { field, wrote, found })
   }
   if (Object.keys(after).length === 0) return null
   return { kind: 'fields', before: pick(row.after, (field) => field in after), after } as const
 }
 
-const standsAt = (deal: Deal, stage: string | null): Deal => (stage === null ? deal : { ...deal, stageId: stage })
+/** As if it had never been archived. */
+const standsAt = (deal: Deal, away: FieldsRow | null): Deal => ({
+  ...deal,
+  stageId: away?.before.stage ?? deal.stageId,
+})
 
 /** What was there before this row, and before those earlier ones of ours that were taken back meanwhile. */
 function beforeOf(row: FieldsRow, field: Field, others: readonly LedgerRow[]) {
