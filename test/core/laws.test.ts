@@ -238,7 +238,14 @@ describe.each([
         for (const [id, known] of of.deals)
           for (const [field, value] of Object.entries(ours(known))) {
             const was = held.get(id)?.[field]
-            if (was !== last.get(`${id} ${field}`)) expect(value, `${id} ${field}`).toBe(was)
+            // A value that one of these runs wrote as well cannot be told from it.
+            const same = of.ledger.some(
+              (row) =>
+                row.kind === 'fields' &&
+                row.deal.id === id &&
+                Object.entries(row.after).some(([key, wrote]) => key === field && wrote === was),
+            )
+            if (was !== last.get(`${id} ${field}`) && !same) expect(value, `${id} ${field}`).toBe(was)
           }
         for (const run of runs) takeAll(run)
         for (const [id, known] of of.deals) {
