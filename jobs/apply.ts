@@ -39,8 +39,8 @@ const ROUNDS = 3
 const NO_KEY = 'tasks of unstall cannot be found: the field of their key is missing'
 
 type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
-/** Flag, category, answer, task, completion: so many rows at the most, so that one read call serves a full batch of deals. */
-const ROWS_A_DEAL = 5
+/** Flag, category, stage, answer, task, completion: so many rows at the most, so that one read call serves a full batch of deals. */
+const ROWS_A_DEAL = 6
 const isFields = (row: StoredRow) => row.kind === 'fields'
 const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
 

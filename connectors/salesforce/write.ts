@@ -51,6 +51,8 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
 
   return (writes: readonly Write[], signal: AbortSignal): AsyncGenerator<WriteOutcome> => {
     let looked = false
+    /** What became of the stages of these deals. */
+    const staged = new Map<string, Verdict>()
     /** Salesforce speaks of fields: the org may not be what it was when it was described. */
     const lookAgain = () => {
       if (!looked) forget()
@@ -63,7 +65,15 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
         parallel: 1,
         fields: async () => (await get(signal)).reference.fields,
         values: (job) => job.record,
-        async send(jobs, { lane }) {
+        async send(all, { lane }) {
+          // A category is only right once its stage is there.
+          const waiting = new Map<Job, Verdict>()
+          for (const job of lane.kinds[0] === 'category' ? all : []) {
+            const told = staged.get(job.id) ?? { result: 'later', message: 'the stage of this deal has no answer yet' }
+            if (told.result !== 'done') waiting.set(job, told)
+          }
+          const jobs = all.filter((job) => !waiting.has(job))
+          if (jobs.length === 0) return { verdicts: waiting }
           const { open, closed } = lane.object === 'Task' ? await statuses.get(signal) : { open: '', closed: '' }
           const records = jobs.map(({ record }) =>
             record.Status ? { ...record, Status: record.Status === 'open' ? open : closed } : record,
@@ -71,12 +81,13 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
           try {
             const saved = await api.save(lane.verb, lane.object, records, signal)
             if (saved.some(({ errors }) => errors[0]?.statusCode === 'INVALID_FIELD_FOR_INSERT_UPDATE')) lookAgain()
-            return { verdicts: new Map(jobs.map((job, at) => [job, verdict(lane, saved[at])])) }
+            const verdicts = new Map(jobs.map((job, at) => [job, verdict(lane, saved[at])]))
+            for (const [{ id, record }, told] of verdicts) if (record.StageName) staged.set(id, told)
+            return { verdicts: new Map([...verdicts, ...waiting]) }
           } catch (error) {
             // Nothing was applied.
             if (error instanceof Drift) lookAgain()
-            if (error instanceof Drift || error instanceof Rejected)
-              return { verdicts: new Map(), whole: error.message }
+            if (error instanceof Drift || error instanceof Rejected) return { verdicts: waiting, whole: error.message }
             throw error
           }
         },

@@ -66,7 +66,7 @@ export function archiveTo(deal: Deal, stall: Stall, ledger: readonly LedgerRow[]
     (row) =>
       row.kind === 'fields' &&
       row.after.stage === stage &&
-      !['held', 'refused', 'undone'].includes(row.status) &&
+      !['held', 'undone'].includes(row.status) &&
       row.plannedAt >= stall.startedAt,
   )
   return before ? null : stage

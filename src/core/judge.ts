@@ -221,19 +221,25 @@ class Bench {
     return this.#isAway() ? (this.#memory.rule ?? holds) : holds
   }
 
-  /** Archived by us, in the middle of its stall. */
+  /** Archived by us, and nobody cleared the flag there. What ended its stall meanwhile (parking) may be over. */
   #isAway(): boolean {
-    return this.#memory.archivedAt != null && this.#memory.stalledSince !== null
+    const { archivedAt, dismissedAt } = this.#memory
+    return archivedAt != null && !(dismissedAt !== null && dismissedAt > archivedAt)
   }
 
   /** The day of the buyer's first word since we archived the deal: an event that counts, or a recorded yes. */
   #repliedSinceArchived(): LocalDate | null {
     const { archivedAt, rule, stalledSince } = this.#memory
     if (archivedAt == null) return null
-    // For want of movement: one that came before and was seen late speaks, too.
-    const since = rule === 'no_movement' ? (stalledSince ?? archivedAt) : archivedAt
+    // One that came before and was seen late speaks, too, if it would have kept the deal out of the archive.
+    const speaks = (at: Instant) =>
+      at > archivedAt ||
+      (rule === 'no_movement' &&
+        stalledSince !== null &&
+        at > stalledSince &&
+        this.#workingDays(at, archivedAt) <= this.#limit)
     const strong = this.#log.entries.find(
-      ({ at, counts, kind }) => at > since && counts === 'strong' && BUYERS.includes(kind),
+      ({ at, counts, kind }) => speaks(at) && counts === 'strong' && BUYERS.includes(kind),
     )
     const yes = this.#answer?.value === 'yes' && this.#answer.at > archivedAt ? this.#answer.at : null
     const at = strong?.at ?? yes
@@ -242,6 +248,10 @@ class Bench {
 
   #day(at: Instant): Day {
     return this.#context.calendar.localDay(at)
+  }
+
+  #workingDays(from: Instant, to: Instant): number {
+    return this.#context.calendar.workingDaysBetween(this.#day(from), this.#day(to), this.#owner)
   }
 
   /** Working days from a day until today. */

@@ -216,8 +216,9 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const stalledDays = stall === null ? 0 : calendar.workingDays(calendar.localDate(stall.startedAt), today)
   const propose =
     stall !== null && verdict.decision.answer === null && stalledDays > context.settings.archive.proposeAfterDays
-  const put =
-    stall !== null && (propose || old === 'archive') && !moved.standing.categoryTheirs && moved.standing.undone === null
+  // Of old deals only those that were chosen for it; the others are listed.
+  const wanted = old === null ? propose : old === 'archive'
+  const put = stall !== null && wanted && !moved.standing.categoryTheirs && moved.standing.undone === null
   const archive = put ? archiveTo(observed, stall, ledger, context) : null
   const home = verdict.protection?.kind === 'reactivated' && state === 'moving' ? (away?.stage ?? null) : null
   const tonight = { ...item, ledger, ...context, observed, moved, archiveTo: archive, home }

@@ -121,6 +121,10 @@ function loan(deal: Tonight) {
     // When we took it, by what was sent: a loan that was planned and dropped never was.
     const tookAt = saved !== null && wrote?.after.category === omitted ? wrote.plannedAt : null
     if (putBackByPerson(deal, tookAt, omitted)) return { standing: { ...standing, categoryTheirs: true } }
+    // With the archive stage the CRM may have set a category that nobody chose.
+    const mapped = stageTable(reference, deal.policy)(observed.pipelineId, observed.stageId)?.category
+    if (deal.away !== null && saved !== null && borrowed !== null && category === mapped)
+      return { standing, category: omitted, again: true }
     const taken = { ...standing, borrowed: { category, stage, at: now } }
     return { standing: taken, category: omitted, saved: remember(category), again: tookAt !== null }
   }
@@ -172,11 +176,11 @@ function putBackByPerson(deal: Tonight, tookAt: Instant | null, omitted: string)
 
 function forecast(deal: Lent): Rows {
   const { category, again, standing } = deal.loan
-  const { archiveTo, observed, reference, settings } = deal
-  // With the stage the CRM would set that stage's own category.
-  if (category === undefined && archiveTo !== null && settings.forecast === 'omit' && observed.category !== null)
-    if (observed.category === reference.omitted)
-      return fields(deal, 'forecast', 'archived', { category: observed.category })
+  const { archiveTo, home, observed, reference } = deal
+  // With a stage the CRM would set that stage's own, whoever chose the one that is there.
+  if (category === undefined && (archiveTo ?? home) !== null && observed.category !== null)
+    if (reference.fields?.category?.writable !== false)
+      return fields(deal, 'forecast', archiveTo === null ? 'recovered' : 'archived', { category: observed.category })
   if (category === undefined) return []
   const cause = standing.stall === null ? lift(deal) : deal.moved.opened ? 'flagged' : 'reasserted'
   return fields(deal, 'forecast', again ? 'reasserted' : cause, { category })

@@ -2,7 +2,7 @@
 // wrote, tasks only if untouched. Everything else is a conflict, as data. The rows are executed like any other run.
 import type { Plan } from './brakes.ts'
 import type { Deal, DealId, DealRef, FieldValues, Instant, RemoteId, TaskKey } from './deal.ts'
-import type { LedgerRow, PlanContext } from './plan.ts'
+import type { LedgerRow, PlanContext, PlannedWrite } from './plan.ts'
 import { FIELD_KEYS, type FieldsRow, lastWritten, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
 import { givenBack } from './rows.ts'
 import { NEW_STANDING, type Stall, type Standing, taskKey, transition } from './stall.ts'
@@ -58,8 +58,6 @@ interface OfDeal {
   readonly others: readonly LedgerRow[]
   /** What put the deal into the archive, where it stands. */
   readonly away: FieldsRow | null
-  /** This undo takes it out again. */
-  readonly goesHome: boolean
 }
 type Say = (row: LedgerRow, why: Conflict['why'], more?: Partial<Conflict>) => null
 
@@ -78,9 +76,12 @@ export function planUndo(input: UndoInput): UndoPlan {
     const others = input.others.filter((row) => row.deal.id === id)
     const current = input.current(id)
     const was = input.standing(id) ?? NEW_STANDING('moving', input.now)
-    const moved = lastWritten([...others, ...rows], 'stage')
+    const moved = lastWritten(
+      [...others, ...rows].filter(({ cause }) => cause !== 'undo'),
+      'stage',
+    )
     const away = moved?.cause === 'archived' && typeof current !== 'string' && current.stageId === moved.after.stage
-    const of = { current, was, others, away: away ? moved : null, goesHome: away && rows.includes(moved) }
+    const of = { current, was, others, away: away ? moved : null }
     const planned = out.rows.length
     let after = current
     for (const row of rows) {
@@ -89,6 +90,7 @@ export function planUndo(input: UndoInput): UndoPlan {
       else if (row.kind !== 'fields' || current !== 'unreadable') out.left.push(row.key)
       if (back?.kind === 'fields' && typeof after !== 'string') after = withValues(after, back.after)
     }
+    out.rows.push(...categoryKept(out.rows.slice(planned), current))
     const [first] = rows
     if (first === undefined || typeof after === 'string' || out.rows.length === planned) continue
     const standing = restored(first.deal, was, standsAt(after, of.away), input.now)
@@ -141,13 +143,21 @@ function fields(row: FieldsRow, of: OfDeal, input: UndoInput, say: Say) {
       say(row, 'later_run', { field, wrote, found, run: again.run })
     else if (again !== undefined || !sameValue(found, wrote)) {
       if (!sameValue(row.before[field] ?? null, wrote)) say(row, 'changed', { field, wrote, found })
-    }
-    // With the stage the CRM would set that stage's own category.
-    else if (back !== found || (field === 'category' && of.goesHome)) after = { ...after, [field]: back }
+    } else if (back !== found) after = { ...after, [field]: back }
     else if (back !== was && wrote === omitted) say(row, 'omitted', { field, wrote, found })
   }
   if (Object.keys(after).length === 0) return null
   return { kind: 'fields', before: pick(row.after, (field) => field in after), after } as const
+}
+
+/** With a stage the CRM would set that stage's own category: the one that is there is written after it. */
+function categoryKept(rows: readonly PlannedWrite[], current: OfDeal['current']): readonly PlannedWrite[] {
+  const writes = rows.filter((row) => row.kind === 'fields')
+  const staged = writes.find((row) => row.after.stage !== undefined)
+  if (!staged || typeof current === 'string' || current.category === null) return []
+  if (writes.some((row) => row.after.category !== undefined)) return []
+  const same = { category: current.category }
+  return [{ ...staged, key: `${staged.key}.category`, group: 'forecast', undoes: null, before: same, after: same }]
 }
 
 /** As if it had never been archived. */

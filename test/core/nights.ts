@@ -2,7 +2,7 @@
 // the real judge. It applies planned writes the way a CRM would and keeps the ledger the way the store would.
 import { finishPlan, type Plan } from '../../src/core/brakes.ts'
 import { makeCalendar } from '../../src/core/calendar.ts'
-import type { Deal, Evidence, Instant, Known, Rule } from '../../src/core/deal.ts'
+import type { Deal, Evidence, Instant, Known, Reference, Rule } from '../../src/core/deal.ts'
 import { RULES } from '../../src/core/deal.ts'
 import type { Verdict } from '../../src/core/judge.ts'
 import { observe } from '../../src/core/observe.ts'
@@ -71,7 +71,13 @@ export interface World {
   ledger: LedgerRow[]
   readonly tasks: Map<string, TaskSeen & { readonly deal: string }>
   firstNightAt: Instant | null
+  /** Set: the CRM sets the category of these stages with every stage written, as Salesforce does. */
+  resets?: Reference
 }
+
+/** Does this night write a category after the stage that would set its own? */
+const keeps = (rows: readonly PlannedWrite[], { deal }: PlannedWrite): boolean =>
+  rows.some((row) => row.deal.id === deal.id && row.kind === 'fields' && 'category' in row.after)
 
 export const world = (...deals: Known[]): World => ({
   deals: new Map(deals.map((known) => [known.ref.id, known])),
@@ -138,7 +144,14 @@ export function plan(of: World, now: Instant, options: NightOptions = {}): Plan 
 }
 
 /** What the CRM does with a write, and the row of it that stays. */
-export function apply(of: World, row: PlannedWrite, now: Instant, status: LedgerStatus, run: string): void {
+export function apply(
+  of: World,
+  row: PlannedWrite,
+  now: Instant,
+  status: LedgerStatus,
+  run: string,
+  kept = false,
+): void {
   const known = of.deals.get(row.deal.id)
   const seen = row.kind === 'fields' ? null : of.tasks.get(row.taskKey)
   let remote: string | null = null
@@ -146,7 +159,11 @@ export function apply(of: World, row: PlannedWrite, now: Instant, status: Ledger
   if (status === 'done') {
     // The echo comes back like anybody's edit: with a new version and, where the CRM keeps no history, as a difference.
     if (row.kind === 'fields' && known) {
-      const deal = { ...withValues(known.deal, row.after), modifiedAt: Math.max(known.deal.modifiedAt, now + 1000) }
+      const stages = of.resets?.pipelines.flatMap((pipeline) => pipeline.stages) ?? []
+      const reset =
+        kept || row.after.stage === undefined ? undefined : stages.find(({ id }) => id === row.after.stage)?.category
+      const values = { ...(reset && { category: reset }), ...row.after }
+      const deal = { ...withValues(known.deal, values), modifiedAt: Math.max(known.deal.modifiedAt, now + 1000) }
       of.deals.set(row.deal.id, observe(known, { ref: known.ref, deal, evidence: null }, now + 1000))
     }
     if (row.kind === 'create-task') {
@@ -167,7 +184,8 @@ export function apply(of: World, row: PlannedWrite, now: Instant, status: Ledger
 export function night(of: World, now: Instant, options: NightOptions = {}): Plan {
   const done = plan(of, now, options)
   const run = options.run ?? `hub-${now}`
-  for (const row of done.rows) apply(of, row, now, row.hold ? 'held' : (options.fate?.(row) ?? 'done'), run)
+  for (const row of done.rows)
+    apply(of, row, now, row.hold ? 'held' : (options.fate?.(row) ?? 'done'), run, keeps(done.rows, row))
   for (const { deal, standing } of done.standings) of.standings.set(deal.id, standing)
   of.firstNightAt ??= now
   return done
@@ -226,7 +244,7 @@ export function undo(
     standing: (id) => of.standings.get(id) ?? null,
     others: of.ledger.filter((row) => row.run !== run),
   })
-  for (const row of result.rows) apply(of, row, at, 'done', 'hub-u1')
+  for (const row of result.rows) apply(of, row, at, 'done', 'hub-u1', keeps(result.rows, row))
   const undone = new Set(result.rows.map((row) => row.undoes))
   of.ledger = of.ledger.map((row) =>
     undone.has(row.key)
