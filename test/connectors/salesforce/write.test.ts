@@ -124,6 +124,29 @@ test('several rows of one deal are one record, and each row gets its outcome', a
   ])
 })
 
+test('a category waits for the stage that would set its own, and is not sent where the stage was not taken', async () => {
+  const sent: unknown[] = []
+  const patch = (answers: object[]) =>
+    nock(HOST)
+      .patch(`${DATA}/composite/sobjects`, (body) => {
+        sent.push(...Body.parse(body).records.map(({ id }) => id))
+        return true
+      })
+      .reply(200, answers, json)
+  patch([done(dealId(1)), failed('FIELD_CUSTOM_VALIDATION_EXCEPTION'), failed('UNABLE_TO_LOCK_ROW')])
+  patch([done(dealId(1))])
+  const writes = [1, 2, 3].flatMap((n) => [
+    fields(n, { category: 'Omitted' }, 'A', `category ${n}`),
+    fields(n, { stage: 'Archived' }, 'A', `stage ${n}`),
+  ])
+  const { outcomes } = await build()(writes)
+  expect(sent).toEqual([dealId(1), dealId(2), dealId(3), dealId(1)])
+  expect(Object.fromEntries(outcomes.map(({ key, result }) => [key, result]))).toEqual({
+    ...{ 'stage 1': 'done', 'stage 2': 'refused', 'stage 3': 'later' },
+    ...{ 'category 1': 'done', 'category 2': 'refused', 'category 3': 'later' },
+  })
+})
+
 test('tasks are created open, completed, reopened and deleted in the org’s own words', async () => {
   nock(HOST)
     .get(`${DATA}/query`)
