@@ -3,7 +3,7 @@
 // The web-server flow: a person's consent, and refresh tokens that rotate.
 import { OAuth2 } from 'jsforce'
 import { z } from 'zod'
-import type { ConnectorOptions, Credential, SignIn } from '../../src/connector.ts'
+import type { ConnectorOptions, Consent, Credential, Granted } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { BoundedTransport, NoAnswer } from './transport.ts'
 
@@ -38,6 +38,7 @@ export interface ClientCredentials {
 const filled = z.string().min(1)
 const Answer = z.object({
   ...{ access_token: filled, refresh_token: filled.optional(), instance_url: z.url(), id: z.string().optional() },
+  scope: z.string().default(''),
 })
 const FAMILY = /(?:^|\.)(?:salesforce|force)\.com$/
 const loopback = (host: string) => host === 'localhost' || host === '[::1]' || host.startsWith('127.')
@@ -71,23 +72,25 @@ export function remembered<T>(load: (signal: AbortSignal) => Promise<T>) {
  * Client credentials, or (`consent`) the refresh token of the web-server flow, which may work only once: replaying it
  * revokes everything (salesforce.md 6). Sessions last as long as the org's policy says, which Salesforce does not tell.
  */
-export function signIn(options: ClientCredentials, consent: boolean): SignIn<Session> {
+export function signIn(options: ClientCredentials, consent: boolean): Consent<Session> {
   const { clientId, clientSecret, timeoutMs = 10_000 } = options
   const local = loopback(new URL(options.loginUrl).hostname)
   const loginUrl = trustedOrigin(options.loginUrl, local)
 
-  async function exchange(refresh: string | null): Promise<Session | 'refused'> {
+  async function ask(form: {
+    readonly grant_type: string
+    readonly [name: string]: string
+  }): Promise<Granted<Session> | 'refused'> {
     const oauth = new OAuth2({ loginUrl, clientId, clientSecret })
     const transport = new BoundedTransport(new AbortController().signal, timeoutMs)
     oauth._transport = transport
-    const form =
-      refresh === null ? { grant_type: 'client_credentials' } : { grant_type: 'refresh_token', refresh_token: refresh }
     try {
       const answer = Answer.parse(await oauth.requestToken(form))
       const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
       const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
       const instanceUrl = trustedOrigin(answer.instance_url, local)
-      return { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
+      const set = { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
+      return { set, account: org ?? null, scopes: answer.scope.split(' ').filter(Boolean) }
     } catch (error) {
       if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
       const status = transport.seen?.status ?? 0
@@ -97,13 +100,24 @@ export function signIn(options: ClientCredentials, consent: boolean): SignIn<Ses
       }
       // OAuth's error codes are shown; anything else could echo what was sent.
       const why = error instanceof Error && /^[a-z_]+$/.test(error.name) ? error.name : 'the answer was not a token'
-      if (refresh !== null && why === 'invalid_grant') return 'refused'
+      if (consent && why === 'invalid_grant') return 'refused'
       const hint = consent ? '' : ' and the run-as user'
       const todo = `check clientId, clientSecret, loginUrl (My Domain)${hint} of the External Client App`
       throw new Fatal('credentials', `Salesforce refused to sign in (${why}): ${todo}`)
     }
   }
-  return { consent, parse: (stored) => Session.parse(stored), exchange }
+  const page = { response_type: 'code', client_id: clientId, scope: 'api refresh_token' }
+  return {
+    consent,
+    parse: (stored) => Session.parse(stored),
+    page: `${loginUrl}/services/oauth2/authorize?${new URLSearchParams(page)}`,
+    async exchange(refresh) {
+      const grant = { grant_type: 'refresh_token', refresh_token: refresh ?? '' }
+      const answer = await ask(consent ? grant : { grant_type: 'client_credentials' })
+      return answer === 'refused' ? answer : answer.set
+    },
+    redeem: (form) => ask({ grant_type: 'authorization_code', ...form }),
+  }
 }
 
 /** Client credentials whose token this process keeps to itself: fetched once, and again after `expired`. */

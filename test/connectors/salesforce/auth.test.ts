@@ -89,6 +89,27 @@ describe('the refresh token of a consent', () => {
   })
 })
 
+test('a consent: its page, and its code for a session, from Salesforce only', async () => {
+  const { page, redeem } = signIn({ loginUrl: HOST, clientId: 'client', clientSecret: 's3cret/+' }, true)
+  const query = 'response_type=code&client_id=client&scope=api+refresh_token'
+  expect(page).toBe(`${HOST}/services/oauth2/authorize?${query}`)
+  const form = { code: 'the code', code_verifier: 'v', redirect_uri: 'http://localhost:4030/callback' }
+  const sent = { grant_type: 'authorization_code', ...form, client_id: 'client', client_secret: 's3cret/+' }
+  const post = () => nock(HOST).post('/services/oauth2/token', sent)
+  post().reply(200, { ...answer('one'), refresh_token: 'r1', scope: 'refresh_token api' })
+  const org = '00D000000000001'
+  const set = { token: 'one', refresh: 'r1', instanceUrl: HOST, org, user: SELF }
+  expect(await redeem(form)).toEqual({ set, account: org, scopes: ['refresh_token', 'api'] })
+  post().reply(400, { error: 'invalid_grant', error_description: 'expired authorization code' })
+  expect(await redeem(form)).toBe('refused')
+  post().reply(200, answer('one', 'https://evil.example'))
+  expect(await caught(redeem(form))).toMatchObject({ message: expect.stringContaining('evil.example') })
+  post().reply(400, { error: 'redirect_uri_mismatch', error_description: 'the code' })
+  const error = await caught(redeem(form))
+  expect(String(error)).toContain('redirect_uri_mismatch')
+  expect(String(error)).not.toMatch(/the code|s3cret/)
+})
+
 describe('hosts', () => {
   test.each([
     'https://evil.example',
