@@ -7,7 +7,7 @@ import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openScheduled } from '../jobs/nightly.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
-import type { Connector, ConnectorOptions } from './connector.ts'
+import type { Connector, ConnectorOptions, Consent } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
@@ -265,18 +265,34 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
   return connectSalesforce({ ...common, credential: tokens.credential({ ...account, signIn }) })
 }
 
+/** How a person lets unstall into this CRM; null: it signs in by itself. */
+export function consentOf({ auth, baseUrl, system }: ConnectionConfig): Consent | null {
+  if (auth.kind !== 'oauth') return null
+  const app = { clientId: auth.clientId, clientSecret: auth.clientSecret.reveal() }
+  return system === 'hubspot'
+    ? signInToHubspot({ ...app, baseUrl })
+    : signInToSalesforce({ ...app, loginUrl: baseUrl }, true)
+}
+
+/** The database with the tokens it holds. */
+export async function openTokens(config: Config) {
+  const database = await open(config)
+  const tokens = tokensIn(config, database, {})
+  await database.migrate()
+  const close = async () => {
+    await tokens.close()
+    await database.close()
+  }
+  return { database, tokens, close }
+}
+
 /** Connectors outside of a run. The database is opened only where it holds tokens that are needed, so that `check` also
  *  answers while the service holds it. */
 export async function openConnectors(config: Config, log: Log, connections: readonly ConnectionConfig[]) {
-  const database = connections.some(({ auth }) => auth.kind === 'oauth') ? await open(config) : null
-  const tokens = database && tokensIn(config, database, {})
-  await database?.migrate()
+  const opened = connections.some(({ auth }) => auth.kind === 'oauth') ? await openTokens(config) : null
   return {
-    database,
-    connect: (connection: ConnectionConfig) => connect(connection, log, tokens ? { tokens } : {}),
-    close: async () => {
-      await tokens?.close()
-      await database?.close()
-    },
+    database: opened?.database ?? null,
+    connect: (connection: ConnectionConfig) => connect(connection, log, opened ? { tokens: opened.tokens } : {}),
+    close: async () => opened?.close(),
   }
 }

@@ -5,22 +5,25 @@ import { z } from 'zod'
 
 const PAGES = { hubspot: '/oauth/authorize', salesforce: '/services/oauth2/authorize' } as const
 
+/** Where a button of the page at this address leads. */
+export async function decide(page: string, decision = 'allow'): Promise<URL> {
+  const { origin, pathname, searchParams: body } = new URL(page)
+  body.set('decision', decision)
+  const { headers } = await fetch(origin + pathname, { method: 'POST', body, redirect: 'manual' })
+  return new URL(headers.get('location') ?? 'http://127.0.0.1/nowhere')
+}
+
 /** What the token request needs beside the grant type and the client. */
 export async function allow(url: string, system: keyof typeof PAGES = 'hubspot', decision = 'allow') {
   const verifier = randomBytes(32).toString('base64url')
   const redirect_uri = 'http://127.0.0.1:9/callback'
   const asked = {
-    ...{ client_id: 'sandbox', response_type: 'code', redirect_uri, state: 'state of the app', decision },
+    ...{ client_id: 'sandbox', response_type: 'code', redirect_uri, state: 'state of the app' },
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
     code_challenge_method: 'S256',
   }
-  const answer = await fetch(url + PAGES[system], {
-    method: 'POST',
-    body: new URLSearchParams(asked),
-    redirect: 'manual',
-  })
-  const back = new URL(answer.headers.get('location') ?? 'http://127.0.0.1/nowhere')
-  if (back.searchParams.get('state') !== asked.state) throw new Error(`no consent: ${answer.status}`)
+  const back = await decide(`${url}${PAGES[system]}?${new URLSearchParams(asked)}`, decision)
+  if (back.searchParams.get('state') !== asked.state) throw new Error('no consent')
   return { code: back.searchParams.get('code') ?? '', code_verifier: verifier, redirect_uri }
 }
 
