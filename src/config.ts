@@ -1,5 +1,6 @@
 // unstall.config.yaml and the environment, checked whole before anything runs: one UsageError lists every problem with
 // its line. Secrets only ever come from the environment and are wrapped, so that no log, error or dump can show them.
+import { createPrivateKey } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { inspect } from 'node:util'
@@ -118,6 +119,14 @@ const filled = z.string().min(1, 'must not be empty')
 const named = z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
 const schedule = z.string().refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
 
+function isRsaKey(pem: Secret): boolean {
+  try {
+    return createPrivateKey(pem.reveal()).asymmetricKeyType === 'rsa'
+  } catch {
+    return false
+  }
+}
+
 /** The file as a person writes it. `variables` fills the secrets. */
 function fileSchema(variables: Variables) {
   const secret = z.string().transform((text, context) => {
@@ -133,7 +142,11 @@ function fileSchema(variables: Variables) {
     z.strictObject({ kind: z.literal(kind), ...shape })
   const oauth = auth('oauth', { clientId: filled, clientSecret: secret })
   const credentials = auth('client-credentials', { clientId: filled, clientSecret: secret })
-  const jwt = auth('jwt', { clientId: filled, username: filled, privateKey: secret })
+  // An environment without line breaks has \\n instead.
+  const privateKey = secret
+    .transform((pem) => new Secret(pem.reveal().replaceAll('\\n', '\n')))
+    .refine(isRsaKey, 'must be an RSA private key in PEM form (-----BEGIN PRIVATE KEY-----), without a passphrase')
+  const jwt = auth('jwt', { clientId: filled, username: filled, privateKey })
   const hubspot = z.strictObject({
     system: z.literal('hubspot'),
     baseUrl: baseUrl.optional(),

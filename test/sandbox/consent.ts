@@ -1,7 +1,13 @@
 // A person's consent without a browser: what the Allow button of either sandbox's page sends, for tests that need a first
-// set of tokens.
+// set of tokens; and the key that needs none.
 import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+
+/** The private key whose assertions the Salesforce sandbox takes, from its documentation. */
+export const sandboxKey = () =>
+  /-----BEGIN PRIVATE KEY-----[^-]+-----END PRIVATE KEY-----/.exec(readFileSync('docs/sandbox.md', 'utf8'))?.[0] ?? ''
+export const SANDBOX_USER = 'unstall@sandbox.invalid.sandbox'
 
 const PAGES = { hubspot: '/oauth/authorize', salesforce: '/services/oauth2/authorize' } as const
 
