@@ -185,6 +185,8 @@ export interface Consent<Set extends TokenSet = TokenSet> extends SignIn<Set> {
   readonly page: string
   /** Bounded in time, once per code. `refused`: it is used up or too old. Throws RetryLater, Fatal('credentials'). */
   redeem(form: Readonly<Record<'code' | 'code_verifier' | 'redirect_uri', string>>): Promise<Granted<Set> | 'refused'>
+  /** Takes the consent back, bounded in time. Throws where the CRM does not say that it did. */
+  revoke(refresh: string): Promise<void>
 }
 
 /** A rate gate, one per connection: `src/gate.ts` builds it. */

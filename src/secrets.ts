@@ -107,6 +107,9 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
     renewAt: set.lifeMs === undefined ? null : Math.floor(at + 0.8 * set.lifeMs),
   })
 
+  const unsealed = <S extends TokenSet>(owner: Owner, signIn: SignIn<S>, sealed: string): S =>
+    signIn.parse(JSON.parse(vault.open(sealed, about(owner))))
+
   /** `session` and `token` throw Fatal('credentials'), RetryLater, or the signal's reason. */
   function credential<S extends TokenSet>(account: Account<S>) {
     const { connection, signIn } = account
@@ -126,7 +129,7 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
     function opened({ sealed, renewAt }: StoredTokens): Held<S> | null {
       if (sealed === null) return null
       try {
-        return { set: signIn.parse(JSON.parse(vault.open(sealed, about(account)))), renewAt }
+        return { set: unsealed(account, signIn, sealed), renewAt }
       } catch (error) {
         // Where no person has to consent a new set costs one call.
         if (!signIn.consent) return null
@@ -218,6 +221,11 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
 
   return {
     credential,
+    /** Null: nothing is stored. Throws where it cannot be read. */
+    async stored<S extends TokenSet>(owner: Owner, signIn: SignIn<S>): Promise<S | null> {
+      const { sealed } = await readTokens(db, owner.connection)
+      return sealed === null ? null : unsealed(owner, signIn, sealed)
+    },
     /** A new consent: whatever was stored or refused before is replaced. */
     async save(owner: Owner, set: TokenSet): Promise<void> {
       const { version } = await readTokens(db, owner.connection)

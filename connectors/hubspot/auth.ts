@@ -49,25 +49,30 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
   if (!local && !(protocol === 'https:' && hostname === 'api.hubapi.com'))
     throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
 
-  async function ask(grant: Record<string, string>): Promise<z.infer<typeof Answer> | 'refused'> {
-    const body = new URLSearchParams({ ...grant, client_id: clientId, client_secret: clientSecret })
+  const client = { client_id: clientId, client_secret: clientSecret }
+  async function post(path: string, form: Record<string, string>) {
+    const body = new URLSearchParams({ ...form, ...client })
     const later = (why: string, waitMs = 30_000) => new RetryLater(`could not sign in to HubSpot: ${why}`, waitMs)
     let response: Response
     let text: string
     try {
       const signal = AbortSignal.timeout(timeoutMs)
-      response = await fetch(origin + TOKEN, { method: 'POST', body, redirect: 'manual', signal })
+      response = await fetch(origin + path, { method: 'POST', body, redirect: 'manual', signal })
       text = await response.text()
     } catch {
       // Not as cause: messages of fetch may hold what was sent.
       throw later('no answer')
     }
-    const { status } = response
+    const { status, ok } = response
     if (status === 429 || status >= 500)
       throw later(`status ${status}`, Number(response.headers.get('retry-after') ?? 30) * 1000 || 30_000)
-    const json = parse(text)
+    return { ok, status, json: parse(text) }
+  }
+
+  async function ask(grant: Record<string, string>): Promise<z.infer<typeof Answer> | 'refused'> {
+    const { ok, status, json } = await post(TOKEN, grant)
     const answer = Answer.safeParse(json).data
-    if (response.ok && answer) return answer
+    if (ok && answer) return answer
     const problem = Problem.safeParse(json).data ?? {}
     if (status === 400 && DEAD.test(Object.values(problem).join(' '))) return 'refused'
     // Codes are shown; anything else could echo what was sent.
@@ -94,6 +99,10 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
       const answer = await ask({ grant_type: 'authorization_code', ...form })
       if (answer === 'refused') return answer
       return { set: toSet(answer), account: answer.hub_id?.toString() ?? null, scopes: answer.scopes }
+    },
+    async revoke(token) {
+      const { ok, status } = await post(`${TOKEN}/revoke`, { token, token_type_hint: 'refresh_token' })
+      if (!ok) throw new Fatal('credentials', `HubSpot did not take the access back (status ${status})`)
     },
   }
 }

@@ -81,17 +81,12 @@ function endpoint(
   const local = loopback(new URL(at.loginUrl).hostname)
   const loginUrl = trustedOrigin(at.loginUrl, local)
 
-  async function ask(grant: Grant): Promise<Granted<Session> | 'refused'> {
+  async function call<T>(work: (oauth: OAuth2) => Promise<T>): Promise<T | 'refused'> {
     const oauth = new OAuth2({ loginUrl })
     const transport = new BoundedTransport(new AbortController().signal, at.timeoutMs ?? 10_000)
     oauth._transport = transport
     try {
-      const answer = Answer.parse(await oauth.requestToken({ ...grant, ...client }))
-      const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
-      const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
-      const instanceUrl = trustedOrigin(answer.instance_url, local)
-      const set = { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
-      return { set, account: org ?? null, scopes: answer.scope.split(' ').filter(Boolean) }
+      return await work(oauth)
     } catch (error) {
       if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
       const status = transport.seen?.status ?? 0
@@ -107,7 +102,16 @@ function endpoint(
       throw new Fatal('credentials', `Salesforce refused to sign in (${why}): ${todo}`)
     }
   }
-  return { loginUrl, local, ask }
+  const ask = (grant: Grant) =>
+    call(async (oauth): Promise<Granted<Session>> => {
+      const answer = Answer.parse(await oauth.requestToken({ ...grant, ...client }))
+      const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
+      const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
+      const instanceUrl = trustedOrigin(answer.instance_url, local)
+      const set = { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
+      return { set, account: org ?? null, scopes: answer.scope.split(' ').filter(Boolean) }
+    })
+  return { loginUrl, local, call, ask }
 }
 
 /**
@@ -119,7 +123,7 @@ export function signIn(options: ClientCredentials, consent: boolean): Consent<Se
   const check = `check clientId, clientSecret, loginUrl (My Domain)${hint} of the External Client App`
   const client = { client_id: options.clientId, client_secret: options.clientSecret }
   const explain = (code: string) => (consent && code === 'invalid_grant' ? null : check)
-  const { loginUrl, ask } = endpoint(options, client, explain)
+  const { loginUrl, call, ask } = endpoint(options, client, explain)
   const page = { response_type: 'code', client_id: options.clientId, scope: 'api refresh_token' }
   return {
     consent,
@@ -131,6 +135,7 @@ export function signIn(options: ClientCredentials, consent: boolean): Consent<Se
       return answer === 'refused' ? answer : answer.set
     },
     redeem: (form) => ask({ grant_type: 'authorization_code', ...form }),
+    revoke: async (refresh) => void (await call((oauth) => oauth.revokeToken(refresh))),
   }
 }
 

@@ -14,7 +14,7 @@ import { startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
 import { until } from '../homes.ts'
 import { CallsAnswer } from '../sandbox/answers.ts'
-import { decide } from '../sandbox/consent.ts'
+import { decide, shown } from '../sandbox/consent.ts'
 import { NOW, type Place, place, watched } from './harness.ts'
 
 let at: Place
@@ -32,12 +32,6 @@ beforeAll(async () => {
 })
 afterAll(() => at.close())
 
-/** The address a person is asked to open, from what was said so far. */
-async function shown(heard: () => string): Promise<string> {
-  const found = () => /^http\S+authorize\S+$/m.exec(heard())?.[0]
-  await until(() => found() !== undefined)
-  return found() ?? ''
-}
 const begin = async (name: string) => {
   const ended = at.run('connect', name, '--port', '0')
   return { ended, page: await shown(at.heard) }
@@ -159,6 +153,7 @@ describe('one consent', () => {
     ...{ consent: true, page: 'http://127.0.0.1/authorize?scope=a+b', parse: () => ({ token: '' }) },
     exchange: async () => 'refused',
     redeem: async () => ({ set: { token: 'secret', refresh: 'secret too' }, account: null, scopes: ['<b>&'] }),
+    revoke: async () => {},
   }
   function ask(over: Partial<Consent> = {}, stop = new AbortController()) {
     const saved: unknown[] = []

@@ -7,8 +7,8 @@ import { describe, expect, it } from 'vitest'
 import { startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
 import { place } from '../cli/harness.ts'
-import { until } from '../homes.ts'
 import { missing, required, services } from '../services.ts'
+import { shown } from './consent.ts'
 
 const seed = { now: Date.parse('2026-11-02T06:00:00Z'), currency: 'EUR', owners: [], pipelines: [], deals: [] }
 const verifier = 'abcdefghijklmnopqrstuvwxyz0123456789-._~ABCDEFG'
@@ -82,9 +82,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the consent page i
           ['Allow', `${name} is connected`, 0],
         ] as const) {
           const ended = at.run('connect', name, '--port', '0')
-          const address = () => /^http\S+authorize\S+$/m.exec(at.heard())?.[0]
-          await until(() => address() !== undefined)
-          await page.goto(address() ?? '')
+          await page.goto(await shown(at.heard))
           await page.getByRole('button', { name: button }).click()
           await page.getByRole('heading', { level: 1, name: title }).waitFor()
           const told = button === 'Allow' ? `Connected to ${crm}` : `${crm}: access was not allowed`

@@ -3,6 +3,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+import type { Place } from '../cli/harness.ts'
+import { until } from '../homes.ts'
 
 /** The private key whose assertions the Salesforce sandbox takes, from its documentation. */
 export const sandboxKey = () =>
@@ -48,4 +50,19 @@ export async function firstTokens(url: string, system: keyof typeof PAGES): Prom
   const answer = await fetch(url + path, { method: 'POST', body: new URLSearchParams(form) })
   if (!answer.ok) throw new Error(`no tokens: ${answer.status} ${await answer.text()}`)
   return Answer.parse(await answer.json())
+}
+
+/** Through `unstall connect`, with a person who agrees. */
+export async function connected(at: Place, name: string): Promise<void> {
+  const ended = at.run('connect', name, '--port', '0')
+  await fetch(await decide(await shown(at.heard)))
+  const { code, err } = await ended
+  if (code !== 0) throw new Error(err)
+}
+
+/** The address a person is asked to open, from what was said so far. */
+export async function shown(heard: () => string): Promise<string> {
+  const found = () => /^http\S+authorize\S+$/m.exec(heard())?.[0]
+  await until(() => found() !== undefined)
+  return found() ?? ''
 }

@@ -256,6 +256,10 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
     routes: consent.routes,
     handlers: {
       'POST /oauth/{v}/token': token,
+      'POST /oauth/{v}/token/revoke': ({ body }) => {
+        kernel.tokens.revoke(new URLSearchParams(body).get('token') ?? '')
+        return { status: 200 }
+      },
       'POST /oauth/{v}/token/introspect': ({ body }) => {
         const active = valid(new URLSearchParams(body).get('token') ?? '')
         return ok(active ? { active, hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer' } : { active })

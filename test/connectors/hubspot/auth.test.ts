@@ -8,7 +8,7 @@ import { never, ORIGIN, strict } from './fake.ts'
 
 strict()
 const app = { clientId: 'client', clientSecret: 's3cret/+', timeoutMs: 300 }
-const { exchange, consent, parse, page, redeem } = signIn({ baseUrl: ORIGIN, ...app })
+const { exchange, consent, parse, page, redeem, revoke } = signIn({ baseUrl: ORIGIN, ...app })
 const post = (refresh_token = 'refresh 1') =>
   nock(ORIGIN).post('/oauth/2026-09/token', {
     ...{ grant_type: 'refresh_token', client_id: 'client', client_secret: 's3cret/+', refresh_token },
@@ -55,6 +55,17 @@ test('a consent: its page asks for every scope that is needed, its code becomes 
     message: expect.stringMatching(/BAD_REDIRECT_URI/),
   })
   expect(String(error)).not.toMatch(/s3cret|the code/)
+})
+
+test('a consent is taken back, or HubSpot did not say so', async () => {
+  const sent = { token: 'r1', token_type_hint: 'refresh_token', client_id: 'client', client_secret: 's3cret/+' }
+  const post = () => nock(ORIGIN).post('/oauth/2026-09/token/revoke', sent)
+  post().reply(204)
+  await revoke('r1')
+  post().reply(400, { message: 'r1' })
+  expect(String(await caught(revoke('r1')))).toMatch(/did not take the access back \(status 400\)$/)
+  post().reply(503)
+  expect(await caught(revoke('r1'))).toMatchObject({ name: 'RetryLater' })
 })
 
 test.each([

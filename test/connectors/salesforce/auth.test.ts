@@ -91,7 +91,7 @@ describe('the refresh token of a consent', () => {
 })
 
 test('a consent: its page, and its code for a session, from Salesforce only', async () => {
-  const { page, redeem } = signIn({ loginUrl: HOST, clientId: 'client', clientSecret: 's3cret/+' }, true)
+  const { page, redeem, revoke } = signIn({ loginUrl: HOST, clientId: 'client', clientSecret: 's3cret/+' }, true)
   const query = 'response_type=code&client_id=client&scope=api+refresh_token'
   expect(page).toBe(`${HOST}/services/oauth2/authorize?${query}`)
   const form = { code: 'the code', code_verifier: 'v', redirect_uri: 'http://localhost:4030/callback' }
@@ -108,6 +108,10 @@ test('a consent: its page, and its code for a session, from Salesforce only', as
   post().reply(400, { error: 'redirect_uri_mismatch', error_description: 'the code' })
   const error = await caught(redeem(form))
   expect(String(error)).toContain('redirect_uri_mismatch')
+  nock(HOST).post('/services/oauth2/revoke', { token: 'r1' }).reply(200)
+  await revoke('r1')
+  nock(HOST).post('/services/oauth2/revoke').reply(302, '', { location: 'https://evil.example' })
+  expect(String(await caught(revoke('r1')))).toMatch(/redirected to another address/)
   expect(String(error)).not.toMatch(/the code|s3cret/)
 })
 
