@@ -35,6 +35,8 @@ export interface Environment {
   readonly redisUrl: Secret | null
   /** UNSTALL_SECRET_KEY: what stored tokens are encrypted with; null: the key file in the data directory. */
   readonly secretKey: Secret | null
+  /** UNSTALL_SECRET_KEY_OLD: the one before, for `unstall key rotate` only. */
+  readonly oldSecretKey: Secret | null
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
   readonly host: string
   readonly port: number
@@ -68,7 +70,7 @@ export interface Config {
 }
 
 const HUBSPOT = 'https://api.hubapi.com'
-const KEY_HOWTO = 'make one with: openssl rand -base64 32'
+export const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
 const REFERENCE = /\$\{([A-Za-z_]\w*)\}/g
 
@@ -322,7 +324,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     if (value && !protocols.test(value)) problem(name, `look like ${like}`)
     return value ? new Secret(value) : null
   }
-  const key = variables.UNSTALL_SECRET_KEY
+  const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
   const port = Number(variables.UNSTALL_PORT || 4000)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
@@ -332,6 +334,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),
     redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
     secretKey: key ? new Secret(key) : null,
+    oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
     port,
     logLevel: level.data ?? null,

@@ -314,6 +314,7 @@ it('the environment has defaults', () => {
     databaseUrl: null,
     redisUrl: null,
     secretKey: null,
+    oldSecretKey: null,
     host: '127.0.0.1',
     port: 4000,
     logLevel: null,

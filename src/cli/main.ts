@@ -135,6 +135,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   on('start', async () => (await import('./start.ts')).start)
     .description('the service: nightly schedule and workers')
     .option('--role <role>', 'all', 'all')
+  const key = program.command('key').description('what stored access is encrypted with')
+  on('rotate', async () => (await import('./key.ts')).rotate, key).description(
+    'encrypts it anew: from UNSTALL_SECRET_KEY_OLD to UNSTALL_SECRET_KEY, or with a new key file',
+  )
   const config = program.command('config').description('the configuration file')
   on('schema', async () => (await import('./config.ts')).schema, config).description(
     'prints its JSON Schema, for editors',
