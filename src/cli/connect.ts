@@ -31,13 +31,8 @@ export async function connect(options: GlobalOptions & { port: number }, name: s
   const { database, tokens, close } = await openTokens(config)
   const stop = new AbortController()
   const leave = () => stop.abort(new Interrupted())
-  const late = () =>
-    stop.abort(
-      new Fatal(
-        'credentials',
-        `Nobody answered ${crm}'s page within ten minutes. Run it again: unstall connect ${name}`,
-      ),
-    )
+  const again = `Run it again: unstall connect ${name}`
+  const late = () => stop.abort(new Fatal('credentials', `Nobody answered ${crm}'s page for ten minutes. ${again}`))
   const timer = setTimeout(late, PATIENCE_MS)
   process.once('SIGINT', leave)
   process.once('SIGTERM', leave)
@@ -85,32 +80,23 @@ export async function consented(
   const done = Promise.withResolvers<Granted>()
   let redirect_uri = ''
   let taken = false
-  const again = `Run it again: unstall connect ${name}`
+  const no = (why: string) => new Fatal('credentials', `${crm} ${why} Run it again: unstall connect ${name}`)
 
   async function redeem(answer: URLSearchParams): Promise<Granted> {
     const error = answer.get('error')
-    if (error === 'access_denied')
-      throw new Fatal('credentials', `${crm}: access was not allowed, so nothing is connected. ${again}`)
+    if (error === 'access_denied') throw no('was not allowed to give access, so nothing is connected.')
     const code = answer.get('code')
     if (error !== null || !code) {
       // OAuth's error codes are shown; anything else could hold whatever a link was made of.
       const why = /^[a-z_]{1,60}$/.exec(error ?? '')?.[0] ?? 'no code came back'
-      throw new Fatal(
-        'credentials',
-        `${crm} did not give access (${why}). Compare the app's scopes and callback address with ${redirect_uri}, then run it again.`,
+      throw no(
+        `did not give access (${why}). Compare the scopes and the callback address of the app (${redirect_uri}).`,
       )
     }
     const granted = await consent.redeem({ code, code_verifier, redirect_uri })
-    if (granted === 'refused')
-      throw new Fatal(
-        'credentials',
-        `${crm} no longer accepts this consent: its code was used before or is too old. ${again}`,
-      )
+    if (granted === 'refused') throw no('no longer accepts this consent: its code was used before or is too old.')
     if (granted.set.refresh === undefined)
-      throw new Fatal(
-        'credentials',
-        `${crm} gave access that ends soon and cannot be renewed: add the scope refresh_token to the app. ${again}`,
-      )
+      throw no('gave access that ends soon and cannot be renewed: add the scope refresh_token to the app.')
     await save(granted.set)
     return granted
   }
@@ -137,10 +123,12 @@ export async function consented(
   const server = createServer(({ method, url = '' }, response) => {
     void answered(method === 'GET' ? URL.parse(url, 'http://localhost') : null, response)
   })
-  await once(server.listen(port, '127.0.0.1'), 'listening').catch((cause) => {
+  try {
+    await once(server.listen(port, '127.0.0.1'), 'listening')
+  } catch (cause) {
     const other = `Choose another with --port, and add http://localhost:<port>/callback to the callback addresses of the app in ${crm}.`
-    throw new UsageError(`Port ${port} of this machine is taken. ${other}`, { cause })
-  })
+    throw new UsageError(`Port ${port} of this machine is taken or cannot be used. ${other}`, { cause })
+  }
   const address = server.address()
   // HubSpot takes http only for this very name.
   redirect_uri = `http://localhost:${typeof address === 'object' ? address?.port : port}/callback`

@@ -114,7 +114,7 @@ describe.each([
     const { code, err } = await ended
     expect([status, code]).toEqual([400, 1])
     for (const said of [text, err])
-      expect(said).toContain(`${crm}: access was not allowed, so nothing is connected. Run`)
+      expect(said).toContain(`${crm} was not allowed to give access, so nothing is connected. Run`)
   }, 60_000)
 
   it('says that a code was used before, and does not show it', async () => {
@@ -146,6 +146,7 @@ it('says which port is taken before anybody is asked', async () => {
   const { code, err } = await at.run('connect', 'hub', '--port', port)
   expect(code).toBe(2)
   expect(err).toMatch(new RegExp(`Port ${port} .* is taken.*--port`))
+  expect(await at.run('connect', 'hub', '--port', '70000')).toMatchObject({ code: 2 })
 })
 
 describe('one consent', () => {

@@ -85,7 +85,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the consent page i
           await page.goto(await shown(at.heard))
           await page.getByRole('button', { name: button }).click()
           await page.getByRole('heading', { level: 1, name: title }).waitFor()
-          const told = button === 'Allow' ? `Connected to ${crm}` : `${crm}: access was not allowed`
+          const told = button === 'Allow' ? `Connected to ${crm}` : `${crm} was not allowed to give access`
           expect(await page.getByText(told).count()).toBe(1)
           expect((await ended).code).toBe(code)
         }
