@@ -172,6 +172,23 @@ export interface SignIn<Set extends TokenSet = TokenSet> {
   exchange(refresh: string | null): Promise<Set | 'refused'>
 }
 
+/** What a consent gave. `account` and `scopes` as far as the CRM says. */
+export interface Granted<Set extends TokenSet = TokenSet> {
+  readonly set: Set
+  readonly account: string | null
+  readonly scopes: readonly string[]
+}
+
+/** Signing in by a person's consent in a browser: an authorization code with PKCE (S256). */
+export interface Consent<Set extends TokenSet = TokenSet> extends SignIn<Set> {
+  /** The CRM's page for this app and its scopes; redirect address, state and challenge are still to be added. */
+  readonly page: string
+  /** Bounded in time, once per code. `refused`: it is used up or too old. Throws RetryLater, Fatal('credentials'). */
+  redeem(form: Readonly<Record<'code' | 'code_verifier' | 'redirect_uri', string>>): Promise<Granted<Set> | 'refused'>
+  /** Takes the consent back, bounded in time. Throws where the CRM does not say that it did. */
+  revoke(refresh: string): Promise<void>
+}
+
 /** A rate gate, one per connection: `src/gate.ts` builds it. */
 export interface Gate {
   /** Resolves when a call of this cost may start; rejects with the signal's reason. `lane`: `search` has its own limit. */

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { vi } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import { main } from '../../src/cli/main.ts'
 import { generate } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
@@ -29,6 +29,8 @@ export interface Place {
   /** Writes unstall.config.yaml; `change` replaces text of the good one. */
   config(change?: readonly (readonly [from: string, to: string])[]): void
   run(...args: readonly string[]): Promise<Result>
+  /** What the command that runs has written so far. */
+  heard(): string
   /** Starts without waiting: `signal` sends, `ended` resolves. */
   start(...args: readonly string[]): {
     signal(name: NodeJS.Signals): void
@@ -99,6 +101,7 @@ policy:
     },
     start,
     run: (...args) => inProcess(folder, args),
+    heard: () => said.out + said.err,
     writes: async () => {
       const lines = await Promise.all(
         [hub, sf].map(async ({ url }) => (await fetch(`${url}/__sandbox/journal`)).text()),
@@ -115,10 +118,22 @@ policy:
   }
 }
 
+/** What this process writes on stderr until the test ends, without showing it. */
+export function watched(): () => string {
+  let text = ''
+  const spy = vi.spyOn(process.stderr, 'write').mockImplementation((more) => {
+    text += String(more)
+    return true
+  })
+  onTestFinished(() => spy.mockRestore())
+  return () => text
+}
+
+let said = { out: '', err: '' }
 /** Calls run one after the other: stdout and stderr are the process's own. */
 async function inProcess(folder: string, args: readonly string[]): Promise<Result> {
   const home = process.cwd()
-  const said = { out: '', err: '' }
+  said = { out: '', err: '' }
   const write = (to: keyof typeof said) => (text: string | Uint8Array) => {
     said[to] += String(text)
     return true

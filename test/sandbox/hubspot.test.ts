@@ -115,7 +115,7 @@ describe('sign-in', () => {
     expect((await token({ ...renewed, client_secret: 'other' })).status).toBe(400)
     const next = await token({ ...renewed, client_secret: 'sandbox' })
     expect(next.at('refresh_token')).toBe(renewed.refresh_token)
-    await act('revoke-token', { id: renewed.refresh_token })
+    await client.post('/oauth/2026-09/token/revoke', new URLSearchParams({ token: renewed.refresh_token }).toString())
     expect((await token({ ...renewed, client_secret: 'sandbox' })).at('status')).toBe('BAD_REFRESH_TOKEN')
   })
 })

@@ -237,22 +237,29 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
     const page = code.startsWith('sandbox-consent-')
     if ((page || consented.has(old)) && (given('client_id') !== CLIENT || given('client_secret') !== SECRET))
       throw wrong('BAD_CLIENT_ID', 'missing or unknown client id or secret')
+    let scopes: readonly string[] = []
     if (grant === 'authorization_code') {
       const allowed = page ? consent.redeem(form) : null
       if (allowed && 'error' in allowed) throw wrong('BAD_AUTH_CODE', allowed.why)
       if (!valid(code)) throw wrong('BAD_AUTH_CODE', 'missing or unknown auth code')
+      scopes = allowed?.scope.split(' ') ?? []
     } else if (grant !== 'refresh_token' || !valid(old)) throw dead()
     const access_token = `sandbox-${secret()}`
     kernel.tokens.issue(access_token)
     const refresh_token = grant === 'refresh_token' ? old : `sandbox-refresh-${secret()}`
     kernel.tokens.check(refresh_token) // makes it known, so that the act revoke-token reaches it too
     if (page) consented.add(refresh_token)
-    return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, token_type: 'bearer' })
+    const told = { token_type: 'bearer', hub_id: PORTAL, scopes }
+    return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, ...told })
   }
   return {
     routes: consent.routes,
     handlers: {
       'POST /oauth/{v}/token': token,
+      'POST /oauth/{v}/token/revoke': ({ body }) => {
+        kernel.tokens.revoke(new URLSearchParams(body).get('token') ?? '')
+        return { status: 200 }
+      },
       'POST /oauth/{v}/token/introspect': ({ body }) => {
         const active = valid(new URLSearchParams(body).get('token') ?? '')
         return ok(active ? { active, hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer' } : { active })
