@@ -13,6 +13,7 @@ import { sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
 export { clientCredentials, type SalesforceCredential, signIn } from './auth.ts'
+export { PROJECT, sourceFiles } from './source.ts'
 
 /** Keys per query, as many as tasks in a write: of 42 characters, and nine for quotes and comma, they make 10 of the 16 kB
  *  that Salesforce allows for address and headers. */

@@ -62,6 +62,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .description('lists, then creates the fields unstall writes')
     .argument('<name>', 'connection')
     .option('--apply', 'create what is missing')
+    .option('--metadata <folder>', 'Salesforce: write the same as source files, to review and deploy yourself')
   on('backtest', async () => (await import('./backtest.ts')).backtest)
     .description('replays closed deals against limits and recommends one per stage; writes nothing to the CRM')
     .argument('[name]', 'connection')
