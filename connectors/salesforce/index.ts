@@ -8,6 +8,7 @@ import type { SalesforceOptions } from './auth.ts'
 import { TASK_KEY } from './fields.ts'
 import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
+import { removal } from './remove.ts'
 import { findings, setUp, survey } from './setup.ts'
 import { sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
@@ -74,6 +75,11 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     async *setup(signal) {
       yield* setUp(api, await reference(signal), signal)
       org.forget()
+    },
+    removal: async (signal) => {
+      const known = await reference(signal)
+      org.forget()
+      return removal(api, known, signal)
     },
     reference: async (signal) => (await reference(signal)).reference,
     async *pull(since, now, signal) {

@@ -21,12 +21,21 @@ import type { Described } from './wire.ts'
 /** Components per call of the Metadata API. */
 const METADATA_BATCH = 10
 const Metadata = z.object({ fullName: z.string(), type: z.string(), formula: z.string().nullish() })
-const Failure = z.object({ message: z.string() })
+const Failure = z.object({ message: z.string(), statusCode: z.string().optional() })
 const Result = z.object({
   success: z.boolean(),
   fullName: z.string(),
   errors: z.union([Failure, z.array(Failure)]).nullish(),
 })
+
+/** What became of one component: null if it went well, else why not. */
+export function failure(
+  answer: unknown,
+): { readonly fullName: string; readonly message: string; readonly code: string } | null {
+  const { success, fullName, errors } = Result.parse(answer)
+  const { message = 'no reason given', statusCode: code = '' } = [errors ?? []].flat()[0] ?? {}
+  return success ? null : { fullName, message, code }
+}
 
 /** Read-only: what is there, and what setup would create. */
 export async function survey(api: Api, { described, lens }: Known, signal: AbortSignal): Promise<SetupStep[]> {
@@ -120,9 +129,8 @@ export async function* setUp(api: Api, known: Known, signal: AbortSignal): Async
 
   async function upsert(type: MetadataType, bodies: object[]) {
     for (const answer of await api.upsertMetadata(type, bodies, signal)) {
-      const { success, fullName, errors } = Result.parse(answer)
-      const why = [errors ?? []].flat()[0]?.message ?? 'no reason given'
-      if (!success) throw new Fatal('permission', `Salesforce did not create ${fullName}: ${why}`)
+      const failed = failure(answer)
+      if (failed) throw new Fatal('permission', `Salesforce did not create ${failed.fullName}: ${failed.message}`)
     }
   }
 }
