@@ -9,32 +9,38 @@ import type { Property } from './wire.ts'
 const OBJECTS = ['deals', 'tasks'] as const
 const ours = (found: Property) => FIELDS.some(({ name, type }) => name === found.name && type === found.type)
 
+interface Part {
+  readonly kind: 'property' | 'segment'
+  /** Path below those of its kind. */
+  readonly below: string
+  readonly step: SetupStep
+}
+const part = (kind: Part['kind'], below: string, { id, what }: Pick<SetupStep, 'id' | 'what'>): Part => ({
+  ...{ kind, below, step: { id, what, action: 'present' } },
+})
+
 /** Throws RetryLater and Fatal (permission names the scope). */
 export async function removal(hub: Hub): Promise<Removal> {
   const segment = await segmentIn(hub)
-  const parts: { readonly step: SetupStep; readonly erase: () => Promise<unknown> }[] = []
-  const add = (id: string, what: string, erase: () => Promise<unknown>) =>
-    parts.push({ step: { id, what, action: 'present' }, erase })
-  if ('step' in segment && segment.id !== undefined) {
-    const { id, step } = segment
-    add(step.id, step.what, () => hub.erase('segment', id))
-  }
   const found = new Map<string, Property>()
-  const groups: (() => void)[] = []
+  const groups: Part[] = []
   for (const object of OBJECTS) {
     const { results } = await hub.properties(object)
     for (const one of results) if (ours(one)) found.set(one.name, one)
     const shared = results.some((one) => one.groupName === GROUP.name && !ours(one))
+    const said = { id: `${object}.group`, what: `Property group “${GROUP.label}” of ${object}` }
     if (!shared && (await hub.group(object, GROUP.name)))
-      groups.push(() => {
-        const what = `Property group “${GROUP.label}” of ${object}`
-        add(`${object}.group`, what, () => hub.erase('property', `${object}/groups/${GROUP.name}`))
-      })
+      groups.push(part('property', `${object}/groups/${GROUP.name}`, said))
   }
-  for (const { object, spec, step } of survey(found).toReversed())
-    if (found.has(spec.name)) add(step.id, step.what, () => hub.erase('property', `${object}/${spec.name}`))
-  for (const group of groups) group()
-
+  const parts = [
+    ...('step' in segment && segment.id ? [part('segment', segment.id, segment.step)] : []),
+    ...survey(found)
+      .flatMap(({ object, spec: { name }, step }) =>
+        found.has(name) ? part('property', `${object}/${name}`, step) : [],
+      )
+      .toReversed(),
+    ...groups,
+  ]
   const filters = [{ propertyName: OURS.categoryBefore, operator: 'HAS_PROPERTY' }]
   const lent = found.has(OURS.categoryBefore) ? await hub.search({ filterGroups: [{ filters }], limit: 1 }) : null
   return {
@@ -42,11 +48,11 @@ export async function removal(hub: Hub): Promise<Removal> {
     borrowed: lent?.total ?? 0,
     async *carryOut() {
       let refused = false
-      for (const { step, erase } of parts) {
+      for (const { kind, below, step } of parts) {
         // A group goes only once it is empty.
-        if (refused && step.id.endsWith('.group')) continue
+        if (refused && below.endsWith(`/groups/${GROUP.name}`)) continue
         try {
-          await erase()
+          await hub.erase(kind, below)
           yield step
         } catch (error) {
           if (!(error instanceof Refusal)) throw error
