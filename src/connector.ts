@@ -102,6 +102,15 @@ export interface SetupStep {
   readonly detail?: string
 }
 
+/** What `setup --remove` would take away, in the order in which it goes: only what is ours by name and kind. */
+export interface Removal {
+  readonly steps: readonly SetupStep[]
+  /** Deals whose forecast category is borrowed: once our fields are gone nobody gives it back. */
+  readonly borrowed: number
+  /** Yields each when it is gone, as `conflict` where the CRM refuses. */
+  carryOut(): AsyncIterable<SetupStep>
+}
+
 export interface Finding {
   readonly level: 'ok' | 'warn' | 'problem'
   readonly what: string
@@ -133,6 +142,8 @@ export interface Connector {
   check(signal: AbortSignal): Promise<Health>
   /** Ensures our fields exist. Idempotent. Yields each step when it is done. */
   setup(signal: AbortSignal): AsyncIterable<SetupStep>
+  /** Only looks; what it gives takes away what setup made, and may be asked again after half of it. */
+  removal(signal: AbortSignal): Promise<Removal>
   reference(signal: AbortSignal): Promise<Reference>
   /** Deals changed since the cursor; null: all open deals and those closed within the last two years. `now` bounds the pull. */
   pull(since: Cursor | null, now: Instant, signal: AbortSignal): AsyncIterable<Page>

@@ -16,6 +16,7 @@ const PROPERTIES = '/crm/properties/2026-09'
 const PIPELINES = '/crm/pipelines/2026-09'
 const OWNERS = '/crm/owners/2026-09'
 const ASSOCIATIONS = '/crm/associations/2026-09'
+const LISTS = '/crm/lists/2026-09'
 const ACCOUNT = '/account-info/2026-09/details'
 
 const TRIES = 5
@@ -43,9 +44,10 @@ export class Refusal extends Fatal {
   }
 }
 
-/** GET without a body, else POST. `nullOn`: the status that is no refusal, but null. */
+/** GET without a body, else POST, unless it says DELETE. `nullOn`: the status that is no refusal, but null. */
 interface Ask {
   readonly path: string
+  readonly method?: 'DELETE'
   readonly query?: Record<string, string>
   readonly body?: unknown
   readonly kind?: 'search' | 'write'
@@ -58,8 +60,9 @@ type Verb = 'update' | 'create' | 'archive'
 /** The SDK's client, sending its own requests with a signal and without following redirects, past the decorators that
  *  any other client in the process can replace. */
 class Transport extends Client {
-  send({ path, query: qs, body }: Ask, token: string, signal: AbortSignal): Promise<Response> {
-    const [method, headers] = [body === undefined ? 'GET' : 'POST', { Authorization: `Bearer ${token}` }]
+  send({ path, query: qs, body, ...ask }: Ask, token: string, signal: AbortSignal): Promise<Response> {
+    const { method = body === undefined ? 'GET' : 'POST' } = ask
+    const headers = { Authorization: `Bearer ${token}` }
     const request = new Request(this.config, { method, path, authType: 'none', headers, ...(qs && { qs }), body })
     return fetch(request.getUrl(), { ...request.getSendData(), redirect: 'manual', signal })
   }
@@ -175,11 +178,22 @@ export function createApi(options: ConnectorOptions) {
       pipelines: () => get(wire.Pipelines, `${PIPELINES}/deals`),
       owners: (archived: boolean, after: string | null) =>
         get(wire.Owners, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),
-      properties: () => get(wire.Properties, `${PROPERTIES}/deals`),
+      properties: (object: ObjectType = 'deals') => get(wire.Properties, `${PROPERTIES}/${object}`),
+      group: (object: ObjectType, name: string) => optional(wire.Nothing, `${PROPERTIES}/${object}/groups/${name}`),
       taskProperty: (name: string) => optional(wire.Property, `${PROPERTIES}/tasks/${name}`),
       /** A property or, below `/groups`, a group; null where it is already there, so it may be repeated. */
       define: (object: ObjectType, below: '' | '/groups', body: unknown) =>
         call(signal, wire.Nothing.nullable(), { path: `${PROPERTIES}/${object}${below}`, body, nullOn: 409 }),
+      segment: (name: string) => {
+        const path = `${LISTS}/object-type-id/0-3/name/${encodeURIComponent(name)}`
+        return call(signal, wire.Segment.nullable(), { path, query: { includeFilters: 'true' }, nullOn: 404 })
+      },
+      createSegment: (body: unknown) => post(wire.Segment, LISTS, body),
+      /** A property, a group (`deals/groups/x`) or a segment; null where it is gone already, so it may be repeated. */
+      erase: (what: 'property' | 'segment', below: string) => {
+        const path = `${what === 'segment' ? LISTS : PROPERTIES}/${below}`
+        return call(signal, wire.Nothing.nullable(), { path, method: 'DELETE', nullOn: 404 })
+      },
       list: (object: ObjectType, query: Record<string, string>) => get(wire.RecordPage, `${OBJECTS}/${object}`, query),
       search: (body: unknown) => post(wire.RecordPage, `${OBJECTS}/deals/search`, body, 'search'),
       /** 100 ids a call, 50 with history (the latter not in the specification). */

@@ -8,6 +8,7 @@ import { createApi, type Hub, pages, Refusal } from './api.ts'
 import { FORECAST_CATEGORY, fieldsIn, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
 import { census, digest, pull } from './pull.ts'
+import { removal } from './remove.ts'
 import { check, propertiesOf, setUp } from './setup.ts'
 import { CrmRecord, failed, names } from './wire.ts'
 import { write } from './write.ts'
@@ -164,6 +165,10 @@ export function connectHubspot(options: HubspotOptions): Connector {
     async *setup(signal) {
       yield* setUp(api(signal))
       current = null
+    },
+    removal: (signal) => {
+      current = null
+      return removal(api(signal))
     },
     reference: async (signal) => {
       current = null

@@ -3,7 +3,17 @@
 import type { ConnectorOptions, Finding, Health, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Hub, Refusal } from './api.ts'
-import { conflict, FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, GROUP, type PropertySpec, TASK_KEY } from './fields.ts'
+import {
+  conflict,
+  FIELDS,
+  FORECAST_AMOUNT,
+  FORECAST_CATEGORY,
+  GROUP,
+  OURS,
+  type PropertySpec,
+  SEGMENT,
+  TASK_KEY,
+} from './fields.ts'
 import type { Property } from './wire.ts'
 
 const SENTENCES: readonly (readonly [string, string])[] = [
@@ -38,6 +48,24 @@ export function survey(found: ReadonlyMap<string, Property>) {
   })
 }
 
+/** Our segment. Nobody depends on it: where the portal does not let us, or has another of that name, that is a finding. */
+export async function segmentIn(hub: Hub): Promise<{ step: SetupStep; id?: string } | { finding: Finding }> {
+  const without = (what: string, todo: string) => {
+    const instead = `${todo} Or save a view by hand: docs/hubspot.md.`
+    return { finding: { level: 'warn', what: `No segment “${SEGMENT.name}”: ${what}`, todo: instead } } as const
+  }
+  try {
+    const found = await hub.segment(SEGMENT.name)
+    if (found && !JSON.stringify(found).includes(OURS.stalled))
+      return without('one of that name is there that unstall did not make', 'Rename it and run setup again.')
+    const step = { id: 'segment', what: `Segment “${SEGMENT.name}”`, action: found ? 'present' : 'create' } as const
+    return { step, ...(found && { id: found.list.listId }) }
+  } catch (error) {
+    if (!(error instanceof Fatal) || error.kind === 'credentials') throw error
+    return without('segments cannot be read', error.message)
+  }
+}
+
 /** Idempotent; yields each step when it is done. Throws RetryLater and Fatal (permission names the scope). */
 export async function* setUp(hub: Hub): AsyncGenerator<SetupStep> {
   const grouped = new Set<string>()
@@ -46,6 +74,15 @@ export async function* setUp(hub: Hub): AsyncGenerator<SetupStep> {
     if (missing && !grouped.has(object)) await hub.define(object, '/groups', GROUP)
     if (missing) grouped.add(object)
     yield missing ? await create(hub, object, spec, step) : step
+  }
+  const segment = await segmentIn(hub)
+  if ('finding' in segment) return
+  try {
+    if (segment.step.action === 'create') await hub.createSegment(SEGMENT)
+    yield segment.step
+  } catch (error) {
+    if (!(error instanceof Fatal) || error.kind === 'credentials') throw error
+    yield { ...segment.step, action: 'conflict', detail: error.message }
   }
 }
 
@@ -109,6 +146,9 @@ export async function check(
   const found = await may('Reading property definitions', propertiesOf(hub))
   const steps = found ? survey(found).map(({ step }) => step) : []
   if (found) findings.push(...aboutFields(found, steps))
+  const segment = found && (await segmentIn(hub))
+  if (segment && 'step' in segment) steps.push(segment.step)
+  else if (segment) findings.push(segment.finding)
   const left = hub.leftToday()
   if (left !== null) say(left < 1000 ? 'warn' : 'ok', `HubSpot allows ${left} more calls today`)
   say('ok', 'Scopes for writing show only when writing: setup and the first run name what is missing')
@@ -126,7 +166,10 @@ function* aboutFields(found: ReadonlyMap<string, Property>, steps: readonly Setu
     yield { level: 'warn', what, todo: 'Reports must leave out deals whose “Stalled” is Yes instead.' }
   } else {
     const place = 'put them on the deal under Settings > Objects > Deals > Record customization'
-    yield { level: 'ok', what: `All our properties are there: ${place}; views and reports are made by hand (docs).` }
+    yield {
+      level: 'ok',
+      what: `All our properties are there: ${place}; views and reports are made by hand (docs/hubspot.md).`,
+    }
   }
   for (const { action, what, detail = '' } of steps)
     if (action === 'conflict') yield { level: 'problem', what: `${what} cannot be used`, todo: detail }

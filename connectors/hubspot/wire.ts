@@ -76,6 +76,7 @@ export const Property = z.object({
   type: z.string(),
   hasUniqueValue: z.boolean().nullish(),
   createdAt: Text,
+  groupName: Text,
   options: z.array(z.object({ value: z.string() })).nullish(),
 })
 export type Property = z.infer<typeof Property>
@@ -87,6 +88,9 @@ export const Associations = z.object({
   results: z.array(z.object({ from: z.object({ id: Id }), to: z.array(z.object({ toObjectId: Id })), paging: Paging })),
   errors: z.array(Problem).default([]),
 })
+
+/** A segment, which the API calls a list. */
+export const Segment = z.object({ list: z.object({ listId: Id, filterBranch: z.unknown() }) })
 
 /** Answers whose content is not used. */
 export const Nothing = z.object({})

@@ -25,7 +25,7 @@ export class Drift extends Error {}
 export class Rejected extends Error {}
 
 export type Api = ReturnType<typeof createApi>
-type Metadata = 'CustomField' | 'PermissionSet'
+export type MetadataType = 'CustomField' | 'PermissionSet' | 'ListView'
 
 /**
  * What a refused or lost call means, by "code status"; the first that fits holds. `busy`: nothing was applied, and it
@@ -126,10 +126,12 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
       read(Retrieved, signal, (conn) => conn.retrieve(object, ids, { fields })),
     limits: (signal: AbortSignal) => read(Limits, signal, (conn) => conn.limits()),
     /** Metadata SOAP, at most ten components of one type per call (Salesforce's limit). Setting twice is setting once. */
-    readMetadata: (type: Metadata, names: string[], signal: AbortSignal) =>
+    readMetadata: (type: MetadataType, names: string[], signal: AbortSignal) =>
       read(z.array(z.unknown()), signal, (conn) => conn.metadata.read(type, names)),
-    upsertMetadata: (type: Metadata, bodies: object[], signal: AbortSignal) =>
+    upsertMetadata: (type: MetadataType, bodies: object[], signal: AbortSignal) =>
       read(z.array(z.unknown()), signal, (conn) => conn.metadata.upsert(type, bodies)),
+    deleteMetadata: (type: MetadataType, names: string[], signal: AbortSignal) =>
+      read(z.array(z.unknown()), signal, (conn) => conn.metadata.delete(type, names)),
     /** One result per record, in order. Deleting takes the records' `Id`. */
     save: (verb: 'create' | 'update' | 'destroy', object: string, records: Row[], signal: AbortSignal) =>
       call(signal, false, async (conn) => {

@@ -8,11 +8,13 @@ import type { SalesforceOptions } from './auth.ts'
 import { TASK_KEY } from './fields.ts'
 import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
+import { removal } from './remove.ts'
 import { findings, setUp, survey } from './setup.ts'
 import { sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
 export { clientCredentials, type SalesforceCredential, signIn, signInByKey, unstored } from './auth.ts'
+export { PROJECT, sourceFiles } from './source.ts'
 
 /** Keys per query, as many as tasks in a write: of 42 characters, and nine for quotes and comma, they make 10 of the 16 kB
  *  that Salesforce allows for address and headers. */
@@ -73,6 +75,11 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     async *setup(signal) {
       yield* setUp(api, await reference(signal), signal)
       org.forget()
+    },
+    removal: async (signal) => {
+      const known = await reference(signal)
+      org.forget()
+      return removal(api, known, signal)
     },
     reference: async (signal) => (await reference(signal)).reference,
     async *pull(since, now, signal) {

@@ -4,20 +4,38 @@ import { z } from 'zod'
 import { chunks } from '../../src/batches.ts'
 import type { Finding, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
-import type { Api } from './api.ts'
-import { CATEGORY, kindOf, OWN_FIELDS, PERMISSION_SET, permissionSet } from './fields.ts'
+import type { Api, MetadataType } from './api.ts'
+import {
+  CATEGORY,
+  kindOf,
+  listView,
+  OWN_FIELDS,
+  PEOPLE_SET,
+  PERMISSION_SET,
+  peopleSet,
+  permissionSet,
+} from './fields.ts'
 import type { Known } from './org.ts'
 import type { Described } from './wire.ts'
 
 /** Components per call of the Metadata API. */
 const METADATA_BATCH = 10
 const Metadata = z.object({ fullName: z.string(), type: z.string(), formula: z.string().nullish() })
-const Failure = z.object({ message: z.string() })
+const Failure = z.object({ message: z.string(), statusCode: z.string().optional() })
 const Result = z.object({
   success: z.boolean(),
   fullName: z.string(),
   errors: z.union([Failure, z.array(Failure)]).nullish(),
 })
+
+/** What became of one component: null if it went well, else why not. */
+export function failure(
+  answer: unknown,
+): { readonly fullName: string; readonly message: string; readonly code: string } | null {
+  const { success, fullName, errors } = Result.parse(answer)
+  const { message = 'no reason given', statusCode: code = '' } = [errors ?? []].flat()[0] ?? {}
+  return success ? null : { fullName, message, code }
+}
 
 /** Read-only: what is there, and what setup would create. */
 export async function survey(api: Api, { described, lens }: Known, signal: AbortSignal): Promise<SetupStep[]> {
@@ -53,6 +71,16 @@ export async function survey(api: Api, { described, lens }: Known, signal: Abort
     if (!seen.has(id) || (editable && !seen.get(id)?.updateable)) closed.push(id)
     return { id, what, action: 'present' }
   })
+  const view = await idOf(
+    "ListView WHERE SobjectType = 'Opportunity' AND DeveloperName = 'Unstall_Stalled'",
+    api,
+    signal,
+  )
+  const what = `list view “${listView.label}” (${listView.fullName})`
+  steps.push({ id: 'list-view', what, action: view ? 'present' : 'create' })
+  const people = await idOf(`PermissionSet WHERE Name = '${PEOPLE_SET}'`, api, signal)
+  const forPeople = `permission set ${PEOPLE_SET}, to be assigned to sales people and managers`
+  steps.push({ id: 'people', what: forPeople, action: people ? 'present' : 'create' })
   const set = await idOf(`PermissionSet WHERE Name = '${PERMISSION_SET}'`, api, signal)
   const access = `access to ${closed.join(', ') || 'these fields'}`
   const granted = set && closed.length === 0 ? 'present' : 'create'
@@ -81,11 +109,14 @@ export async function* setUp(api: Api, known: Known, signal: AbortSignal): Async
   for (const some of chunks(missing, METADATA_BATCH)) {
     // The help text tells this making of a field from an earlier one: what was written to that is gone.
     const made = new Date(api.now() ?? 0).toISOString()
-    const bodies = some.map(({ body }) => ({ ...body, inlineHelpText: `${body.description} (Field of ${made}.)` }))
+    const bodies = some.map(({ body }) => ({ ...body, inlineHelpText: `${body.inlineHelpText} (Field of ${made}.)` }))
     await upsert('CustomField', bodies)
     yield* steps.filter(({ id }) => some.some(({ body }) => body.fullName === id))
   }
+  // A field made anew is in no permission set any more.
   if (missing.length > 0 || creates('permission-set')) await upsert('PermissionSet', [permissionSet])
+  if (missing.length > 0 || creates('people')) await upsert('PermissionSet', [peopleSet])
+  if (creates('list-view')) await upsert('ListView', [listView])
   if (creates('assignment')) {
     const PermissionSetId = await idOf(`PermissionSet WHERE Name = '${PERMISSION_SET}'`, api, signal)
     const assignment = { AssigneeId: known.lens.self, PermissionSetId }
@@ -96,11 +127,10 @@ export async function* setUp(api: Api, known: Known, signal: AbortSignal): Async
   }
   yield* steps.filter(({ id }) => !missing.some(({ body }) => body.fullName === id))
 
-  async function upsert(type: 'CustomField' | 'PermissionSet', bodies: object[]) {
+  async function upsert(type: MetadataType, bodies: object[]) {
     for (const answer of await api.upsertMetadata(type, bodies, signal)) {
-      const { success, fullName, errors } = Result.parse(answer)
-      const why = [errors ?? []].flat()[0]?.message ?? 'no reason given'
-      if (!success) throw new Fatal('permission', `Salesforce did not create ${fullName}: ${why}`)
+      const failed = failure(answer)
+      if (failed) throw new Fatal('permission', `Salesforce did not create ${failed.fullName}: ${failed.message}`)
     }
   }
 }

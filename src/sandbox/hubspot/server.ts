@@ -6,6 +6,7 @@ import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
 import type { Answer, Call, Kernel, Lookalike, Refusal, Route } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { perform } from './acts.ts'
+import { lists } from './lists.ts'
 import { answered, atMost, batchError, DEAL_TO_TASK, Ids, objects, TASK_TO_DEAL } from './objects.ts'
 import { custom, Failed, invalid, Name, type ObjectType, type Property, PropertyCreate, parse } from './properties.ts'
 import { search } from './search.ts'
@@ -26,6 +27,7 @@ const SCOPES: Readonly<Record<string, Readonly<Record<ObjectType, string>>>> = {
   pipelines: { deals: 'crm.objects.deals', tasks: 'crm.objects.deals' },
   associations: { deals: 'crm.objects.deals', tasks: 'crm.objects.deals' },
   owners: { deals: 'crm.objects.owners', tasks: 'crm.objects.owners' },
+  lists: { deals: 'crm.lists', tasks: 'crm.lists' },
 }
 
 type Handler = (call: Call, object: ObjectType) => Answer
@@ -46,6 +48,7 @@ export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kerne
           'POST /crm/objects/{v}/{object}/search': (call, object) => search(store, object, call),
           ...below('/crm/objects/{v}/{object}', objects(store)),
           ...below('/crm/properties/{v}/{object}', properties(store)),
+          ...below('/crm/lists/{v}', lists(store)),
           ...references(store),
           ...signIn.handlers,
         }),
@@ -141,6 +144,11 @@ function properties(store: Store): Handlers {
   }
   const Batch = z.object({ inputs: z.array(PropertyCreate).min(1).max(100) })
   const Group = z.object({ name: Name, label: z.string().min(1) })
+  const theGroup = (object: ObjectType, name: string) => {
+    const label = store.groups[object].get(name)
+    if (label === undefined) throw new Failed(404, 'OBJECT_NOT_FOUND', `Group ${name} does not exist`)
+    return label
+  }
   const group = ([name, label]: [string, string]) => ({ name, label, displayOrder: -1, archived: false })
   return {
     'GET ': (_, object) => ok({ results: [...store.properties[object].values()].map(shown) }),
@@ -158,6 +166,26 @@ function properties(store: Store): Handlers {
       const property = store.properties[object].get(name)
       if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
       return ok(shown(property))
+    },
+    'DELETE /{name}': ({ params: { name = '' } }, object) => {
+      const property = store.properties[object].get(name)
+      if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
+      if (property.hubspotDefined) throw invalid(`Property ${name} is HubSpot's own`)
+      const formulas = [...store.properties[object].values()].map((one) => one.calculationFormula ?? '')
+      const filters = [...store.segments.values()].map((one) => JSON.stringify(one))
+      if ([...formulas, ...filters].some((used) => new RegExp(`\\b${name}\\b`).test(used)))
+        throw invalid(`Property ${name} is in use and cannot be deleted`)
+      store.drop(object, name)
+      return { status: 204 }
+    },
+    'GET /groups/{group}': ({ params: { group: name = '' } }, object) => ok(group([name, theGroup(object, name)])),
+    'DELETE /groups/{group}': ({ params: { group: name = '' } }, object) => {
+      const label = theGroup(object, name)
+      if ([...store.properties[object].values()].some(({ groupName }) => groupName === name))
+        throw invalid(`Group ${name} has properties`)
+      store.groups[object].delete(name)
+      store.kernel.record({ object: 'group', id: name, before: { name, label, object }, after: null })
+      return { status: 204 }
     },
   }
 }

@@ -75,6 +75,7 @@ RecordType 012: Name string, DeveloperName string, SobjectType picklist, IsActiv
 OpportunityStage 01J: ApiName string, MasterLabel string, IsActive boolean, IsClosed boolean, IsWon boolean,
   DefaultProbability percent, ForecastCategory picklist, ForecastCategoryName picklist, SortOrder int
 TaskStatus 01T: ApiName string, MasterLabel string, IsClosed boolean, IsDefault boolean, SortOrder int
+ListView 00B: Name string, DeveloperName string, SobjectType picklist
 PermissionSet 0PS: Name string, Label string
 PermissionSetAssignment 0Pa w: AssigneeId >User c!, PermissionSetId >PermissionSet c!
 FieldPermissions 01k: ParentId >PermissionSet, SobjectType picklist, Field picklist, PermissionsRead boolean,

@@ -17,7 +17,20 @@ const PROPERTIES = '/crm/properties/2026-09/deals'
 const TASKS = '/crm/properties/2026-09/tasks'
 const all = DEAL_FIELDS.map(({ name, type, options: choices = [] }) => ({ name, type, options: choices }))
 
-function definitions(deals: object[], task: object | null): void {
+/** Null: no such segment. */
+type Segment = object | null | 'unasked'
+const OURS = { listId: '901', filterBranch: { filterBranches: [{ filters: [{ property: 'unstall_stalled' }] }] } }
+const LISTS = '/crm/lists/2026-09'
+function segment(list: Segment): void {
+  if (list === 'unasked') return
+  hubspot()
+    .get(`${LISTS}/object-type-id/0-3/name/Stalled%20deals`)
+    .query({ includeFilters: 'true' })
+    .reply(list ? 200 : 404, list ? { list } : {})
+}
+
+function definitions(deals: object[], task: object | null, list: Segment = OURS): void {
+  segment(list)
   const found = hubspot().get(PROPERTIES).reply(200, { results: deals }).get(`${TASKS}/unstall_task_key`)
   if (task === null) found.reply(404, {})
   else found.reply(200, task)
@@ -137,7 +150,8 @@ test('setup: a portal that refuses calculations and unique task properties gets 
     .reply(400, { message: 'Unique properties are not supported for object type TASK' })
     .post(TASKS, (body: unknown) => !JSON.stringify(body).includes('hasUniqueValue'))
     .reply(201, {})
-  definitions([], null)
+  definitions([], null, null)
+  hubspot().post(LISTS).reply(200, { list: OURS })
   const steps = await collect(connectHubspot(options()).setup(never))
   const action = Object.fromEntries(steps.map((step) => [step.id, step.action]))
   expect(action['deals.unstall_forecast_amount']).toBe('conflict')
@@ -146,8 +160,66 @@ test('setup: a portal that refuses calculations and unique task properties gets 
   expect(names).toEqual(DEAL_FIELDS.map((one) => one.name))
 })
 
+test('a segment of that name that is not ours: said and left alone; none without the scope to make it: the rest goes on', async () => {
+  readable()
+  definitions(all, key, {
+    listId: '5',
+    filterBranch: { filterBranches: [{ filters: [{ property: 'hs_is_stalled' }] }] },
+  })
+  const { findings, steps } = await check()
+  expect(steps.map((step) => step.id)).not.toContain('segment')
+  expect(findings.find((one) => one.what.includes('“Stalled deals”'))).toMatchObject({
+    level: 'warn',
+    todo: expect.stringMatching(/Rename it.*docs\/hubspot\.md/),
+  })
+
+  definitions(all, key, null)
+  const missingScopes = ['crm.lists.write']
+  hubspot()
+    .post(LISTS, (body) => JSON.stringify(body).includes('unstall_stalled'))
+    .reply(403, { context: { missingScopes } })
+  const last = (await collect(connectHubspot(options()).setup(never))).at(-1)
+  expect(last).toMatchObject({ id: 'segment', action: 'conflict', detail: expect.stringContaining('crm.lists.write') })
+})
+
+test('removal: what HubSpot refuses to delete is said in its words, and the group stays with it', async () => {
+  segment(null)
+  const custom = { groupName: 'unstall' }
+  const [state] = all.filter(({ name }) => name === 'unstall_state')
+  hubspot()
+    .get(PROPERTIES)
+    .reply(200, {
+      results: [
+        { ...state, ...custom },
+        { name: 'theirs', type: 'string', groupName: 'other' },
+      ],
+    })
+    .get(TASKS)
+    .reply(200, {
+      results: [
+        { ...key, ...custom },
+        { name: 'theirs', type: 'string', ...custom },
+      ],
+    })
+    .get(`${PROPERTIES}/groups/unstall`)
+    .reply(200, {})
+  const { steps, borrowed, carryOut } = await connectHubspot(options()).removal(never)
+  // A group that holds something of others is not ours any more.
+  expect(steps.map((step) => step.id)).toEqual(['tasks.unstall_task_key', 'deals.unstall_state', 'deals.group'])
+  expect(borrowed).toBe(0)
+  hubspot()
+    .delete(`${TASKS}/unstall_task_key`)
+    .reply(404, {})
+    .delete(`${PROPERTIES}/unstall_state`)
+    .reply(400, { message: 'used in a workflow' })
+  expect(await collect(carryOut())).toMatchObject([
+    { id: 'tasks.unstall_task_key', action: 'present' },
+    { id: 'deals.unstall_state', action: 'conflict', detail: 'used in a workflow' },
+  ])
+})
+
 test('setup without the scope to write says which', async () => {
-  definitions(all.slice(1), key)
+  definitions(all.slice(1), key, 'unasked')
   hubspot()
     .post(`${PROPERTIES}/groups`)
     .reply(403, { context: { missingScopes: ['crm.schemas.deals.write'] } })

@@ -97,6 +97,31 @@ describe('what an org cannot tell', () => {
 })
 
 describe('setup', () => {
+  test('people read what unstall says and edit what they are asked; the list view shows reason, since and owner', async () => {
+    const { connector, credential, url } = await start()
+    await setup(connector)
+    const { token } = await credential.session(never)
+    const admin = new Connection({ instanceUrl: url, accessToken: token, version: '67.0' })
+    const query = "SELECT Field, PermissionsEdit FROM FieldPermissions WHERE Parent.Name = 'Unstall_People'"
+    const { records } = await admin.query(`${query} AND PermissionsRead = true AND SobjectType != 'Event'`)
+    expect(records.length).toBe(14)
+    const edits = records.flatMap(({ Field, PermissionsEdit }) => (PermissionsEdit ? [String(Field)] : []))
+    expect(edits.map((name) => name.replace(/Opportunity.Unstall_|__c/g, '')).toSorted()).toEqual(
+      ['Cause', 'Decision', 'Decision_Due', 'Parked_Reason', 'Parked_Until'], // biome-ignore format: one line
+    )
+    const [view] = await admin.metadata.read('ListView', ['Opportunity.Unstall_Stalled'])
+    expect(view).toMatchObject({
+      ...{ label: 'Stalled opportunities', filterScope: 'Everything' },
+      columns: expect.arrayContaining([
+        'CORE.USERS.ALIAS',
+        'Unstall_Stalled__c',
+        'Unstall_Reason__c',
+        'Unstall_Stalled_Since__c',
+      ]),
+      filters: [{ field: 'Unstall_Stalled__c', operation: 'equals', value: '1' }],
+    })
+  })
+
   test('a field of our name with another type: refused before anything is created', async () => {
     const { connector, credential, journal, url } = await start()
     const { token } = await credential.session(never)
