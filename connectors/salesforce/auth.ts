@@ -16,6 +16,7 @@ const Session = z.object({
   instanceUrl: z.string(),
   user: z.string().nullable(),
   org: z.string().optional(),
+  scope: z.string().optional(),
 })
 
 export interface SalesforceCredential extends Credential {
@@ -38,9 +39,10 @@ export interface ClientCredentials {
 const filled = z.string().min(1)
 const Answer = z.object({
   ...{ access_token: filled, refresh_token: filled.optional(), instance_url: z.url(), id: z.string().optional() },
+  scope: z.string().optional(),
 })
 const FAMILY = /(?:^|\.)(?:salesforce|force)\.com$/
-const loopback = (host: string) => host === 'localhost' || host === '[::1]' || host.startsWith('127.')
+const loopback = (host: string) => /^(localhost|\[::1\]|127(\.\d+){3})$/.test(host)
 
 /** The origin of `url` if a token may be sent there: https to Salesforce's own domains, or loopback if `local`. */
 export function trustedOrigin(url: string, local: boolean): string {
@@ -87,7 +89,8 @@ export function signIn(options: ClientCredentials, consent: boolean): SignIn<Ses
       const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
       const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
       const instanceUrl = trustedOrigin(answer.instance_url, local)
-      return { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
+      const { access_token: token, refresh_token: refresh, scope } = answer
+      return { token, refresh, instanceUrl, user, org, scope }
     } catch (error) {
       if (error instanceof Fatal || !(transport.seen || error instanceof NoAnswer)) throw error
       const status = transport.seen?.status ?? 0

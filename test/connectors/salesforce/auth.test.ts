@@ -106,6 +106,8 @@ describe('hosts', () => {
 
   test('loopback only for a sandbox on loopback', () => {
     expect(trustedOrigin('http://127.0.0.1:4020/', true)).toBe('http://127.0.0.1:4020')
+    for (const url of ['http://127.evil.example', 'http://127.0.0.1.evil.example', 'http://10.0.0.1'])
+      expect(() => trustedOrigin(url, true), url).toThrow('not an address of Salesforce')
     expect(() => trustedOrigin('https://acme.my.salesforce.com', true)).toThrow('not an address of Salesforce')
     expect(() => build('http://localhost.evil.example')).toThrow('not an address of Salesforce')
   })
