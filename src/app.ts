@@ -240,7 +240,6 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     clock: Date.now,
     sleep,
     timezone: settings.timezone,
-    decisionStages: settings.policy.decision.stages,
     warn: (message: string, data?: Record<string, unknown>) => log.warn({ connection: name, ...data }, message),
   }
   if (auth.kind === 'token')
@@ -259,7 +258,8 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
   if (!tokens) throw new Fatal('credentials', `${name}: its tokens have no place here: set UNSTALL_SECRET_KEY.`)
   if (system === 'hubspot') {
     const signIn = signInToHubspot({ baseUrl, clientId, clientSecret })
-    return connectHubspot({ ...common, baseUrl, credential: tokens.credential({ ...account, signIn }) })
+    const app = { clientId, clientSecret }
+    return connectHubspot({ ...common, baseUrl, app, credential: tokens.credential({ ...account, signIn }) })
   }
   const signIn = signInToSalesforce({ loginUrl: baseUrl, clientId, clientSecret }, kind === 'oauth')
   return connectSalesforce({ ...common, credential: tokens.credential({ ...account, signIn }) })

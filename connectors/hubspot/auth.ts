@@ -20,6 +20,14 @@ export const staticToken = (token: string, connection = 'The connection'): Crede
   },
 })
 
+/** Origin of an address a token may be sent to. */
+export function trustedOrigin(url: string): string {
+  const { protocol, hostname, origin } = new URL(url)
+  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
+  if (local || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
+  throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+}
+
 export interface App {
   /** https://api.hubapi.com, or a sandbox of unstall on loopback. */
   readonly baseUrl: string
@@ -36,10 +44,7 @@ const Problem = z.object({ status: z.string(), category: z.string(), error: z.st
 const DEAD = /BAD_REFRESH_TOKEN|invalid_grant|refresh token/i
 
 export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: App): SignIn {
-  const { protocol, hostname, origin } = new URL(baseUrl)
-  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
-  if (!local && !(protocol === 'https:' && hostname === 'api.hubapi.com'))
-    throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+  const origin = trustedOrigin(baseUrl)
 
   async function exchange(refresh: string | null): Promise<TokenSet | 'refused'> {
     const form = { grant_type: 'refresh_token', client_id: clientId, client_secret: clientSecret }
