@@ -107,6 +107,8 @@ export function createApi(options: ConnectorOptions) {
       const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000)
       response = await transport.send(ask, token, AbortSignal.any([signal, timeout]))
       text = await response.text()
+      // Whatever repeats a call may end in messages, tables and reports.
+      if (!response.ok) text = text.replaceAll(token, '…')
     } catch (error) {
       signal.throwIfAborted()
       const why = `no answer from HubSpot (${code(error)})`

@@ -152,7 +152,7 @@ async function unowned(hub: Hub, owners: readonly Owner[]): Promise<Finding> {
   })
   return {
     level: 'warn',
-    what: `${count} open deals have no active owner (${[...new Set(names)].slice(0, 5).join(', ')}): nobody gets a task for them`,
+    what: `Open deals without an active owner: ${count} (${[...new Set(names)].slice(0, 5).join(', ')}); nobody gets a task for them`,
     todo: 'Give them one: CRM > Deals > table view, filter “Deal owner”, select all > Assign; policy.fallbackOwner gets the list until then.',
   }
 }

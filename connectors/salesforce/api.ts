@@ -20,9 +20,17 @@ const PATIENCE_MS = 10_000
 const DAILY_PAUSE_MS = 15 * 60_000
 
 /** The org does not have what was named: a field or object is gone or hidden. Nothing was applied. */
-export class Drift extends Error {}
+export class Drift extends Fatal {
+  constructor(message: string) {
+    super('schema', message)
+  }
+}
 /** The call as a whole was refused, and nothing was applied. */
-export class Rejected extends Error {}
+export class Rejected extends Fatal {
+  constructor(message: string) {
+    super('data', message)
+  }
+}
 
 export type Api = ReturnType<typeof createApi>
 type Metadata = 'CustomField' | 'PermissionSet'

@@ -2,7 +2,7 @@
 // what to say otherwise and what to do about it, with the menu path.
 import type { Finding, Health, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
-import { API_VERSION, type Api, Drift, Rejected } from './api.ts'
+import { API_VERSION, type Api } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { CATEGORY } from './fields.ts'
 import type { Known } from './org.ts'
@@ -84,8 +84,7 @@ type Seen = Awaited<ReturnType<typeof look>>
 async function look(api: Api, signal: AbortSignal) {
   const may = <T>(work: Promise<T>): Promise<T | null> =>
     work.catch((error) => {
-      if (error instanceof Drift || error instanceof Rejected) return null
-      if (error instanceof Fatal && error.kind === 'permission') return null
+      if (error instanceof Fatal && error.kind !== 'credentials') return null
       throw error
     })
   const named = `EntityDefinition.QualifiedApiName IN ('Opportunity', 'Task')`
@@ -238,7 +237,7 @@ function aboutData({ reference, lens }: Known, { captured, rules, orphans }: See
     [
       !orphans || orphans.totalSize === 0,
       'every open deal has an active owner',
-      `${orphans?.totalSize} open deals belong to users who are no longer active (${[...new Set(owners)].slice(0, 5).join(', ')}): nobody gets a task for them`,
+      `open deals of users who are no longer active: ${orphans?.totalSize} (${[...new Set(owners)].slice(0, 5).join(', ')}); nobody gets a task for them`,
       'give them a new owner: Opportunities > (list view by owner) > Change Owner; `policy.fallbackOwner` gets the list until then',
     ],
     [

@@ -80,8 +80,8 @@ test.each<[string, Partial<StoreOptions>, Partial<HubspotOptions>, RegExp]>([
 
 test('owners who left: how many open deals, whose, and where to give them away', async () => {
   const { check } = await start({}, { left: true })
-  const [line = ''] = (await check()).filter((one) => one.includes('no active owner'))
-  expect(line).toMatch(/^warn: \d+ open deals have no active owner \(\w+ \w+.* -> .*CRM > Deals > .*fallbackOwner/)
+  const [line = ''] = (await check()).filter((one) => one.includes('without an active owner'))
+  expect(line).toMatch(/^warn: Open deals without an active owner: \d+ \(\w+ \w+.* -> .*CRM > Deals > .*fallbackOwner/)
 })
 
 test('an OAuth token: its scopes are asked for in the name of the app; a foreign app is told nothing', async () => {

@@ -135,7 +135,9 @@ test('before setup: what is missing, and the rights that setup needs', async () 
 test('owners who left: how many open deals, whose, and where to give them away', async () => {
   const { check } = await start({}, { left: true })
   const [line = ''] = (await check()).filter((one) => one.includes('no longer active'))
-  expect(line).toMatch(/^warn: \d+ open deals belong to users .*\(\w+ \w+.*-> .*Change Owner.*fallbackOwner/)
+  expect(line).toMatch(
+    /^warn: open deals of users who are no longer active: \d+ \(\w+ \w+.*-> .*Change Owner.*fallbackOwner/,
+  )
 })
 
 test('a required field of tasks that we do not fill', async () => {
