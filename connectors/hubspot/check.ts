@@ -1,11 +1,11 @@
 // What `check` reports: token and scopes, account and budget, our fields, owners, and what HubSpot cannot tell. Every
 // finding says in a RevOps manager's words what it costs or what to do.
-import type { ConnectorOptions, Finding, Health, SetupStep } from '../../src/connector.ts'
+import { type ConnectorOptions, type Finding, type Health, judged, type SetupStep } from '../../src/connector.ts'
 import type { Owner } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import type { Hub } from './api.ts'
 import { FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, TASK_KEY } from './fields.ts'
-import { aboutScopes } from './scopes.ts'
+import { aboutScopes, NEEDED } from './scopes.ts'
 import { propertiesOf, survey } from './setup.ts'
 import { type Account, CrmRecord, type Property, type Usage } from './wire.ts'
 
@@ -56,7 +56,9 @@ export async function check(
       return found
     } catch (error) {
       if (!(error instanceof Fatal)) throw error
-      if (scopes === null || error.kind !== 'permission') say('problem', `${what}: not possible`, error.message)
+      const { message } = error
+      const told = Object.keys(NEEDED).some((scope) => scopes?.includes(scope) === false && message.includes(scope))
+      if (!told) say('problem', `${what}: not possible`, message)
       return null
     }
   }
@@ -68,8 +70,8 @@ export async function check(
   findings.push(...aboutAccount(account, timezone), ...aboutCalls(usage, hub.leftToday()))
   const month = new Date(VERSION.until).toLocaleDateString('en', { month: 'long', year: 'numeric', timeZone: 'UTC' })
   const version = `API version ${VERSION.name}, which HubSpot supports until ${month}`
-  if (clock() < VERSION.until - QUARTER_MS) say('ok', version)
-  else say('warn', version, 'Install a newer version of unstall before then.')
+  const supported = clock() < VERSION.until - QUARTER_MS
+  findings.push(judged(supported, version, version, 'Install a newer version of unstall before then.'))
   await may('Reading deals', hub.list('deals', { limit: '1' }))
   await may('Reading pipelines', hub.pipelines())
   const owners = await may('Reading owners', ask.owners())
@@ -98,22 +100,19 @@ function* aboutAccount(
   timezone: string,
 ): Generator<Finding> {
   const place = `HubSpot account ${portalId ?? 'unknown'}`
-  if (!accountType || accountType === 'STANDARD') yield { level: 'ok', what: place }
-  else
-    yield {
-      level: 'warn',
-      what: `${place} is not the company's real one, but of type ${accountType}`,
-      todo: 'To work on the real deals, make the key in the standard account (account name > Switch).',
-    }
+  yield judged(
+    !accountType || accountType === 'STANDARD',
+    place,
+    `${place} is not the company's real one, but of type ${accountType}`,
+    'To work on the real deals, make the key in the standard account (account name > Switch).',
+  )
   const others = additionalCurrencies?.length ? `, also ${additionalCurrencies.join(', ')}, added up apart` : ''
-  const money = `company currency ${companyCurrency ?? 'unknown'}${others}`
-  if (!timeZone || timeZone === timezone) yield { level: 'ok', what: `Time zone ${timeZone ?? 'unknown'}, ${money}` }
-  else
-    yield {
-      level: 'warn',
-      what: `The portal's time zone is ${timeZone}, the configuration says ${timezone}: close dates may differ by a day`,
-      todo: `Set timezone: ${timeZone} if the company works in that zone; else change it under Settings > Account Defaults.`,
-    }
+  yield judged(
+    !timeZone || timeZone === timezone,
+    `Time zone ${timeZone ?? 'unknown'}, company currency ${companyCurrency ?? 'unknown'}${others}`,
+    `The portal's time zone is ${timeZone}, the configuration says ${timezone}: close dates may differ by a day`,
+    `Set timezone: ${timeZone} if the company works in that zone; else change it under Settings > Account Defaults.`,
+  )
 }
 
 /** HubSpot does not name the edition: its daily limit tells it (hubspot.md 6). */
@@ -126,9 +125,8 @@ function* aboutCalls(usage: Usage | null, left: number | null): Generator<Findin
     limit === null ? '' : limit <= 250_000 ? 'Free or Starter' : limit < 1_000_000 ? 'Professional' : 'Enterprise'
   const of = limit === null ? '' : ` of ${limit}, the limit of ${tier}`
   const what = `HubSpot allows ${rest} more calls today${of}`
-  if (rest >= Math.max(1000, (limit ?? 0) / 10)) yield { level: 'ok', what }
-  else
-    yield { level: 'warn', what, todo: 'See who uses them under (account name) > Account & Billing > Usage & Limits.' }
+  const todo = 'See who uses them under (account name) > Account & Billing > Usage & Limits.'
+  yield judged(rest >= Math.max(1000, (limit ?? 0) / 10), what, what, todo)
 }
 
 /** Open deals that nobody gets a task for. */
@@ -145,16 +143,16 @@ async function unowned(hub: Hub, owners: readonly Owner[]): Promise<Finding> {
   const filterGroups = of.map((filter) => ({ filters: [filter, open] }))
   const { results, total } = await hub.search({ filterGroups, properties: [owner.propertyName], limit: 200 })
   const count = total ?? results.length
-  if (count === 0) return { level: 'ok', what: 'Every open deal has an active owner' }
   const names = results.map((raw) => {
     const id = CrmRecord.safeParse(raw).data?.properties[owner.propertyName]
     return typeof id === 'string' && id !== '' ? (gone.get(id) ?? id) : 'no owner at all'
   })
-  return {
-    level: 'warn',
-    what: `Open deals without an active owner: ${count} (${[...new Set(names)].slice(0, 5).join(', ')}); nobody gets a task for them`,
-    todo: 'Give them one: CRM > Deals > table view, filter “Deal owner”, select all > Assign; policy.fallbackOwner gets the list until then.',
-  }
+  return judged(
+    count === 0,
+    'Every open deal has an active owner',
+    `Open deals without an active owner: ${count} (${[...new Set(names)].slice(0, 5).join(', ')}); nobody gets a task for them`,
+    'Give them one: CRM > Deals > table view, filter “Deal owner”, select all > Assign; policy.fallbackOwner gets the list until then.',
+  )
 }
 
 function* aboutFields(found: ReadonlyMap<string, Property>, steps: readonly SetupStep[]): Generator<Finding> {
@@ -183,9 +181,10 @@ function* aboutFields(found: ReadonlyMap<string, Property>, steps: readonly Setu
     yield { level: 'ok', what }
   }
   const categories = (found.get(FORECAST_CATEGORY)?.options ?? []).map((option) => option.value)
-  if (!categories.includes('OMIT') || readOnly(FORECAST_CATEGORY)) {
-    const what =
-      'There is no forecast category “Not forecasted” (OMIT) for us: the category of stalled deals is left alone'
-    yield { level: 'warn', what, todo: 'Forecasting needs Sales Hub Professional; else use the amount that counts.' }
-  } else yield { level: 'ok', what: `Forecast categories: ${categories.join(', ')}; OMIT means “Not forecasted”` }
+  yield judged(
+    categories.includes('OMIT') && !readOnly(FORECAST_CATEGORY),
+    `Forecast categories: ${categories.join(', ')}; OMIT means “Not forecasted”`,
+    'There is no forecast category “Not forecasted” (OMIT) for us: the category of stalled deals is left alone',
+    'Forecasting needs Sales Hub Professional; else use the amount that counts.',
+  )
 }

@@ -1,6 +1,6 @@
 // What `check` says of an org, in the order a person works through it, as a table: whether all is well, what to say then,
 // what to say otherwise and what to do about it, with the menu path.
-import type { Finding, Health, SetupStep } from '../../src/connector.ts'
+import { type Finding, type Health, judged, type SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
 import { API_VERSION, type Api } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
@@ -29,23 +29,20 @@ const LESSER = /Professional|Group|Starter|Essentials|Team/
 const FILLED = ['Subject', 'Description', 'OwnerId', 'WhatId', 'ActivityDate', 'Status', 'Priority']
 const GRANT = 'Setup > Permission Sets > (a permission set of the API user)'
 
-const CANNOT_TELL: readonly Finding[] = [
-  {
-    level: 'warn',
-    what: 'Salesforce does not say whether a person or a flow made a change: a flow that moves stages or amounts counts as the person whose save started it',
-    todo: 'name integration users in `policy.automationUsers` (Setup > Users shows them)',
-  },
-  {
-    level: 'warn',
-    what: 'Salesforce does not say whether a meeting took place: an event in the past that nobody deleted counts as held',
-    todo: 'ask reps to delete or move events that did not take place',
-  },
-  {
-    level: 'warn',
-    what: 'Salesforce does not say whether a record was imported: without history its clock starts at creation, not on the first night',
-    todo: 'look for imported deals in the preview of the first night before it is confirmed',
-  },
-]
+const CANNOT_TELL = [
+  [
+    'Salesforce does not say whether a person or a flow made a change: a flow that moves stages or amounts counts as the person whose save started it',
+    'name integration users in `policy.automationUsers` (Setup > Users shows them)',
+  ],
+  [
+    'Salesforce does not say whether a meeting took place: an event in the past that nobody deleted counts as held',
+    'ask reps to delete or move events that did not take place',
+  ],
+  [
+    'Salesforce does not say whether a record was imported: without history its clock starts at creation, not on the first night',
+    'look for imported deals in the preview of the first night before it is confirmed',
+  ],
+].map(([what = '', todo = '']): Finding => ({ level: 'warn', what, todo }))
 
 /** Read-only. `learn`: the org as it is now. */
 export async function check(
@@ -63,19 +60,10 @@ export async function check(
   const steps = await survey(api, known, signal)
   const { scope } = await credential.session(signal)
   const seen = await look(api, signal)
-  const said = (level: 'warn' | 'problem', lines: readonly Line[]) =>
-    lines.map(
-      ([good, what, otherwise, todo]): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo }),
-    )
-  const findings = [
-    ...said('problem', problems(known, steps, seen)),
-    ...said('warn', [
-      ...aboutAccess(known, scope, seen, versions.at(-1)),
-      ...aboutOrg(known, seen),
-      ...aboutData(known, seen),
-    ]),
-  ]
-  return { findings: [...findings, ...CANNOT_TELL], steps }
+  const access = aboutAccess(known, scope, seen, versions.at(-1))
+  const warnings = [...access, ...aboutOrg(known, seen), ...aboutData(known, seen)].map((line) => judged(...line))
+  const wrong = problems(known, steps, seen).map((line) => judged(...line, 'problem'))
+  return { findings: [...wrong, ...warnings, ...CANNOT_TELL], steps }
 }
 
 type Seen = Awaited<ReturnType<typeof look>>
@@ -114,10 +102,9 @@ async function firstPage<T>(pages: AsyncIterable<T>): Promise<T | null> {
   return null
 }
 
-const lacks = (rights: Seen['rights'], wanted: Readonly<Record<string, string>>) =>
-  rights === null ? [] : Object.entries(wanted).flatMap(([key, label]) => (rights[`Permissions${key}`] ? [] : label))
-const holds = (rights: Seen['rights'], wanted: Readonly<Record<string, string>>) =>
-  Object.entries(wanted).flatMap(([key, label]) => (rights?.[`Permissions${key}`] ? label : []))
+/** Of these rights, those our user has, or (`false`) has not. */
+const those = (rights: Seen['rights'], wanted: Readonly<Record<string, string>>, has: boolean) =>
+  Object.entries(wanted).flatMap(([key, label]) => (rights && rights[`Permissions${key}`] === has ? label : []))
 
 function problems({ described }: Known, steps: readonly SetupStep[], { rights }: Seen): Line[] {
   const [deals, tasks] = [described.get('Opportunity'), described.get('Task')]
@@ -127,7 +114,7 @@ function problems({ described }: Known, steps: readonly SetupStep[], { rights }:
   const missing = steps.filter(({ action }) => action !== 'present')
   const conflicts = missing.flatMap(({ detail }) => detail ?? [])
   const wanted = { ...NEEDED, ...(missing.length > 0 && rights?.PermissionsModifyAllData !== true ? FOR_SETUP : {}) }
-  const without = lacks(rights, wanted)
+  const without = those(rights, wanted, false)
   const closed = [deals?.updateable ? [] : 'edit Opportunities', tasks?.createable ? [] : 'create Tasks'].flat()
   const required = (tasks?.fields ?? []).filter(
     (field) => field.createable && !field.nillable && !field.defaultedOnCreate && !FILLED.includes(field.name),
@@ -169,7 +156,7 @@ function problems({ described }: Known, steps: readonly SetupStep[], { rights }:
 function aboutAccess({ lens }: Known, scope: string | undefined, seen: Seen, newest = API_VERSION): Line[] {
   const { Max: max, Remaining: left } = seen.calls
   const scopes = (scope ?? '').split(' ').filter((one) => one !== '' && !SCOPES.includes(one))
-  const powers = holds(seen.rights, TOO_MUCH)
+  const powers = those(seen.rights, TOO_MUCH, true)
   return [
     [
       left > max * 0.2,

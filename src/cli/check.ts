@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { type Config, type ConnectionConfig, loadConfig } from '../config.ts'
-import type { Finding, SetupStep } from '../connector.ts'
+import { type Finding, judged, type SetupStep } from '../connector.ts'
 import type { Outcome, Pipeline, System } from '../core/deal.ts'
 import type { Settings } from '../core/policy.ts'
 import { Fatal, RetryLater } from '../errors.ts'
@@ -119,13 +119,8 @@ async function refusals(db: Db, name: string, system: System): Promise<readonly 
   const most = [...words].sort((a, b) => b[1].length - a[1].length).slice(0, 3)
   const some = most.map(([message, rows]) => `“${message}” (${rows.length})`).join('; ')
   const what = `${SYSTEMS[system]} refused ${count(refused.length, 'write')} of ${last.id}: ${some}`
-  return [
-    {
-      level: 'warn',
-      what,
-      todo: `let the user of unstall pass under ${RULES[system]}; unstall runs ${last.id} lists all`,
-    },
-  ]
+  const todo = `let the user of unstall pass under ${RULES[system]}; unstall runs ${last.id} lists all`
+  return [{ level: 'warn', what, todo }]
 }
 
 /** What each stage means to unstall. */
@@ -133,14 +128,12 @@ function stageFindings(known: readonly Pipeline[], system: System): readonly Fin
   return known.map(({ label, stages }): Finding => {
     const of = (outcome: Outcome) => stages.filter((stage) => stage.outcome === outcome).map((stage) => stage.label)
     const [open, won, lost] = [of('open'), of('won'), of('lost')]
-    const absent = [won.length > 0 ? [] : 'won', lost.length > 0 ? [] : 'lost'].flat()
-    if (absent.length === 0)
-      return {
-        level: 'ok',
-        what: `Stages of ${label}: ${open.join(', ')}; won: ${won.join(', ')}; lost: ${lost.join(', ')}`,
-      }
-    const what = `${label} has no stage for ${absent.join(' and no stage for ')} deals: they stay open and count as stalled one day`
-    return { level: 'warn', what, todo: STAGES[system] }
+    return judged(
+      won.length > 0 && lost.length > 0,
+      `Stages of ${label}: ${open.join(', ')}; won: ${won.join(', ')}; lost: ${lost.join(', ')}`,
+      `${label} has no stage for ${won.length > 0 ? 'lost' : 'won'} deals: they stay open, and count as stalled one day`,
+      STAGES[system],
+    )
   })
 }
 
