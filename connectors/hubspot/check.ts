@@ -5,7 +5,7 @@ import type { Owner } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import type { Hub } from './api.ts'
 import { FIELDS, FORECAST_AMOUNT, FORECAST_CATEGORY, TASK_KEY } from './fields.ts'
-import { aboutScopes, NEEDED } from './scopes.ts'
+import { type App, aboutScopes, NEEDED } from './scopes.ts'
 import { propertiesOf, survey } from './setup.ts'
 import { type Account, CrmRecord, type Property, type Usage } from './wire.ts'
 
@@ -41,7 +41,7 @@ interface Asks {
 /** Read-only. Throws only RetryLater and the abort reason. */
 export async function check(
   hub: Hub,
-  { timezone, clock }: Pick<ConnectorOptions, 'timezone' | 'clock'>,
+  { timezone, clock, app }: Pick<ConnectorOptions, 'timezone' | 'clock'> & { readonly app?: App },
   ask: Asks,
 ): Promise<Health> {
   const findings: Finding[] = []
@@ -66,7 +66,8 @@ export async function check(
   const account = await may('The token is accepted', hub.account())
   if (account === null) return { findings, steps: [] }
   scopes = await ask.scopes()
-  const usage = await unless(hub.usage())
+  // The daily pool is not that of OAuth apps.
+  const usage = app ? null : await unless(hub.usage())
   findings.push(...aboutAccount(account, timezone), ...aboutCalls(usage, hub.leftToday()))
   const month = new Date(VERSION.until).toLocaleDateString('en', { month: 'long', year: 'numeric', timeZone: 'UTC' })
   const version = `API version ${VERSION.name}, which HubSpot supports until ${month}`
