@@ -166,7 +166,7 @@ function aboutAccess({ lens }: Known, scope: string | undefined, seen: Seen, new
     ],
     [
       scopes.length === 0,
-      scope === undefined ? 'Salesforce did not say which scopes the app has' : `scopes of the app: ${scope}`,
+      scope ? `scopes of the app: ${scope}` : 'Salesforce did not say which scopes the app has',
       `the app has scopes that unstall does not use: ${scopes.join(', ')}`,
       'leave only api (and refresh_token) under Setup > External Client App Manager > (the app) > Settings > OAuth Settings',
     ],
