@@ -246,7 +246,6 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     clock: Date.now,
     sleep,
     timezone: settings.timezone,
-    decisionStages: settings.policy.decision.stages,
     warn: (message: string, data?: Record<string, unknown>) => log.warn({ connection: name, ...data }, message),
   }
   if (auth.kind === 'token')
@@ -264,8 +263,9 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     return connectSalesforce({ ...common, credential })
   }
   if (!tokens) throw new Fatal('credentials', `${name}: its tokens have no place here: set UNSTALL_SECRET_KEY.`)
-  const signIn = signInToHubspot({ baseUrl, clientId, clientSecret: secret })
-  return connectHubspot({ ...common, baseUrl, credential: tokens.credential({ ...account, signIn }) })
+  const app = { clientId, clientSecret: secret }
+  const signIn = signInToHubspot({ ...app, baseUrl })
+  return connectHubspot({ ...common, baseUrl, app, credential: tokens.credential({ ...account, signIn }) })
 }
 
 /** How a person lets unstall into this CRM; null: it signs in by itself. */

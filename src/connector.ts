@@ -118,6 +118,15 @@ export interface Finding {
   readonly todo?: string
 }
 
+/** One line of `check`: `what` if all is well, else `otherwise` and what to do about it. */
+export const judged = (
+  good: boolean,
+  what: string,
+  otherwise: string,
+  todo: string,
+  level: 'warn' | 'problem' = 'warn',
+): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo })
+
 export interface Health {
   readonly findings: readonly Finding[]
   readonly steps: readonly SetupStep[]

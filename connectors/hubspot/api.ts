@@ -8,6 +8,7 @@ import { Unknown } from '../../src/batches.ts'
 import type { ConnectorOptions } from '../../src/connector.ts'
 import type { Instant } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { trustedOrigin } from './auth.ts'
 import * as wire from './wire.ts'
 
 /** Date-versioned paths (`/2026-03/` is the fallback), one constant per API family. */
@@ -17,7 +18,7 @@ const PIPELINES = '/crm/pipelines/2026-09'
 const OWNERS = '/crm/owners/2026-09'
 const ASSOCIATIONS = '/crm/associations/2026-09'
 const LISTS = '/crm/lists/2026-09'
-const ACCOUNT = '/account-info/2026-09/details'
+const ACCOUNT = '/account-info/2026-09'
 
 const TRIES = 5
 const LANES = ['normal', 'search'] as const
@@ -74,7 +75,7 @@ export type Hub = ReturnType<Api>
 
 /** Every function throws RetryLater (nothing was applied), Fatal, the abort reason, and of writes Unknown. */
 export function createApi(options: ConnectorOptions) {
-  const transport = new Transport({ basePath: options.baseUrl, numberOfApiCallRetries: 0 })
+  const transport = new Transport({ basePath: trustedOrigin(options.baseUrl), numberOfApiCallRetries: 0 })
   let leftToday: number | null = null
   let clock: Instant | null = null
 
@@ -109,6 +110,8 @@ export function createApi(options: ConnectorOptions) {
       const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000)
       response = await transport.send(ask, token, AbortSignal.any([signal, timeout]))
       text = await response.text()
+      // Whatever repeats a call may end in messages, tables and reports.
+      if (!response.ok) text = text.replaceAll(token, '…')
     } catch (error) {
       signal.throwIfAborted()
       const why = `no answer from HubSpot (${code(error)})`
@@ -174,7 +177,8 @@ export function createApi(options: ConnectorOptions) {
       leftToday: () => leftToday,
       /** HubSpot's clock at its last answer (whole seconds). */
       clock: () => clock,
-      account: () => get(wire.Account, ACCOUNT),
+      account: () => get(wire.Account, `${ACCOUNT}/details`),
+      usage: () => get(wire.Usage, `${ACCOUNT}/api-usage/daily/private-apps`),
       pipelines: () => get(wire.Pipelines, `${PIPELINES}/deals`),
       owners: (archived: boolean, after: string | null) =>
         get(wire.Owners, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),

@@ -4,14 +4,13 @@
 import { z } from 'zod'
 import type { Consent, Credential, TokenSet } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { NEEDED } from './scopes.ts'
 import { parse } from './wire.ts'
 
 const TOKEN = '/oauth/2026-09/token'
 const PAGE = 'https://app.hubspot.com'
 /** All of them: HubSpot shows no page where app and address differ in what is required. */
-const SCOPES =
-  'oauth crm.objects.deals.read crm.objects.deals.write crm.schemas.deals.read crm.schemas.deals.write ' +
-  'crm.objects.owners.read crm.objects.contacts.read crm.objects.contacts.write'
+const SCOPES = ['oauth', ...Object.keys(NEEDED)].join(' ')
 const REFUSED =
   'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
   'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
@@ -24,6 +23,14 @@ export const staticToken = (token: string, connection = 'The connection'): Crede
     throw new Fatal('credentials', `${connection} needs re-connecting: ${REFUSED}`)
   },
 })
+
+/** Origin of an address a token may be sent to. */
+export function trustedOrigin(url: string): string {
+  const { protocol, hostname, origin } = new URL(url)
+  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
+  if (local || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
+  throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+}
 
 export interface App {
   /** https://api.hubapi.com, or a sandbox of unstall on loopback. */
@@ -44,10 +51,7 @@ const Problem = z.object({ status: z.string(), category: z.string(), error: z.st
 const DEAD = /BAD_REFRESH_TOKEN|BAD_AUTH_CODE|invalid_grant|refresh token|auth code/i
 
 export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: App): Consent {
-  const { protocol, hostname, origin } = new URL(baseUrl)
-  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
-  if (!local && !(protocol === 'https:' && hostname === 'api.hubapi.com'))
-    throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+  const origin = trustedOrigin(baseUrl)
 
   const client = { client_id: clientId, client_secret: clientSecret }
   async function post(path: string, form: Record<string, string>) {
@@ -87,10 +91,11 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
   }: z.infer<typeof Answer>): TokenSet => ({
     ...{ token, refresh, lifeMs: lifeS * 1000 },
   })
+  const page = new URL(origin).hostname === 'api.hubapi.com' ? PAGE : origin
   return {
     consent: true,
     parse: (stored) => Stored.parse(stored),
-    page: `${local ? origin : PAGE}/oauth/authorize?${new URLSearchParams({ client_id: clientId, scope: SCOPES })}`,
+    page: `${page}/oauth/authorize?${new URLSearchParams({ client_id: clientId, scope: SCOPES })}`,
     async exchange(refresh) {
       const answer = await ask({ grant_type: 'refresh_token', refresh_token: refresh ?? '' })
       return answer === 'refused' ? answer : toSet(answer)

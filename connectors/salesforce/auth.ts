@@ -18,6 +18,7 @@ const Session = z.object({
   instanceUrl: z.string(),
   user: z.string().nullable(),
   org: z.string().optional(),
+  scope: z.string().optional(),
 })
 
 export interface SalesforceCredential extends Credential {
@@ -40,11 +41,11 @@ export interface ClientCredentials {
 const filled = z.string().min(1)
 const Answer = z.object({
   ...{ access_token: filled, refresh_token: filled.optional(), instance_url: z.url(), id: z.string().optional() },
-  scope: z.string().default(''),
+  scope: z.string().optional(),
 })
 type Grant = { readonly grant_type: string; readonly [name: string]: string }
 const FAMILY = /(?:^|\.)(?:salesforce|force)\.com$/
-const loopback = (host: string) => host === 'localhost' || host === '[::1]' || host.startsWith('127.')
+const loopback = (host: string) => /^(localhost|\[::1\]|127(\.\d+){3})$/.test(host)
 
 /** The origin of `url` if a token may be sent there: https to Salesforce's own domains, or loopback if `local`. */
 export function trustedOrigin(url: string, local: boolean): string {
@@ -108,8 +109,9 @@ function endpoint(
       const user = /\/(005[A-Za-z0-9]{12,15})$/.exec(answer.id ?? '')?.[1] ?? null
       const org = /\/(00D[A-Za-z0-9]{12})[A-Za-z0-9]*\/005/.exec(answer.id ?? '')?.[1]
       const instanceUrl = trustedOrigin(answer.instance_url, local)
-      const set = { token: answer.access_token, refresh: answer.refresh_token, instanceUrl, user, org }
-      return { set, account: org ?? null, scopes: answer.scope.split(' ').filter(Boolean) }
+      const { access_token: token, refresh_token: refresh, scope } = answer
+      const set = { token, refresh, instanceUrl, user, org, scope }
+      return { set, account: org ?? null, scopes: (scope ?? '').split(' ').filter(Boolean) }
     })
   return { loginUrl, local, call, ask }
 }

@@ -5,11 +5,12 @@ import type { DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { createApi, gather, READ_BATCH, WRITE_BATCH } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
+import { check } from './check.ts'
 import { TASK_KEY } from './fields.ts'
 import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
 import { removal } from './remove.ts'
-import { findings, setUp, survey } from './setup.ts'
+import { setUp } from './setup.ts'
 import { sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
@@ -67,11 +68,7 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     get can() {
       return { system: 'salesforce', taskKey, settleMs, readBatch: READ_BATCH, writeBatch: WRITE_BATCH } as const
     },
-    async check(signal) {
-      const known = await reference(signal)
-      const steps = await survey(api, known, signal)
-      return { findings: await findings(api, steps, known, signal), steps }
-    },
+    check: (signal) => check(api, () => reference(signal), options, signal),
     async *setup(signal) {
       yield* setUp(api, await reference(signal), signal)
       org.forget()

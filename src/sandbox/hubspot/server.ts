@@ -17,6 +17,7 @@ const NAMES = { deals: ['deals', '0-3'], tasks: ['tasks', '0-27'] }
 /** Lists of properties in the address fail from about here (airbyte source-hubspot, BEHAVIOR.md 5). */
 const MAX_QUERY = 15_000
 const PORTAL = 4010001
+const TOKEN_INFO = '/oauth/v2/private-apps/get/access-token-info'
 /** HubSpot's limits for OAuth apps: 110 calls in 10 s; search 5 in a second (usage guidelines). */
 const NORMAL = { name: 'normal', max: 110, windowMs: 10_000, burst: 11 }
 const SEARCH = { name: 'search', max: 5, windowMs: 1000, burst: 5 }
@@ -30,6 +31,18 @@ const SCOPES: Readonly<Record<string, Readonly<Record<ObjectType, string>>>> = {
   lists: { deals: 'crm.lists', tasks: 'crm.lists' },
 }
 
+const GRANTED = new Set(Object.values(SCOPES).flatMap(({ deals, tasks }) => [deals, tasks]))
+/** What a token may do: all that unstall needs; `-noscope-<scope>` in it takes one away, `-also-<scope>` adds one. */
+function scopesOf(token: string): string[] {
+  const all = ['oauth', ...[...GRANTED].flatMap((scope) => [`${scope}.read`, `${scope}.write`])]
+  const also = /-also-([\w.-]+)/.exec(token)?.[1]
+  const real = all.filter((scope) => scope !== 'crm.objects.owners.write' && !token.includes(`noscope-${scope}`))
+  return [...real, ...(also ? [also] : [])]
+}
+const DEFAULTS = {
+  ...{ searchLagMs: 0, taskKey: 'unique', timeZone: 'UTC', accountType: 'STANDARD', calls: [0, 625_000] },
+} as const satisfies StoreOptions
+
 type Handler = (call: Call, object: ObjectType) => Answer
 /** By method and path; `{v}` and `{object}` are filled in here. */
 type Handlers = Readonly<Record<string, Handler>>
@@ -40,7 +53,7 @@ const below = (path: string, handlers: Handlers): Handlers =>
 /** `seed.now` should be the sandbox's `now`. Search lag 0, unique task keys and UTC by default. */
 export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kernel: Kernel) => Lookalike {
   return (kernel) => {
-    const store = new Store(kernel, seed, { searchLagMs: 0, taskKey: 'unique', timeZone: 'UTC', ...options })
+    const store = new Store(kernel, seed, { ...DEFAULTS, ...options })
     const signIn = oauth(kernel)
     return {
       routes: [
@@ -215,7 +228,8 @@ function references(store: Store): Handlers {
     })),
   }))
   const account = {
-    ...{ portalId: PORTAL, accountType: 'STANDARD', timeZone: store.options.timeZone, uiDomain: 'app.hubspot.com' },
+    ...{ portalId: PORTAL, accountType: store.options.accountType, uiDomain: 'app.hubspot.com' },
+    timeZone: store.options.timeZone,
     ...{ companyCurrency: store.seed.currency, additionalCurrencies: [], dataHostingLocation: 'na1' },
   }
   const owners = ({ query }: Call) => {
@@ -244,6 +258,12 @@ function references(store: Store): Handlers {
     'GET /crm/pipelines/{v}/deals': () => ok({ results: pipelines }),
     'GET /crm/owners/{v}': owners,
     'GET /account-info/{v}/details': () => ok(account),
+    'GET /account-info/{v}/api-usage/daily/private-apps': () => {
+      const [currentUsage, usageLimit] = store.options.calls
+      const now = iso(store.kernel.now())
+      const day = { collectedAt: now, fetchStatus: 'SUCCESS', resetsAt: now, currentUsage, usageLimit }
+      return ok({ results: [{ name: 'private-apps-api-calls-daily', ...day }] })
+    },
     'GET /crm/limits/{v}/{kind}': () => ok({ overallLimit: 1000, overallUsage: 0, overallPercentage: 0 }),
     'POST /crm/associations/{v}/deals/tasks/batch/read': linked('deals', 'tasks', DEAL_TO_TASK),
     'POST /crm/associations/{v}/tasks/deals/batch/read': linked('tasks', 'deals', TASK_TO_DEAL),
@@ -255,6 +275,7 @@ function references(store: Store): Handlers {
 function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: readonly Route[] } {
   const consent = createConsent(kernel, '/oauth/authorize', 'sandbox-consent-', 'oauth')
   const consented = new Set<string>()
+  const issued = new Set<string>()
   const valid = (token: string) => token.startsWith('sandbox-') && kernel.tokens.check(token) === 'valid'
   const wrong = (status: string, message: string) => new Failed(400, status, message, { status })
   const dead = () => wrong('BAD_REFRESH_TOKEN', 'missing or invalid refresh token')
@@ -274,14 +295,21 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
     } else if (grant !== 'refresh_token' || !valid(old)) throw dead()
     const access_token = `sandbox-${secret()}`
     kernel.tokens.issue(access_token)
+    issued.add(access_token)
     const refresh_token = grant === 'refresh_token' ? old : `sandbox-refresh-${secret()}`
     kernel.tokens.check(refresh_token) // makes it known, so that the act revoke-token reaches it too
     if (page) consented.add(refresh_token)
     const told = { token_type: 'bearer', hub_id: PORTAL, scopes }
     return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, ...told })
   }
+  /** Of keys and private apps: this address has no date. */
+  const info = (call: Call) => {
+    const { tokenKey } = parse(z.object({ tokenKey: z.string() }), call)
+    if (!valid(tokenKey) || issued.has(tokenKey)) throw new Failed(404, 'OBJECT_NOT_FOUND', 'No such private app')
+    return ok({ userId: 7001, hubId: PORTAL, appId: OWN_APP, scopes: scopesOf(tokenKey) })
+  }
   return {
-    routes: consent.routes,
+    routes: [...consent.routes, { method: 'POST', template: TOKEN_INFO, handle: info }],
     handlers: {
       'POST /oauth/{v}/token': token,
       'POST /oauth/{v}/token/revoke': ({ body }) => {
@@ -289,8 +317,10 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
         return { status: 200 }
       },
       'POST /oauth/{v}/token/introspect': ({ body }) => {
-        const active = valid(new URLSearchParams(body).get('token') ?? '')
-        return ok(active ? { active, hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer' } : { active })
+        const given = new URLSearchParams(body).get('token') ?? ''
+        const active = valid(given)
+        const granted = { hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer', scopes: scopesOf(given) }
+        return ok(active ? { active, ...granted } : { active })
       },
     },
   }

@@ -46,6 +46,9 @@ export interface StoreOptions {
   readonly searchLagMs: number
   readonly taskKey: 'unique' | 'plain'
   readonly timeZone: string
+  readonly accountType: string
+  /** Calls of the day: used, allowed. */
+  readonly calls: readonly [used: number, limit: number]
 }
 
 export class Store {

@@ -111,7 +111,7 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     must(of('unique') !== 'true', 'unique fields are not played by this sandbox')
     const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
     const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
-    const flags = `${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
+    const flags = `${of('required') === 'true' ? '!' : ''}${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
     const inlineHelpText = of('inlineHelpText') || null
     const more = {
       label,

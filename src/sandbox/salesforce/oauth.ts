@@ -30,7 +30,7 @@ interface Grant {
   live: boolean
 }
 
-export function oauth(org: Org, kernel: Kernel) {
+export function oauth(org: Org, kernel: Kernel, scope = 'api') {
   const consent = createConsent(kernel, `${BASE}/authorize`, '', 'api refresh_token')
   /** Grants by access token, and by every refresh token there was, so that a replay is noticed. */
   const access = new Map<string, Grant>()
@@ -81,7 +81,7 @@ export function oauth(org: Org, kernel: Kernel) {
     if (id !== CLIENT) return wrong('invalid_client_id', 'client identifier invalid')
     if (password !== SECRET) return wrong('invalid_client', 'invalid client credentials')
     const grants: Record<string, () => Answer> = {
-      client_credentials: () => issue(call, { scope: 'api', live: true }),
+      client_credentials: () => issue(call, { scope, live: true }),
       authorization_code: () => {
         const allowed = consent.redeem(form)
         if ('error' in allowed) return wrong(allowed.error, allowed.why)

@@ -99,7 +99,7 @@ test('a consent: its page, and its code for a session, from Salesforce only', as
   const post = () => nock(HOST).post('/services/oauth2/token', sent)
   post().reply(200, { ...answer('one'), refresh_token: 'r1', scope: 'refresh_token api' })
   const org = '00D000000000001'
-  const set = { token: 'one', refresh: 'r1', instanceUrl: HOST, org, user: SELF }
+  const set = { token: 'one', refresh: 'r1', instanceUrl: HOST, org, user: SELF, scope: 'refresh_token api' }
   expect(await redeem(form)).toEqual({ set, account: org, scopes: ['refresh_token', 'api'] })
   post().reply(400, { error: 'invalid_grant', error_description: 'expired authorization code' })
   expect(await redeem(form)).toBe('refused')
@@ -179,6 +179,8 @@ describe('hosts', () => {
 
   test('loopback only for a sandbox on loopback', () => {
     expect(trustedOrigin('http://127.0.0.1:4020/', true)).toBe('http://127.0.0.1:4020')
+    for (const url of ['http://127.evil.example', 'http://127.0.0.1.evil.example', 'http://10.0.0.1'])
+      expect(() => trustedOrigin(url, true), url).toThrow('not an address of Salesforce')
     expect(() => trustedOrigin('https://acme.my.salesforce.com', true)).toThrow('not an address of Salesforce')
     expect(() => build('http://localhost.evil.example')).toThrow('not an address of Salesforce')
   })

@@ -92,7 +92,7 @@ describe('what an org cannot tell', () => {
     const warnings = findings.filter(({ level }) => level === 'warn')
     expect(warnings.map(({ what }) => what).join('\n')).toMatch(/no opportunity history.*stores no e-mails as records/s)
     expect(warnings.length).toBeGreaterThanOrEqual(3)
-    for (const { todo } of warnings) expect(todo).toMatch(/Setup >|reps|preview/)
+    for (const { todo } of warnings) expect(todo).toMatch(/Setup >|reps|preview|Change Owner/)
   })
 })
 
