@@ -82,10 +82,15 @@ export async function check(
   const found = await may('Reading property definitions', propertiesOf(hub))
   const steps = found ? survey(found).map(({ step }) => step) : []
   if (found) findings.push(...aboutFields(found, steps))
-  findings.push(...aboutScopes(scopes, !found || steps.some(({ action }) => action === 'create')))
+  const creating = !found || steps.some(({ action }) => action === 'create')
+  findings.push(...aboutScopes(scopes, creating))
   const segment = found && (await segmentIn(hub))
-  if (segment && 'step' in segment) steps.push(segment.step)
-  else if (segment) findings.push(segment.finding)
+  if (segment && 'finding' in segment) findings.push(segment.finding)
+  else if (segment) {
+    steps.push(segment.step)
+    if (segment.step.action === 'create' && !creating)
+      say('warn', 'The segment for managers is missing', 'Run: unstall setup <connection> --apply')
+  }
   return { findings: [...findings, ...CANNOT_TELL, RULES], steps }
 }
 

@@ -188,6 +188,12 @@ test('a segment of that name that is not ours: said and left alone; none without
     todo: expect.stringMatching(/Rename it.*docs\/hubspot\.md/),
   })
 
+  readable()
+  definitions(all, key, null)
+  const without = await check()
+  expect(without.steps.at(-1)).toMatchObject({ id: 'segment', action: 'create' })
+  expect(without.findings).toContainEqual(expect.objectContaining({ what: 'The segment for managers is missing' }))
+
   definitions(all, key, null)
   const missingScopes = ['crm.lists.write']
   hubspot()
