@@ -49,6 +49,8 @@ export async function mirror(crm: string, secret: string) {
   }
   return {
     url: here(),
+    /** How many tokens it has marked. */
+    marked: () => marked.size,
     /** How often it repeated what was sent. */
     fail(next: Failure): number {
       failure = next
