@@ -2,9 +2,7 @@
 // stderr with the log at trace, no table, no file of the data directory and no report ever holds the mark.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the configuration names secrets like this
 import fs, { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
-import timers from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
@@ -13,7 +11,7 @@ import { openDatabase } from '../../src/store/db.ts'
 import { decide, SANDBOX_USER, sandboxKey, shown } from '../sandbox/consent.ts'
 import { missing, required, startRedis } from '../services.ts'
 import { type Failure, MARK, mirror } from './echo.ts'
-import { type Place, place, type Result } from './harness.ts'
+import { type Place, place, type Result, unpaced } from './harness.ts'
 
 const VARIABLES = {
   ...{ CANARY_HUB: `sandbox-${MARK}-key`, CANARY_SECRET: `${MARK}secret`, UNSTALL_LOG: 'trace' },
@@ -23,6 +21,7 @@ const VARIABLES = {
 const KEY = sandboxKey().split('\n')[5] ?? ''
 const ALL = ['hub', 'hubo', 'sf', 'sfo'] as const
 
+unpaced()
 let at: Place
 let mirrors: Record<'hub' | 'sf', Awaited<ReturnType<typeof mirror>>>
 beforeAll(async () => {
@@ -60,19 +59,8 @@ const listening = new Proxy(writeSync, {
     return Buffer.byteLength(String(args[1]))
   },
 })
-/** Waits of a connector, for its pace and before it tries again, are those with a signal and without a value. */
-const { setTimeout: wait } = timers
-const hasty = new Proxy(wait, {
-  apply: (target, self, [ms, value, options]) =>
-    Reflect.apply(target, self, [value === undefined && options?.signal ? 0 : ms, value, options]),
-})
-function replace(write: typeof writeSync, sleep: typeof wait): void {
-  Object.assign(fs, { writeSync: write })
-  Object.assign(timers, { setTimeout: sleep })
-  syncBuiltinESMExports()
-}
-beforeAll(() => replace(listening, hasty))
-afterAll(() => replace(writeSync, wait))
+beforeAll(() => void Object.assign(fs, { writeSync: listening }))
+afterAll(() => void Object.assign(fs, { writeSync }))
 
 /** Everything a command said, without the mark. */
 async function silent(...args: readonly string[]): Promise<Result> {

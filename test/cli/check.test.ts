@@ -1,8 +1,9 @@
 // `unstall check` as RevOps reads it, on both lookalikes: green after setup, also with one policy for both CRMs; what the
 // last run met with; what stages mean.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Place, place } from './harness.ts'
+import { type Place, place, unpaced } from './harness.ts'
 
+unpaced()
 let at: Place
 beforeAll(async () => {
   at = await place()

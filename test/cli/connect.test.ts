@@ -15,8 +15,9 @@ import { salesforce } from '../../src/sandbox/salesforce/index.ts'
 import { until } from '../homes.ts'
 import { CallsAnswer } from '../sandbox/answers.ts'
 import { decide, shown } from '../sandbox/consent.ts'
-import { NOW, type Place, place, watched } from './harness.ts'
+import { NOW, type Place, place, unpaced, watched } from './harness.ts'
 
+unpaced()
 let at: Place
 beforeAll(async () => {
   at = await place()

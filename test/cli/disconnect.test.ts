@@ -7,8 +7,9 @@ import { type Database, openDatabase } from '../../src/store/db.ts'
 import { openRun } from '../../src/store/runs.ts'
 import { CallsAnswer } from '../sandbox/answers.ts'
 import { connected } from '../sandbox/consent.ts'
-import { type Place, place } from './harness.ts'
+import { type Place, place, unpaced } from './harness.ts'
 
+unpaced()
 let at: Place
 const OAUTH = '{ kind: oauth, clientId: sandbox, clientSecret: sandbox }'
 beforeAll(async () => {

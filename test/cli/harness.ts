@@ -2,9 +2,11 @@
 // `start` in a process of its own, for what signals and locks do.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { onTestFinished, vi } from 'vitest'
+import timers from 'node:timers/promises'
+import { afterAll, beforeAll, onTestFinished, vi } from 'vitest'
 import { main } from '../../src/cli/main.ts'
 import { generate } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
@@ -116,6 +118,22 @@ policy:
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** In this file no connector waits, for its pace or before it tries again: of all waits only theirs have a signal and no
+ *  value. */
+export function unpaced(): void {
+  const { setTimeout: wait } = timers
+  const hasty = new Proxy(wait, {
+    apply: (target, self, [ms, value, options]) =>
+      Reflect.apply(target, self, [value === undefined && options?.signal ? 0 : ms, value, options]),
+  })
+  const replace = (sleep: typeof wait) => {
+    Object.assign(timers, { setTimeout: sleep })
+    syncBuiltinESMExports()
+  }
+  beforeAll(() => replace(hasty))
+  afterAll(() => replace(wait))
 }
 
 /** What this process writes on stderr until the test ends, without showing it. */

@@ -2,8 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Place, place } from './harness.ts'
+import { type Place, place, unpaced } from './harness.ts'
 
+unpaced()
 let at: Place
 beforeAll(async () => {
   at = await place()
