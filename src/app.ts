@@ -2,12 +2,17 @@
 // jobs together. The command line and the service open the same thing.
 import { setTimeout as delay } from 'node:timers/promises'
 import { connectHubspot, signIn as signInToHubspot, staticToken } from '../connectors/hubspot/index.ts'
-import { clientCredentials, connectSalesforce, signIn as signInToSalesforce } from '../connectors/salesforce/index.ts'
+import {
+  connectSalesforce,
+  signInByKey,
+  signIn as signInToSalesforce,
+  unstored,
+} from '../connectors/salesforce/index.ts'
 import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openScheduled } from '../jobs/nightly.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
-import type { Connector, ConnectorOptions } from './connector.ts'
+import type { Connector, ConnectorOptions, Consent } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
@@ -224,6 +229,7 @@ const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal
 export const belongs = ({ system, baseUrl, auth }: ConnectionConfig): readonly string[] => [
   ...[system, baseUrl, auth.kind],
   'clientId' in auth ? auth.clientId : '',
+  ...('username' in auth ? [auth.username] : []),
 ]
 
 export function connect(connection: ConnectionConfig, log: Log, options: ConnectOptions = {}): Connector {
@@ -240,43 +246,56 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     clock: Date.now,
     sleep,
     timezone: settings.timezone,
-    decisionStages: settings.policy.decision.stages,
     warn: (message: string, data?: Record<string, unknown>) => log.warn({ connection: name, ...data }, message),
   }
   if (auth.kind === 'token')
     return connectHubspot({ ...common, baseUrl, credential: staticToken(auth.token.reveal(), name) })
-  if (auth.kind === 'jwt')
-    throw new UsageError(`${name}: signing in by "jwt" is not built yet. Use client-credentials or oauth.`)
-  const { kind, clientId } = auth
-  const clientSecret = auth.clientSecret.reveal()
-  const account = { connection: name, belongs: belongs(connection), clientSecret }
+  const { clientId } = auth
+  const secret = (auth.kind === 'jwt' ? auth.privateKey : auth.clientSecret).reveal()
+  const account = { connection: name, belongs: belongs(connection), clientSecret: secret }
   const tokens = options.tokens?.() ?? null
-  if (system === 'salesforce' && kind === 'client-credentials' && !tokens)
-    return connectSalesforce({
-      ...common,
-      credential: clientCredentials({ loginUrl: baseUrl, clientId, clientSecret }),
-    })
-  if (!tokens) throw new Fatal('credentials', `${name}: its tokens have no place here: set UNSTALL_SECRET_KEY.`)
-  if (system === 'hubspot') {
-    const signIn = signInToHubspot({ baseUrl, clientId, clientSecret })
-    return connectHubspot({ ...common, baseUrl, credential: tokens.credential({ ...account, signIn }) })
+  if (system === 'salesforce' && (tokens || auth.kind !== 'oauth')) {
+    const signIn =
+      auth.kind === 'jwt'
+        ? signInByKey({ loginUrl: baseUrl, clientId, username: auth.username, privateKey: secret, clock: Date.now })
+        : signInToSalesforce({ loginUrl: baseUrl, clientId, clientSecret: secret }, auth.kind === 'oauth')
+    const credential = tokens ? tokens.credential({ ...account, signIn }) : unstored(signIn)
+    return connectSalesforce({ ...common, credential })
   }
-  const signIn = signInToSalesforce({ loginUrl: baseUrl, clientId, clientSecret }, kind === 'oauth')
-  return connectSalesforce({ ...common, credential: tokens.credential({ ...account, signIn }) })
+  if (!tokens) throw new Fatal('credentials', `${name}: its tokens have no place here: set UNSTALL_SECRET_KEY.`)
+  const app = { clientId, clientSecret: secret }
+  const signIn = signInToHubspot({ ...app, baseUrl })
+  return connectHubspot({ ...common, baseUrl, app, credential: tokens.credential({ ...account, signIn }) })
+}
+
+/** How a person lets unstall into this CRM; null: it signs in by itself. */
+export function consentOf({ auth, baseUrl, system }: ConnectionConfig): Consent | null {
+  if (auth.kind !== 'oauth') return null
+  const app = { clientId: auth.clientId, clientSecret: auth.clientSecret.reveal() }
+  return system === 'hubspot'
+    ? signInToHubspot({ ...app, baseUrl })
+    : signInToSalesforce({ ...app, loginUrl: baseUrl }, true)
+}
+
+/** The database with the tokens it holds. */
+export async function openTokens(config: Config) {
+  const database = await open(config)
+  const tokens = tokensIn(config, database, {})
+  await database.migrate()
+  const close = async () => {
+    await tokens.close()
+    await database.close()
+  }
+  return { database, tokens, close }
 }
 
 /** Connectors outside of a run. The database is opened only where it holds tokens that are needed, so that `check` also
  *  answers while the service holds it. */
 export async function openConnectors(config: Config, log: Log, connections: readonly ConnectionConfig[]) {
-  const database = connections.some(({ auth }) => auth.kind === 'oauth') ? await open(config) : null
-  const tokens = database && tokensIn(config, database, {})
-  await database?.migrate()
+  const opened = connections.some(({ auth }) => auth.kind === 'oauth') ? await openTokens(config) : null
   return {
-    database,
-    connect: (connection: ConnectionConfig) => connect(connection, log, tokens ? { tokens } : {}),
-    close: async () => {
-      await tokens?.close()
-      await database?.close()
-    },
+    database: opened?.database ?? null,
+    connect: (connection: ConnectionConfig) => connect(connection, log, opened ? { tokens: opened.tokens } : {}),
+    close: async () => opened?.close(),
   }
 }

@@ -1,5 +1,6 @@
 // unstall.config.yaml and the environment, checked whole before anything runs: one UsageError lists every problem with
 // its line. Secrets only ever come from the environment and are wrapped, so that no log, error or dump can show them.
+import { createPrivateKey } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { inspect } from 'node:util'
@@ -34,6 +35,8 @@ export interface Environment {
   readonly redisUrl: Secret | null
   /** UNSTALL_SECRET_KEY: what stored tokens are encrypted with; null: the key file in the data directory. */
   readonly secretKey: Secret | null
+  /** UNSTALL_SECRET_KEY_OLD: the one before, for `unstall key rotate` only. */
+  readonly oldSecretKey: Secret | null
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
   readonly host: string
   readonly port: number
@@ -67,7 +70,7 @@ export interface Config {
 }
 
 const HUBSPOT = 'https://api.hubapi.com'
-const KEY_HOWTO = 'make one with: openssl rand -base64 32'
+export const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
 const REFERENCE = /\$\{([A-Za-z_]\w*)\}/g
 
@@ -118,6 +121,14 @@ const filled = z.string().min(1, 'must not be empty')
 const named = z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
 const schedule = z.string().refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
 
+function isRsaKey(pem: Secret): boolean {
+  try {
+    return createPrivateKey(pem.reveal()).asymmetricKeyType === 'rsa'
+  } catch {
+    return false
+  }
+}
+
 /** The file as a person writes it. `variables` fills the secrets. */
 function fileSchema(variables: Variables) {
   const secret = z.string().transform((text, context) => {
@@ -133,7 +144,11 @@ function fileSchema(variables: Variables) {
     z.strictObject({ kind: z.literal(kind), ...shape })
   const oauth = auth('oauth', { clientId: filled, clientSecret: secret })
   const credentials = auth('client-credentials', { clientId: filled, clientSecret: secret })
-  const jwt = auth('jwt', { clientId: filled, username: filled, privateKey: secret })
+  // An environment without line breaks has \\n instead.
+  const privateKey = secret
+    .transform((pem) => new Secret(pem.reveal().replaceAll('\\n', '\n')))
+    .refine(isRsaKey, 'must be an RSA private key in PEM form (-----BEGIN PRIVATE KEY-----), without a passphrase')
+  const jwt = auth('jwt', { clientId: filled, username: filled, privateKey })
   const hubspot = z.strictObject({
     system: z.literal('hubspot'),
     baseUrl: baseUrl.optional(),
@@ -309,7 +324,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     if (value && !protocols.test(value)) problem(name, `look like ${like}`)
     return value ? new Secret(value) : null
   }
-  const key = variables.UNSTALL_SECRET_KEY
+  const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
   const port = Number(variables.UNSTALL_PORT || 4000)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
@@ -319,6 +334,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),
     redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
     secretKey: key ? new Secret(key) : null,
+    oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
     port,
     logLevel: level.data ?? null,

@@ -102,12 +102,30 @@ export interface SetupStep {
   readonly detail?: string
 }
 
+/** What `setup --remove` would take away, in the order in which it goes: only what is ours by name and kind. */
+export interface Removal {
+  readonly steps: readonly SetupStep[]
+  /** Deals whose forecast category is borrowed: once our fields are gone nobody gives it back. */
+  readonly borrowed: number
+  /** Yields each when it is gone, as `conflict` where the CRM refuses. */
+  carryOut(): AsyncIterable<SetupStep>
+}
+
 export interface Finding {
   readonly level: 'ok' | 'warn' | 'problem'
   readonly what: string
   /** What to do about it, with the menu path where there is one. */
   readonly todo?: string
 }
+
+/** One line of `check`: `what` if all is well, else `otherwise` and what to do about it. */
+export const judged = (
+  good: boolean,
+  what: string,
+  otherwise: string,
+  todo: string,
+  level: 'warn' | 'problem' = 'warn',
+): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo })
 
 export interface Health {
   readonly findings: readonly Finding[]
@@ -133,6 +151,8 @@ export interface Connector {
   check(signal: AbortSignal): Promise<Health>
   /** Ensures our fields exist. Idempotent. Yields each step when it is done. */
   setup(signal: AbortSignal): AsyncIterable<SetupStep>
+  /** Only looks; what it gives takes away what setup made, and may be asked again after half of it. */
+  removal(signal: AbortSignal): Promise<Removal>
   reference(signal: AbortSignal): Promise<Reference>
   /** Deals changed since the cursor; null: all open deals and those closed within the last two years. `now` bounds the pull. */
   pull(since: Cursor | null, now: Instant, signal: AbortSignal): AsyncIterable<Page>
@@ -170,6 +190,23 @@ export interface SignIn<Set extends TokenSet = TokenSet> {
   parse(stored: unknown): Set
   /** Bounded in time. `refused`: this refresh token is dead for good. Throws RetryLater, Fatal('credentials'). */
   exchange(refresh: string | null): Promise<Set | 'refused'>
+}
+
+/** What a consent gave. `account` and `scopes` as far as the CRM says. */
+export interface Granted<Set extends TokenSet = TokenSet> {
+  readonly set: Set
+  readonly account: string | null
+  readonly scopes: readonly string[]
+}
+
+/** Signing in by a person's consent in a browser: an authorization code with PKCE (S256). */
+export interface Consent<Set extends TokenSet = TokenSet> extends SignIn<Set> {
+  /** The CRM's page for this app and its scopes; redirect address, state and challenge are still to be added. */
+  readonly page: string
+  /** Bounded in time, once per code. `refused`: it is used up or too old. Throws RetryLater, Fatal('credentials'). */
+  redeem(form: Readonly<Record<'code' | 'code_verifier' | 'redirect_uri', string>>): Promise<Granted<Set> | 'refused'>
+  /** Takes the consent back, bounded in time. Throws where the CRM does not say that it did. */
+  revoke(refresh: string): Promise<void>
 }
 
 /** A rate gate, one per connection: `src/gate.ts` builds it. */

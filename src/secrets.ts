@@ -8,7 +8,15 @@ import type { SignIn, TokenSet } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import { Fatal, RetryLater, UsageError } from './errors.ts'
 import type { Db } from './store/schema.ts'
-import { endLease, readTokens, refuseTokens, type StoredTokens, storeTokens, takeLease } from './store/tokens.ts'
+import {
+  endLease,
+  readTokens,
+  refuseTokens,
+  replaceSealed,
+  type StoredTokens,
+  storeTokens,
+  takeLease,
+} from './store/tokens.ts'
 
 /** Shorter secrets can be guessed. */
 export const SECRET_LENGTH = 32
@@ -48,8 +56,8 @@ export function createVault(secret: string) {
 }
 
 /** The secret of this data directory, made on first use, readable by its owner only. */
-export function secretOf(dataDir: string): string {
-  const file = join(dataDir, 'secret.key')
+export function secretOf(dataDir: string, name = 'secret.key'): string {
+  const file = join(dataDir, name)
   mkdirSync(dataDir, { recursive: true })
   try {
     writeFileSync(file, randomBytes(32).toString('base64'), { mode: 0o600, flag: 'wx' })
@@ -93,6 +101,25 @@ export interface Account<S extends TokenSet> extends Owner {
   readonly clientSecret: string
 }
 
+const about = ({ connection, belongs }: Owner) => [connection, 'tokens', ...belongs]
+
+/** Stored sets under another key, in one transaction. May be repeated. `left`: connections whose set neither key opens. */
+export async function reseal(db: Db, owners: readonly Owner[], from: Vault, to: Vault) {
+  const [done, left]: [string[], string[]] = [[], []]
+  await replaceSealed(db, (sealed, connection) => {
+    const bound = owners.filter((one) => one.connection === connection).flatMap(about)
+    for (const vault of [to, from])
+      try {
+        const text = vault.open(sealed, bound)
+        done.push(connection)
+        return vault === to ? sealed : to.seal(text, bound)
+      } catch {} // not with this one
+    left.push(connection)
+    return sealed
+  })
+  return { done, left }
+}
+
 type Held<S> = Readonly<{ set: S; renewAt: Instant | null }>
 
 export type Tokens = ReturnType<typeof createTokens>
@@ -101,11 +128,13 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
   const running = new Set<Promise<unknown>>()
   const closing = new AbortController()
 
-  const about = ({ connection, belongs }: Owner) => [connection, 'tokens', ...belongs]
   const toRow = (owner: Owner, set: TokenSet, at: Instant) => ({
     sealed: vault.seal(JSON.stringify(set), about(owner)),
     renewAt: set.lifeMs === undefined ? null : Math.floor(at + 0.8 * set.lifeMs),
   })
+
+  const unsealed = <S extends TokenSet>(owner: Owner, signIn: SignIn<S>, sealed: string): S =>
+    signIn.parse(JSON.parse(vault.open(sealed, about(owner))))
 
   /** `session` and `token` throw Fatal('credentials'), RetryLater, or the signal's reason. */
   function credential<S extends TokenSet>(account: Account<S>) {
@@ -126,7 +155,7 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
     function opened({ sealed, renewAt }: StoredTokens): Held<S> | null {
       if (sealed === null) return null
       try {
-        return { set: signIn.parse(JSON.parse(vault.open(sealed, about(account)))), renewAt }
+        return { set: unsealed(account, signIn, sealed), renewAt }
       } catch (error) {
         // Where no person has to consent a new set costs one call.
         if (!signIn.consent) return null
@@ -218,6 +247,11 @@ export function createTokens({ db, vault, clock, sleep, leaseMs = LEASE_MS, cras
 
   return {
     credential,
+    /** Null: nothing is stored. Throws where it cannot be read. */
+    async stored<S extends TokenSet>(owner: Owner, signIn: SignIn<S>): Promise<S | null> {
+      const { sealed } = await readTokens(db, owner.connection)
+      return sealed === null ? null : unsealed(owner, signIn, sealed)
+    },
     /** A new consent: whatever was stored or refused before is replaced. */
     async save(owner: Owner, set: TokenSet): Promise<void> {
       const { version } = await readTokens(db, owner.connection)

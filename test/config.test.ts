@@ -1,5 +1,6 @@
 // The configuration: what loads, what is refused, on which line and in which words, and that secrets never print.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the file's own way to name a secret
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -87,11 +88,20 @@ connections:
   b:
     system: salesforce
     loginUrl: https://acme--uat.sandbox.my.salesforce.com
-    auth: { kind: jwt, clientId: id, username: me@acme.example, privateKey: "\${SF_CLIENT_SECRET}" }
+    auth: { kind: jwt, clientId: id, username: me@acme.example, privateKey: "\${SF_KEY}" }
   c: { system: salesforce, baseUrl: "http://127.0.0.1:\${PORT}", auth: { kind: client-credentials, clientId: s, clientSecret: "\${SF_CLIENT_SECRET}" } }
   d: { system: hubspot, baseUrl: "http://[::1]:4010", auth: { kind: token, token: "\${HUBSPOT_TOKEN}" } }
 `
-    const { connections } = parse(text, { PORT: '4020' })
+    const pem = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'pem', type: 'pkcs8' })
+    const SF_KEY = pem.toString().replaceAll('\n', '\\n')
+    const { connections } = parse(text, { PORT: '4020', SF_KEY })
+    const [, jwt] = connections
+    expect(jwt?.auth.kind === 'jwt' && jwt.auth.privateKey.reveal()).toBe(pem)
+    expect(problems(text, { PORT: '4020', SF_KEY: 'MIIEvQ' })).toEqual([
+      expect.stringMatching(
+        /^line 7: connections.b.auth.privateKey must be an RSA private key in PEM form .*passphrase$/,
+      ),
+    ])
     expect(connections.map(({ auth, baseUrl, loopback }) => [auth.kind, baseUrl, loopback])).toEqual([
       ['oauth', 'https://api.hubapi.com', false],
       ['jwt', 'https://acme--uat.sandbox.my.salesforce.com', false],
@@ -304,6 +314,7 @@ it('the environment has defaults', () => {
     databaseUrl: null,
     redisUrl: null,
     secretKey: null,
+    oldSecretKey: null,
     host: '127.0.0.1',
     port: 4000,
     logLevel: null,

@@ -212,6 +212,49 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
           expect(finding.level === 'ok' || (finding.todo ?? finding.what) !== '').toBe(true)
       })
 
+      test('removal takes away all that setup made and nothing else, also after half of it, and says what is borrowed', async () => {
+        await control('reset', {})
+        const deals = [...(await state('deal')).values()]
+        const fresh = connect()
+        expect(await fresh.removal(never)).toMatchObject({ steps: [], borrowed: 0 })
+        await collect(fresh.setup(never))
+        const made = (await fresh.check(never)).steps.map(({ id }) => id)
+        const [id = ''] = (await state('deal')).keys()
+        expect((await write([fieldsOf(id, { categoryBefore: 'theirs' })], fresh)).results).toEqual(['done'])
+        const written = (await journal()).length
+        const whole = await fresh.removal(never)
+        expect(whole.borrowed).toBe(1)
+        const ids = whole.steps.map((step) => step.id)
+        // Who has a permission set loses it with the set.
+        expect(made.filter((one) => one !== 'assignment' && !ids.includes(one))).toEqual([])
+        expect((await journal()).length).toBe(written)
+
+        const half = whole.carryOut()[Symbol.asyncIterator]()
+        for (const expected of ids.slice(0, 6)) expect((await half.next()).value).toMatchObject({ id: expected })
+        const rest = await fresh.removal(never)
+        expect(rest.steps.map((step) => step.id)).toEqual(ids.slice(6))
+        expect(await collect(rest.carryOut())).toEqual(rest.steps)
+        expect((await fresh.removal(never)).steps).toEqual([])
+        const { steps } = await fresh.check(never)
+        expect(steps.filter(({ action }) => action !== 'create')).toEqual([])
+        expect([...(await state('field')).values()]).toEqual([])
+        const plain = [...(await state('deal')).values()]
+        expect(plain.map((deal) => deal[harness.names.amount])).toEqual(deals.map((deal) => deal[harness.names.amount]))
+        await collect(fresh.setup(never))
+      })
+
+      test('what bears our name and is something else is left', async () => {
+        await act({ act: 'drop-field', field: harness.names.stalled })
+        await harness.flagAsText()
+        const { steps, carryOut } = await connect().removal(never)
+        expect(steps.filter((step) => step.id.endsWith(`.${harness.names.stalled}`))).toEqual([])
+        expect((await collect(carryOut())).filter(({ action }) => action === 'conflict')).toEqual([])
+        const left = (await lines('state')).flatMap((line) => (line.kind === 'field' ? [line.name] : []))
+        expect(left).toEqual([harness.names.stalled])
+        await control('reset', {})
+        await collect(connect().setup(never))
+      })
+
       test('what the CRM cannot tell is said by check', async () => {
         const { tells } = await connector.reference(never)
         const { findings } = await connector.check(never)

@@ -207,10 +207,10 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(15_960)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(17_320)
   })
   it('the sandbox does not grow', () => {
-    expect(sum(sandbox)).toBeLessThan(3_940)
+    expect(sum(sandbox)).toBeLessThan(4_200)
   })
   it('every file opens with a comment on why it exists', () => {
     const silent = [...source].filter(([, text]) => !/^(#!.*\n)?\/\/ /.test(text)).map(([file]) => file)

@@ -7,7 +7,7 @@ import { sql } from 'kysely'
 import { describe, expect, it } from 'vitest'
 import type { SignIn, TokenSet } from '../src/connector.ts'
 import { RetryLater } from '../src/errors.ts'
-import { type Account, createTokens, createVault, secretOf, type TokensOptions } from '../src/secrets.ts'
+import { type Account, createTokens, createVault, reseal, secretOf, type TokensOptions } from '../src/secrets.ts'
 import type { Db } from '../src/store/schema.ts'
 import { readTokens } from '../src/store/tokens.ts'
 import { eachHome, until } from './homes.ts'
@@ -332,6 +332,29 @@ eachHome((home) => {
         .token(never),
     ).toBe('token 1')
     expect(hub.calls).toBe(0)
+  })
+
+  it('another key for everything at once: what is unreadable stays, and a renewal under way is still stored', async () => {
+    const { db, start, stored } = await open()
+    const remote = crm()
+    const gate = Promise.withResolvers<void>()
+    const ours = account(remote.signIn)
+    await start().save(ours, { ...FIRST, lifeMs: 0 })
+    await start().save(account(remote.signIn, { connection: 'sf' }), FIRST)
+    const before = await readTokens(db, 'sf')
+    remote.gate = gate.promise
+    const slow = start().credential(ours).token(never)
+    await until(() => remote.calls === 1)
+    const [from, to] = [createVault(KEY), createVault(`new ${KEY}`)]
+    expect(await reseal(db, [ours], from, to)).toEqual({ done: ['hub'], left: ['sf'] })
+    expect((await stored()).version).toBe(1)
+    expect(await readTokens(db, 'sf')).toEqual(before)
+    gate.resolve()
+    expect(await slow).toBe('token 1')
+    // It was stored with the old key: once more, and everybody has it.
+    expect(await reseal(db, [ours], from, to)).toEqual({ done: ['hub'], left: ['sf'] })
+    expect(await start({ vault: to }).stored(ours, ours.signIn)).toMatchObject({ token: 'token 1' })
+    expect(remote.calls).toBe(1)
   })
 
   it.each([

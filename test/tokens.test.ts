@@ -12,7 +12,7 @@ import { salesforce } from '../src/sandbox/salesforce/index.ts'
 import { createTokens, createVault } from '../src/secrets.ts'
 import { eachHome } from './homes.ts'
 import { CallsAnswer } from './sandbox/answers.ts'
-import { firstTokens } from './sandbox/consent.ts'
+import { firstTokens, SANDBOX_USER, sandboxKey } from './sandbox/consent.ts'
 
 const NOW = Date.parse('2026-11-23T02:00:00Z')
 const KEY = 'a key of at least thirty-two characters'
@@ -20,8 +20,11 @@ const never = new AbortController().signal
 const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
 function configured(system: 'hubspot' | 'salesforce', url: string, kind: string): ConnectionConfig {
-  const text = `timezone: UTC\nconnections:\n  crm: { system: ${system}, baseUrl: "${url}", auth: { kind: ${kind}, clientId: sandbox, clientSecret: sandbox } }\n`
-  const [connection] = parseConfig(text, { file: '/unstall.config.yaml', now: NOW, variables: {} }).connections
+  const secrets = kind === 'jwt' ? `username: ${SANDBOX_USER}, privateKey: "$\{KEY}"` : 'clientSecret: sandbox'
+  const auth = `{ kind: ${kind}, clientId: sandbox, ${secrets} }`
+  const text = `timezone: UTC\nconnections:\n  crm: { system: ${system}, baseUrl: "${url}", auth: ${auth} }\n`
+  const variables = { KEY: sandboxKey() }
+  const [connection] = parseConfig(text, { file: '/unstall.config.yaml', now: NOW, variables }).connections
   if (!connection) throw new Error('no connection')
   return connection
 }
@@ -31,6 +34,7 @@ eachHome((home) => {
     ['hubspot', 'oauth'],
     ['salesforce', 'oauth'],
     ['salesforce', 'client-credentials'],
+    ['salesforce', 'jwt'],
   ] as const)('%s by %s: one renewal an expiry', async (system, kind) => {
     const { db } = (await home.open()).database
     let time = 0

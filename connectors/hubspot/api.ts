@@ -8,6 +8,7 @@ import { Unknown } from '../../src/batches.ts'
 import type { ConnectorOptions } from '../../src/connector.ts'
 import type { Instant } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { trustedOrigin } from './auth.ts'
 import * as wire from './wire.ts'
 
 /** Date-versioned paths (`/2026-03/` is the fallback), one constant per API family. */
@@ -16,7 +17,8 @@ const PROPERTIES = '/crm/properties/2026-09'
 const PIPELINES = '/crm/pipelines/2026-09'
 const OWNERS = '/crm/owners/2026-09'
 const ASSOCIATIONS = '/crm/associations/2026-09'
-const ACCOUNT = '/account-info/2026-09/details'
+const LISTS = '/crm/lists/2026-09'
+const ACCOUNT = '/account-info/2026-09'
 
 const TRIES = 5
 const LANES = ['normal', 'search'] as const
@@ -43,9 +45,10 @@ export class Refusal extends Fatal {
   }
 }
 
-/** GET without a body, else POST. `nullOn`: the status that is no refusal, but null. */
+/** GET without a body, else POST, unless it says DELETE. `nullOn`: the status that is no refusal, but null. */
 interface Ask {
   readonly path: string
+  readonly method?: 'DELETE'
   readonly query?: Record<string, string>
   readonly body?: unknown
   readonly kind?: 'search' | 'write'
@@ -58,8 +61,9 @@ type Verb = 'update' | 'create' | 'archive'
 /** The SDK's client, sending its own requests with a signal and without following redirects, past the decorators that
  *  any other client in the process can replace. */
 class Transport extends Client {
-  send({ path, query: qs, body }: Ask, token: string, signal: AbortSignal): Promise<Response> {
-    const [method, headers] = [body === undefined ? 'GET' : 'POST', { Authorization: `Bearer ${token}` }]
+  send({ path, query: qs, body, ...ask }: Ask, token: string, signal: AbortSignal): Promise<Response> {
+    const { method = body === undefined ? 'GET' : 'POST' } = ask
+    const headers = { Authorization: `Bearer ${token}` }
     const request = new Request(this.config, { method, path, authType: 'none', headers, ...(qs && { qs }), body })
     return fetch(request.getUrl(), { ...request.getSendData(), redirect: 'manual', signal })
   }
@@ -71,7 +75,7 @@ export type Hub = ReturnType<Api>
 
 /** Every function throws RetryLater (nothing was applied), Fatal, the abort reason, and of writes Unknown. */
 export function createApi(options: ConnectorOptions) {
-  const transport = new Transport({ basePath: options.baseUrl, numberOfApiCallRetries: 0 })
+  const transport = new Transport({ basePath: trustedOrigin(options.baseUrl), numberOfApiCallRetries: 0 })
   let leftToday: number | null = null
   let clock: Instant | null = null
 
@@ -106,6 +110,8 @@ export function createApi(options: ConnectorOptions) {
       const timeout = AbortSignal.timeout(options.timeoutMs ?? 30_000)
       response = await transport.send(ask, token, AbortSignal.any([signal, timeout]))
       text = await response.text()
+      // Whatever repeats a call may end in messages, tables and reports.
+      if (!response.ok) text = text.replaceAll(token, '…')
     } catch (error) {
       signal.throwIfAborted()
       const why = `no answer from HubSpot (${code(error)})`
@@ -171,15 +177,27 @@ export function createApi(options: ConnectorOptions) {
       leftToday: () => leftToday,
       /** HubSpot's clock at its last answer (whole seconds). */
       clock: () => clock,
-      account: () => get(wire.Account, ACCOUNT),
+      account: () => get(wire.Account, `${ACCOUNT}/details`),
+      usage: () => get(wire.Usage, `${ACCOUNT}/api-usage/daily/private-apps`),
       pipelines: () => get(wire.Pipelines, `${PIPELINES}/deals`),
       owners: (archived: boolean, after: string | null) =>
         get(wire.Owners, OWNERS, { limit: '100', archived: `${archived}`, ...(after && { after }) }),
-      properties: () => get(wire.Properties, `${PROPERTIES}/deals`),
+      properties: (object: ObjectType = 'deals') => get(wire.Properties, `${PROPERTIES}/${object}`),
+      group: (object: ObjectType, name: string) => optional(wire.Nothing, `${PROPERTIES}/${object}/groups/${name}`),
       taskProperty: (name: string) => optional(wire.Property, `${PROPERTIES}/tasks/${name}`),
       /** A property or, below `/groups`, a group; null where it is already there, so it may be repeated. */
       define: (object: ObjectType, below: '' | '/groups', body: unknown) =>
         call(signal, wire.Nothing.nullable(), { path: `${PROPERTIES}/${object}${below}`, body, nullOn: 409 }),
+      segment: (name: string) => {
+        const path = `${LISTS}/object-type-id/0-3/name/${encodeURIComponent(name)}`
+        return call(signal, wire.Segment.nullable(), { path, query: { includeFilters: 'true' }, nullOn: 404 })
+      },
+      createSegment: (body: unknown) => post(wire.Segment, LISTS, body),
+      /** A property, a group (`deals/groups/x`) or a segment; null where it is gone already, so it may be repeated. */
+      erase: (what: 'property' | 'segment', below: string) => {
+        const path = `${what === 'segment' ? LISTS : PROPERTIES}/${below}`
+        return call(signal, wire.Nothing.nullable(), { path, method: 'DELETE', nullOn: 404 })
+      },
       list: (object: ObjectType, query: Record<string, string>) => get(wire.RecordPage, `${OBJECTS}/${object}`, query),
       search: (body: unknown) => post(wire.RecordPage, `${OBJECTS}/deals/search`, body, 'search'),
       /** 100 ids a call, 50 with history (the latter not in the specification). */

@@ -2,11 +2,15 @@
 // tokens live half an hour and are renewed by one form post (hubspot.md 5). Who renews, and where tokens are kept, is
 // not decided here.
 import { z } from 'zod'
-import type { Credential, SignIn, TokenSet } from '../../src/connector.ts'
+import type { Consent, Credential, TokenSet } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
+import { NEEDED } from './scopes.ts'
 import { parse } from './wire.ts'
 
 const TOKEN = '/oauth/2026-09/token'
+const PAGE = 'https://app.hubspot.com'
+/** All of them: HubSpot shows no page where app and address differ in what is required. */
+const SCOPES = ['oauth', ...Object.keys(NEEDED)].join(' ')
 const REFUSED =
   'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
   'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
@@ -20,6 +24,14 @@ export const staticToken = (token: string, connection = 'The connection'): Crede
   },
 })
 
+/** Origin of an address a token may be sent to. */
+export function trustedOrigin(url: string): string {
+  const { protocol, hostname, origin } = new URL(url)
+  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
+  if (local || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
+  throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+}
+
 export interface App {
   /** https://api.hubapi.com, or a sandbox of unstall on loopback. */
   readonly baseUrl: string
@@ -29,39 +41,42 @@ export interface App {
 }
 
 const filled = z.string().min(1)
-const Answer = z.object({ access_token: filled, refresh_token: filled.optional(), expires_in: z.number().positive() })
+const Answer = z.object({
+  ...{ access_token: filled, refresh_token: filled.optional(), expires_in: z.number().positive() },
+  ...{ hub_id: z.number().optional(), scopes: z.array(z.string()).default([]) },
+})
 const Stored = z.object({ token: z.string(), refresh: z.string().optional(), lifeMs: z.number().optional() })
-/** A dead refresh token comes as `status`, and in the newer shapes as `category` or `error`. */
+/** A dead refresh token or code comes as `status`, and in the newer shapes as `category` or `error`. */
 const Problem = z.object({ status: z.string(), category: z.string(), error: z.string(), message: z.string() }).partial()
-const DEAD = /BAD_REFRESH_TOKEN|invalid_grant|refresh token/i
+const DEAD = /BAD_REFRESH_TOKEN|BAD_AUTH_CODE|invalid_grant|refresh token|auth code/i
 
-export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: App): SignIn {
-  const { protocol, hostname, origin } = new URL(baseUrl)
-  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
-  if (!local && !(protocol === 'https:' && hostname === 'api.hubapi.com'))
-    throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
+export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: App): Consent {
+  const origin = trustedOrigin(baseUrl)
 
-  async function exchange(refresh: string | null): Promise<TokenSet | 'refused'> {
-    const form = { grant_type: 'refresh_token', client_id: clientId, client_secret: clientSecret }
-    const body = new URLSearchParams({ ...form, refresh_token: refresh ?? '' })
+  const client = { client_id: clientId, client_secret: clientSecret }
+  async function post(path: string, form: Record<string, string>) {
+    const body = new URLSearchParams({ ...form, ...client })
     const later = (why: string, waitMs = 30_000) => new RetryLater(`could not sign in to HubSpot: ${why}`, waitMs)
     let response: Response
     let text: string
     try {
       const signal = AbortSignal.timeout(timeoutMs)
-      response = await fetch(origin + TOKEN, { method: 'POST', body, redirect: 'manual', signal })
+      response = await fetch(origin + path, { method: 'POST', body, redirect: 'manual', signal })
       text = await response.text()
     } catch {
       // Not as cause: messages of fetch may hold what was sent.
       throw later('no answer')
     }
-    const { status } = response
+    const { status, ok } = response
     if (status === 429 || status >= 500)
       throw later(`status ${status}`, Number(response.headers.get('retry-after') ?? 30) * 1000 || 30_000)
-    const json = parse(text)
+    return { ok, status, json: parse(text) }
+  }
+
+  async function ask(grant: Record<string, string>): Promise<z.infer<typeof Answer> | 'refused'> {
+    const { ok, status, json } = await post(TOKEN, grant)
     const answer = Answer.safeParse(json).data
-    if (response.ok && answer)
-      return { token: answer.access_token, refresh: answer.refresh_token, lifeMs: answer.expires_in * 1000 }
+    if (ok && answer) return answer
     const problem = Problem.safeParse(json).data ?? {}
     if (status === 400 && DEAD.test(Object.values(problem).join(' '))) return 'refused'
     // Codes are shown; anything else could echo what was sent.
@@ -69,5 +84,30 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
     const todo = 'check clientId and clientSecret of the app'
     throw new Fatal('credentials', `HubSpot refused to sign in (${code ?? `status ${status}`}): ${todo}`)
   }
-  return { consent: true, parse: (stored) => Stored.parse(stored), exchange }
+  const toSet = ({
+    access_token: token,
+    refresh_token: refresh,
+    expires_in: lifeS,
+  }: z.infer<typeof Answer>): TokenSet => ({
+    ...{ token, refresh, lifeMs: lifeS * 1000 },
+  })
+  const page = new URL(origin).hostname === 'api.hubapi.com' ? PAGE : origin
+  return {
+    consent: true,
+    parse: (stored) => Stored.parse(stored),
+    page: `${page}/oauth/authorize?${new URLSearchParams({ client_id: clientId, scope: SCOPES })}`,
+    async exchange(refresh) {
+      const answer = await ask({ grant_type: 'refresh_token', refresh_token: refresh ?? '' })
+      return answer === 'refused' ? answer : toSet(answer)
+    },
+    async redeem(form) {
+      const answer = await ask({ grant_type: 'authorization_code', ...form })
+      if (answer === 'refused') return answer
+      return { set: toSet(answer), account: answer.hub_id?.toString() ?? null, scopes: answer.scopes }
+    },
+    async revoke(token) {
+      const { ok, status } = await post(`${TOKEN}/revoke`, { token, token_type_hint: 'refresh_token' })
+      if (!ok) throw new Fatal('credentials', `HubSpot did not take the access back (status ${status})`)
+    },
+  }
 }

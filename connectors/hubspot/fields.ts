@@ -66,6 +66,30 @@ export const DEAL_FIELDS = table([
 const TASK_FIELDS = table([[TASK_KEY, 'unstall key', `${ours} Keeps a task from being made twice.`, KEY]])
 export const FIELDS = [...DEAL_FIELDS, ...TASK_FIELDS]
 
+/** Where managers look for them: a segment is a list of deals that HubSpot keeps up to date. */
+export const SEGMENT = {
+  ...{ name: 'Stalled deals', objectTypeId: '0-3', processingType: 'DYNAMIC' },
+  filterBranch: {
+    ...{ filterBranchType: 'OR', filterBranchOperator: 'OR', filters: [] },
+    filterBranches: [
+      {
+        ...{ filterBranchType: 'AND', filterBranchOperator: 'AND', filterBranches: [] },
+        filters: [
+          {
+            ...{ filterType: 'PROPERTY', property: 'unstall_stalled' },
+            operation: {
+              operationType: 'BOOL',
+              operator: 'IS_EQUAL_TO',
+              value: true,
+              includeObjectsWithNoValueSet: false,
+            },
+          },
+        ],
+      },
+    ],
+  },
+} as const
+
 /** Our fields by their neutral names. */
 export const OURS: Readonly<Record<OurField, string>> = {
   stalled: 'unstall_stalled',

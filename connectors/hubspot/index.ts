@@ -5,19 +5,22 @@ import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connecto
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { createApi, type Hub, pages, Refusal } from './api.ts'
+import { check } from './check.ts'
 import { FORECAST_CATEGORY, fieldsIn, TASK_KEY } from './fields.ts'
 import { DEAL_PROPERTIES, type Portal, TASK_PROPERTIES, toPipeline, toTask } from './map.ts'
 import { census, digest, pull } from './pull.ts'
-import { check, propertiesOf, setUp } from './setup.ts'
+import { removal } from './remove.ts'
+import { type App, scopesOf } from './scopes.ts'
+import { propertiesOf, setUp } from './setup.ts'
 import { CrmRecord, failed, names } from './wire.ts'
 import { write } from './write.ts'
 
 export { signIn, staticToken } from './auth.ts'
-export { CANNOT_TELL } from './setup.ts'
+export { CANNOT_TELL } from './check.ts'
 
 export interface HubspotOptions extends ConnectorOptions {
-  /** The policy's decision stages, for `check`. */
-  readonly decisionStages?: readonly string[]
+  /** The app of an OAuth connection: its scopes can only be asked for in its name. */
+  readonly app?: App
 }
 
 const BATCH = 100
@@ -45,8 +48,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
     const hub = api(signal)
     // Alone and first: a probe while calls are used up costs one.
     const account = await hub.account()
-    const everyone = Promise.all([owners(false, signal), owners(true, signal)])
-    const asked = [hub.pipelines(), propertiesOf(hub), everyone] as const
+    const asked = [hub.pipelines(), propertiesOf(hub), everyone(signal)] as const
     const [{ results }, properties, people] = await Promise.all(asked)
     const pipelines = results.map(toPipeline)
     const stages = pipelines.flatMap(({ id, stages }) => stages.map((one) => ({ ...one, id: `${id}/${one.id}` })))
@@ -64,7 +66,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
       },
       reference: {
         pipelines,
-        owners: people.flat(),
+        owners: people,
         omitted: categories?.includes('OMIT') ? 'OMIT' : null,
         closedCategory: categories?.includes('CLOSED') ? 'CLOSED' : null,
         currency: account.companyCurrency ?? null,
@@ -88,6 +90,9 @@ export function connectHubspot(options: HubspotOptions): Connector {
       }
     return all
   }
+
+  const everyone = async (signal: AbortSignal) =>
+    (await Promise.all([owners(false, signal), owners(true, signal)])).flat()
 
   function learned(signal: AbortSignal): Promise<Learned> {
     current ??= learn(signal).catch((error) => {
@@ -160,10 +165,15 @@ export function connectHubspot(options: HubspotOptions): Connector {
         writeBatch: BATCH,
       } as const
     },
-    check: (signal) => check(api(signal), options),
+    check: (signal) =>
+      check(api(signal), options, { scopes: () => scopesOf(options, signal), owners: () => everyone(signal) }),
     async *setup(signal) {
       yield* setUp(api(signal))
       current = null
+    },
+    removal: (signal) => {
+      current = null
+      return removal(api(signal))
     },
     reference: async (signal) => {
       current = null

@@ -76,17 +76,29 @@ export const Property = z.object({
   type: z.string(),
   hasUniqueValue: z.boolean().nullish(),
   createdAt: Text,
+  groupName: Text,
+  modificationMetadata: z.object({ readOnlyValue: z.boolean().nullish() }).nullish(),
   options: z.array(z.object({ value: z.string() })).nullish(),
 })
 export type Property = z.infer<typeof Property>
 export const Properties = listOf(Property)
 
-export const Account = z.object({ portalId: Id.nullish(), timeZone: Text, companyCurrency: Text, uiDomain: Text })
+export const Account = z.object({
+  ...{ portalId: Id.nullish(), accountType: Text, timeZone: Text, companyCurrency: Text, uiDomain: Text },
+  additionalCurrencies: z.array(z.string()).nullish(),
+})
+export type Account = z.infer<typeof Account>
+/** Calls of one-account apps and keys, of the whole account. */
+export const Usage = listOf(z.object({ usageLimit: z.number().nullish(), currentUsage: z.number() }))
+export type Usage = z.infer<typeof Usage>
 
 export const Associations = z.object({
   results: z.array(z.object({ from: z.object({ id: Id }), to: z.array(z.object({ toObjectId: Id })), paging: Paging })),
   errors: z.array(Problem).default([]),
 })
+
+/** A segment, which the API calls a list. */
+export const Segment = z.object({ list: z.object({ listId: Id, filterBranch: z.unknown() }) })
 
 /** Answers whose content is not used. */
 export const Nothing = z.object({})

@@ -7,7 +7,7 @@ import { Unknown } from '../../src/batches.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { BoundedTransport, NoAnswer, NotSent } from './transport.ts'
-import { Described, Limits, QueryPage, Retrieved, type Row, Saved } from './wire.ts'
+import { Described, Limits, QueryPage, Retrieved, type Row, Saved, Versions } from './wire.ts'
 
 /** Summer '26. Written down, so that a release of Salesforce changes nothing until we have tried it. */
 export const API_VERSION = '67.0'
@@ -20,12 +20,20 @@ const PATIENCE_MS = 10_000
 const DAILY_PAUSE_MS = 15 * 60_000
 
 /** The org does not have what was named: a field or object is gone or hidden. Nothing was applied. */
-export class Drift extends Error {}
+export class Drift extends Fatal {
+  constructor(message: string) {
+    super('schema', message)
+  }
+}
 /** The call as a whole was refused, and nothing was applied. */
-export class Rejected extends Error {}
+export class Rejected extends Fatal {
+  constructor(message: string) {
+    super('data', message)
+  }
+}
 
 export type Api = ReturnType<typeof createApi>
-type Metadata = 'CustomField' | 'PermissionSet'
+export type MetadataType = 'CustomField' | 'PermissionSet' | 'ListView'
 
 /**
  * What a refused or lost call means, by "code status"; the first that fits holds. `busy`: nothing was applied, and it
@@ -124,12 +132,19 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
     /** POST, but reads: in the order of `ids`, null for each that is not there or hidden. */
     retrieve: (object: string, ids: string[], fields: string[], signal: AbortSignal) =>
       read(Retrieved, signal, (conn) => conn.retrieve(object, ids, { fields })),
+    /** What the org serves, oldest first. */
+    versions: (signal: AbortSignal) => read(Versions, signal, (conn) => conn.request('/services/data')),
+    /** The first page of a query of the set-up's own tables. */
+    tooling: async (soql: string, signal: AbortSignal) =>
+      (await read(QueryPage, signal, (conn) => conn.tooling.query(soql, { autoFetch: false }))).records,
     limits: (signal: AbortSignal) => read(Limits, signal, (conn) => conn.limits()),
     /** Metadata SOAP, at most ten components of one type per call (Salesforce's limit). Setting twice is setting once. */
-    readMetadata: (type: Metadata, names: string[], signal: AbortSignal) =>
+    readMetadata: (type: MetadataType, names: string[], signal: AbortSignal) =>
       read(z.array(z.unknown()), signal, (conn) => conn.metadata.read(type, names)),
-    upsertMetadata: (type: Metadata, bodies: object[], signal: AbortSignal) =>
+    upsertMetadata: (type: MetadataType, bodies: object[], signal: AbortSignal) =>
       read(z.array(z.unknown()), signal, (conn) => conn.metadata.upsert(type, bodies)),
+    deleteMetadata: (type: MetadataType, names: string[], signal: AbortSignal) =>
+      read(z.array(z.unknown()), signal, (conn) => conn.metadata.delete(type, names)),
     /** One result per record, in order. Deleting takes the records' `Id`. */
     save: (verb: 'create' | 'update' | 'destroy', object: string, records: Row[], signal: AbortSignal) =>
       call(signal, false, async (conn) => {

@@ -16,12 +16,15 @@ export interface OwnField {
   /** As `kindOf` says it. */
   readonly kind: string
   readonly editable: boolean
-  readonly body: Readonly<Record<'fullName' | 'label' | 'type' | 'description', string> & { formula?: string }>
+  readonly body: Readonly<
+    Record<'fullName' | 'label' | 'type' | 'description' | 'inlineHelpText', string> & { formula?: string }
+  >
 }
 
 export const CATEGORY = 'ForecastCategoryName'
 export const TASK_KEY = 'Unstall_Key__c'
 export const PERMISSION_SET = 'Unstall_Integration'
+export const PEOPLE_SET = 'Unstall_People'
 export const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
 
 /** One word for what a field is, from `describe` (`string`) and from metadata (`Text`) alike. */
@@ -31,7 +34,7 @@ export function kindOf(type: string, formula: boolean): string {
 }
 
 function field(fullName: string, label: string, description: string, body: OwnField['body'] | object): OwnField {
-  const all = { fullName, label, type: '', description, ...body }
+  const all = { fullName, label, type: '', description, inlineHelpText: description, ...body }
   const formula = 'formula' in all
   return { name: fullName.replace(/^\w+\./, ''), kind: kindOf(all.type, formula), editable: !formula, body: all }
 }
@@ -97,17 +100,34 @@ export const OWN_FIELDS: readonly OwnField[] = [
   KEY,
 ]
 
-/** Field access of the API user; a custom field of Activity is granted under Task (Salesforce mirrors it to Event). */
-export const permissionSet = {
-  fullName: PERMISSION_SET,
-  label: 'unstall integration',
-  description: 'Access of the unstall API user to the fields of unstall.',
-  hasActivationRequired: false,
-  fieldPermissions: OWN_FIELDS.map(({ body, editable }) => ({
-    field: body.fullName.replace(/^Activity\./, 'Task.'),
-    readable: true,
-    editable,
+/** A custom field of Activity is granted under Task (Salesforce mirrors it to Event). */
+const access = (fullName: string, label: string, description: string, edits: (field: OwnField) => boolean) => ({
+  ...{ fullName, label, description, hasActivationRequired: false },
+  fieldPermissions: OWN_FIELDS.map((field) => ({
+    field: field.body.fullName.replace(/^Activity\./, 'Task.'),
+    ...{ readable: true, editable: edits(field) },
   })),
+})
+export const permissionSet = access(
+  PERMISSION_SET,
+  'unstall integration',
+  'Access of the unstall API user to the fields of unstall.',
+  ({ editable }) => editable,
+)
+export const peopleSet = access(
+  PEOPLE_SET,
+  'unstall people',
+  'Sales people and managers: reads what unstall says of a deal, edits decision, cause and parking.',
+  ({ body }) => body.description === rep,
+)
+
+const columns = [
+  ...['OPPORTUNITY.NAME', 'CORE.USERS.ALIAS', 'OPPORTUNITY.AMOUNT'],
+  ...[OWN.stalled, OWN.reason, OWN.since].map(({ name }) => name),
+]
+export const listView = {
+  ...{ fullName: 'Opportunity.Unstall_Stalled', label: 'Stalled opportunities', filterScope: 'Everything', columns },
+  filters: [{ field: OWN.stalled.name, operation: 'equals', value: '1' }],
 }
 
 const WIRE = new Map(Object.entries(OWN).map(([key, { name }]) => [key, name]))

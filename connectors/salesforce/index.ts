@@ -5,14 +5,17 @@ import type { DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { createApi, gather, READ_BATCH, WRITE_BATCH } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
+import { check } from './check.ts'
 import { TASK_KEY } from './fields.ts'
 import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
-import { findings, setUp, survey } from './setup.ts'
+import { removal } from './remove.ts'
+import { setUp } from './setup.ts'
 import { sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
-export { clientCredentials, type SalesforceCredential, signIn } from './auth.ts'
+export { clientCredentials, type SalesforceCredential, signIn, signInByKey, unstored } from './auth.ts'
+export { PROJECT, sourceFiles } from './source.ts'
 
 /** Keys per query, as many as tasks in a write: of 42 characters, and nine for quotes and comma, they make 10 of the 16 kB
  *  that Salesforce allows for address and headers. */
@@ -65,14 +68,15 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     get can() {
       return { system: 'salesforce', taskKey, settleMs, readBatch: READ_BATCH, writeBatch: WRITE_BATCH } as const
     },
-    async check(signal) {
-      const known = await reference(signal)
-      const steps = await survey(api, known, signal)
-      return { findings: await findings(api, steps, known, signal), steps }
-    },
+    check: (signal) => check(api, () => reference(signal), options, signal),
     async *setup(signal) {
       yield* setUp(api, await reference(signal), signal)
       org.forget()
+    },
+    removal: async (signal) => {
+      const known = await reference(signal)
+      org.forget()
+      return removal(api, known, signal)
     },
     reference: async (signal) => (await reference(signal)).reference,
     async *pull(since, now, signal) {

@@ -2,22 +2,31 @@
 // changed: a field of our name with another type stops it before the first write.
 import { z } from 'zod'
 import { chunks } from '../../src/batches.ts'
-import type { Finding, SetupStep } from '../../src/connector.ts'
+import type { SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
-import type { Api } from './api.ts'
-import { CATEGORY, kindOf, OWN_FIELDS, PERMISSION_SET, permissionSet } from './fields.ts'
+import type { Api, MetadataType } from './api.ts'
+import { kindOf, listView, OWN_FIELDS, PEOPLE_SET, PERMISSION_SET, peopleSet, permissionSet } from './fields.ts'
 import type { Known } from './org.ts'
 import type { Described } from './wire.ts'
 
 /** Components per call of the Metadata API. */
 const METADATA_BATCH = 10
 const Metadata = z.object({ fullName: z.string(), type: z.string(), formula: z.string().nullish() })
-const Failure = z.object({ message: z.string() })
+const Failure = z.object({ message: z.string(), statusCode: z.string().optional() })
 const Result = z.object({
   success: z.boolean(),
   fullName: z.string(),
   errors: z.union([Failure, z.array(Failure)]).nullish(),
 })
+
+/** What became of one component: null if it went well, else why not. */
+export function failure(
+  answer: unknown,
+): { readonly fullName: string; readonly message: string; readonly code: string } | null {
+  const { success, fullName, errors } = Result.parse(answer)
+  const { message = 'no reason given', statusCode: code = '' } = [errors ?? []].flat()[0] ?? {}
+  return success ? null : { fullName, message, code }
+}
 
 /** Read-only: what is there, and what setup would create. */
 export async function survey(api: Api, { described, lens }: Known, signal: AbortSignal): Promise<SetupStep[]> {
@@ -53,6 +62,16 @@ export async function survey(api: Api, { described, lens }: Known, signal: Abort
     if (!seen.has(id) || (editable && !seen.get(id)?.updateable)) closed.push(id)
     return { id, what, action: 'present' }
   })
+  const view = await idOf(
+    "ListView WHERE SobjectType = 'Opportunity' AND DeveloperName = 'Unstall_Stalled'",
+    api,
+    signal,
+  )
+  const what = `list view “${listView.label}” (${listView.fullName})`
+  steps.push({ id: 'list-view', what, action: view ? 'present' : 'create' })
+  const people = await idOf(`PermissionSet WHERE Name = '${PEOPLE_SET}'`, api, signal)
+  const forPeople = `permission set ${PEOPLE_SET}, to be assigned to sales people and managers`
+  steps.push({ id: 'people', what: forPeople, action: people ? 'present' : 'create' })
   const set = await idOf(`PermissionSet WHERE Name = '${PERMISSION_SET}'`, api, signal)
   const access = `access to ${closed.join(', ') || 'these fields'}`
   const granted = set && closed.length === 0 ? 'present' : 'create'
@@ -81,11 +100,14 @@ export async function* setUp(api: Api, known: Known, signal: AbortSignal): Async
   for (const some of chunks(missing, METADATA_BATCH)) {
     // The help text tells this making of a field from an earlier one: what was written to that is gone.
     const made = new Date(api.now() ?? 0).toISOString()
-    const bodies = some.map(({ body }) => ({ ...body, inlineHelpText: `${body.description} (Field of ${made}.)` }))
+    const bodies = some.map(({ body }) => ({ ...body, inlineHelpText: `${body.inlineHelpText} (Field of ${made}.)` }))
     await upsert('CustomField', bodies)
     yield* steps.filter(({ id }) => some.some(({ body }) => body.fullName === id))
   }
+  // A field made anew is in no permission set any more.
   if (missing.length > 0 || creates('permission-set')) await upsert('PermissionSet', [permissionSet])
+  if (missing.length > 0 || creates('people')) await upsert('PermissionSet', [peopleSet])
+  if (creates('list-view')) await upsert('ListView', [listView])
   if (creates('assignment')) {
     const PermissionSetId = await idOf(`PermissionSet WHERE Name = '${PERMISSION_SET}'`, api, signal)
     const assignment = { AssigneeId: known.lens.self, PermissionSetId }
@@ -96,96 +118,10 @@ export async function* setUp(api: Api, known: Known, signal: AbortSignal): Async
   }
   yield* steps.filter(({ id }) => !missing.some(({ body }) => body.fullName === id))
 
-  async function upsert(type: 'CustomField' | 'PermissionSet', bodies: object[]) {
+  async function upsert(type: MetadataType, bodies: object[]) {
     for (const answer of await api.upsertMetadata(type, bodies, signal)) {
-      const { success, fullName, errors } = Result.parse(answer)
-      const why = [errors ?? []].flat()[0]?.message ?? 'no reason given'
-      if (!success) throw new Fatal('permission', `Salesforce did not create ${fullName}: ${why}`)
+      const failed = failure(answer)
+      if (failed) throw new Fatal('permission', `Salesforce did not create ${failed.fullName}: ${failed.message}`)
     }
   }
-}
-
-/** Everything `check` says, in the order a person works through it. */
-export async function findings(
-  api: Api,
-  steps: readonly SetupStep[],
-  { reference, lens, described }: Known,
-  signal: AbortSignal,
-): Promise<Finding[]> {
-  const { Max: max, Remaining: left } = (await api.limits(signal)).DailyApiRequests
-  const { pipelines, omitted, tells } = reference
-  const shown = described.get('Opportunity')?.fields ?? []
-  const lacking = ['Amount', 'CloseDate', CATEGORY].filter(
-    (name) => !shown.some((field) => field.name === name && (name !== CATEGORY || field.updateable)),
-  )
-  const missing = steps.filter(({ action }) => action !== 'present')
-  const conflicts = missing.flatMap(({ detail }) => detail ?? [])
-  const stages = pipelines.map(({ id, stages }) => `${id}: ${stages.map((stage) => stage.id).join(', ')}`)
-
-  /** Whether all is well, what to say then, what to say otherwise, and what to do about it. */
-  type Row = [good: boolean, what: string, otherwise: string, todo: string]
-  const problems: Row[] = [
-    [
-      missing.length === 0,
-      'all fields and permissions of unstall are there',
-      `missing: ${missing.map(({ what }) => what).join('; ')}`,
-      conflicts.length > 0 ? conflicts.join('; ') : 'run `unstall setup`',
-    ],
-    [
-      lacking.length === 0,
-      'our user sees amount, close date and forecast category',
-      `our user may not read or edit ${lacking.join(', ')} of Opportunities`,
-      'grant them under Setup > Permission Sets > (a permission set of the API user) > Object Settings > Opportunities',
-    ],
-  ]
-  const warnings: Row[] = [
-    [
-      left > max * 0.2,
-      `signed in to ${new URL(lens.instanceUrl).host}; ${left} of ${max} API calls left today`,
-      `only ${left} of ${max} API calls are left today`,
-      'see who uses them under Setup > Company Information > API Requests, Last 24 Hours',
-    ],
-    [
-      omitted !== null,
-      `forecast category that means "not in the forecast": ${omitted}`,
-      'no forecast category means "not in the forecast", so stalled deals stay in the forecast',
-      'activate Omitted under Setup > Object Manager > Opportunity > Fields > Forecast Category, or set `forecast: amount`',
-    ],
-    [
-      tells.history,
-      'history of stage, amount and close date: OpportunityHistory',
-      'our user sees no opportunity history: movement before the first night is unknown, so old deals get one full limit of patience',
-      'grant read access to Opportunities under Setup > Permission Sets',
-    ],
-    [
-      tells.replies,
-      'e-mails of buyers: EmailMessage (messages held only in Einstein Activity Capture are not stored as records and do not count)',
-      'this org stores no e-mails as records, so a reply of a buyer is not seen as movement: only meetings and calls are',
-      'switch on Setup > Email > Enhanced Email, or raise `idleDays`',
-    ],
-  ]
-  const said = (level: 'warn' | 'problem', rows: Row[]) =>
-    rows.map(
-      ([good, what, otherwise, todo]): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo }),
-    )
-  return [
-    ...said('problem', problems),
-    ...said('warn', warnings),
-    { level: 'ok', what: `stages of each pipeline: ${stages.join('; ')}` },
-    {
-      level: 'warn',
-      what: 'Salesforce does not say whether a person or a flow made a change: a flow that moves stages or amounts counts as the person whose save started it',
-      todo: 'name integration users in `policy.automationUsers` (Setup > Users shows them)',
-    },
-    {
-      level: 'warn',
-      what: 'Salesforce does not say whether a meeting took place: an event in the past that nobody deleted counts as held',
-      todo: 'ask reps to delete or move events that did not take place',
-    },
-    {
-      level: 'warn',
-      what: 'Salesforce does not say whether a record was imported: without history its clock starts at creation, not on the first night',
-      todo: 'look for imported deals in the preview of the first night before it is confirmed',
-    },
-  ]
 }

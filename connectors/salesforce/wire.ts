@@ -98,14 +98,17 @@ const Value = z.object({ value: z.string(), active: z.boolean() })
 const Field = z.object({
   ...all(z.string(), 'name', 'type'),
   ...all(text, 'inlineHelpText'),
-  ...all(flag, 'updateable', 'calculated'),
+  ...all(flag, 'updateable', 'calculated', 'createable', 'nillable', 'defaultedOnCreate'),
   ...all(maybe(z.array(Value)), 'picklistValues'),
 })
 const RecordType = z.object({
   ...all(z.string(), 'recordTypeId', 'name', 'developerName'),
   ...all(z.boolean(), 'master', 'active'),
 })
-export const Described = z.object({ fields: z.array(Field), recordTypeInfos: maybe(z.array(RecordType)) })
+export const Described = z.object({
+  ...{ fields: z.array(Field), recordTypeInfos: maybe(z.array(RecordType)) },
+  ...all(z.boolean().default(true), 'createable', 'updateable'),
+})
 export type Described = z.infer<typeof Described>
 
 /** Parsed one by one later, so that a bad row costs only itself. */
@@ -127,6 +130,11 @@ export const Saved = z.array(
 export type Saved = z.infer<typeof Saved>[number]
 
 export const Limits = z.object({ DailyApiRequests: z.object({ Max: z.number(), Remaining: z.number() }) })
+
+export const Versions = z.array(z.object({ version: z.string() }))
+export const Organization = z.object({ ...all(text, 'OrganizationType', 'TimeZoneSidKey'), IsSandbox: flag })
+export const Rights = z.record(z.string(), z.unknown())
+export const Rule = z.object(all(z.string(), 'ValidationName', 'ErrorMessage'))
 
 /** Good rows of a type, and what is wrong with the others, by the id in `owner`. */
 export function sort<T>(schema: z.ZodType<T>, rows: readonly Row[], owner: string) {

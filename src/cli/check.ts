@@ -3,15 +3,16 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { type Config, type ConnectionConfig, loadConfig } from '../config.ts'
-import type { Finding, SetupStep } from '../connector.ts'
-import type { Pipeline } from '../core/deal.ts'
+import { type Finding, judged, type SetupStep } from '../connector.ts'
+import type { Outcome, Pipeline, System } from '../core/deal.ts'
 import type { Settings } from '../core/policy.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { createLog } from '../log.ts'
 import { circuits } from '../store/connections.ts'
 import { type Database, DatabaseInUse, openDatabase } from '../store/db.ts'
 import { quarantined } from '../store/deals.ts'
-import { listRuns } from '../store/runs.ts'
+import { rowsOfRun } from '../store/ledger.ts'
+import { latestRun, listRuns } from '../store/runs.ts'
 import type { Db } from '../store/schema.ts'
 import type { GlobalOptions } from './main.ts'
 import { bold, EXIT, type ExitCode, green, hang, print, printJson, red, yellow } from './output.ts'
@@ -24,28 +25,37 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
   const log = createLog(config.environment.logLevel ?? 'warn')
   const connections = name ? [connectionNamed(config, name)] : config.connections
   const connectors = await openConnectors(config, log, connections)
-  const stored = await remembered(config, connectors.database)
   const results = []
-  for (const connection of connections) {
-    const connector = connectors.connect(connection)
-    let findings: readonly Finding[]
-    let steps: readonly SetupStep[] = []
-    try {
-      await currentTime(connection)
-      const signal = AbortSignal.timeout(120_000)
-      ;({ findings, steps } = await connector.check(signal))
-      // Where stages cannot be read, `check` has said why.
-      const reference = await connector.reference(signal).catch(() => null)
-      if (reference) findings = [...findings, ...policyFindings(connection.settings, reference.pipelines)]
-    } catch (error) {
-      if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
-      findings = [{ level: 'problem', what: error.message }]
+  try {
+    const stored = await remembered(config, connectors.database)
+    for (const connection of connections) {
+      const connector = connectors.connect(connection)
+      let findings: readonly Finding[]
+      let steps: readonly SetupStep[] = []
+      try {
+        await currentTime(connection)
+        const signal = AbortSignal.timeout(120_000)
+        ;({ findings, steps } = await connector.check(signal))
+        // Where stages cannot be read, `check` has said why.
+        const reference = await connector.reference(signal).catch(() => null)
+        const known = reference?.pipelines ?? []
+        if (reference)
+          findings = [
+            ...findings,
+            ...stageFindings(known, connection.system),
+            ...policyFindings(connection.settings, known),
+          ]
+      } catch (error) {
+        if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
+        findings = [{ level: 'problem', what: error.message }]
+      }
+      findings = [...findings, ...(stored.get(connection.name) ?? [])]
+      results.push({ connection: connection.name, system: connection.system, findings, steps })
+      if (!options.json) printHealth(connection, findings, steps)
     }
-    findings = [...findings, ...(stored.get(connection.name) ?? [])]
-    results.push({ connection: connection.name, system: connection.system, findings, steps })
-    if (!options.json) printHealth(connection, findings, steps)
+  } finally {
+    await connectors.close()
   }
-  await connectors.close()
   if (options.json) printJson(results)
   return results.some(({ findings }) => findings.some(({ level }) => level === 'problem')) ? EXIT.problem : EXIT.ok
 }
@@ -58,7 +68,11 @@ async function remembered({ connections, dataDir, environment, timezone }: Confi
   try {
     const database = opened ?? (await openDatabase(databaseUrl ? { databaseUrl: databaseUrl.reveal() } : { dataDir }))
     const look = async () => {
-      for (const { name } of connections) found.set(name, await storedFindings(database.db, name, timezone))
+      for (const { name, system } of connections)
+        found.set(name, [
+          ...(await storedFindings(database.db, name, timezone)),
+          ...(await refusals(database.db, name, system)),
+        ])
     }
     await look().finally(() => (opened ? null : database.close()))
   } catch (error) {
@@ -83,6 +97,44 @@ async function storedFindings(db: Db, name: string, timezone: string): Promise<r
   const todo = `unstall runs ${last?.id} lists all; once one can be read it comes out by itself`
   if (held.length > 0) findings.push({ level: 'warn', what, todo })
   return findings
+}
+
+const RULES = {
+  hubspot:
+    'Settings > Objects > Deals > Pipelines > (the stage) > Conditional stage properties, and Settings > Properties',
+  salesforce: 'Setup > Object Manager > Opportunity (or Activity) > Validation Rules, and under Flows',
+} as const
+const STAGES = {
+  hubspot: 'give a stage the probability Won or Lost under Settings > Objects > Deals > Pipelines',
+  salesforce:
+    'give a stage the type Closed/Won or Closed/Lost under Setup > Object Manager > Opportunity > Fields > Stage',
+} as const
+
+/** What the customer's own rules did to the last run that wrote: no CRM tells all of them beforehand. */
+async function refusals(db: Db, name: string, system: System): Promise<readonly Finding[]> {
+  const last = await latestRun(db, name, ['night', 'manual'])
+  const refused = last ? (await rowsOfRun(db, last.id)).filter(({ status }) => status === 'refused') : []
+  if (!last || refused.length === 0) return []
+  const words = Map.groupBy(refused, ({ message }) => message ?? 'it does not say why')
+  const most = [...words].sort((a, b) => b[1].length - a[1].length).slice(0, 3)
+  const some = most.map(([message, rows]) => `“${message}” (${rows.length})`).join('; ')
+  const what = `${SYSTEMS[system]} refused ${count(refused.length, 'write')} of ${last.id}: ${some}`
+  const todo = `let the user of unstall pass under ${RULES[system]}; unstall runs ${last.id} lists all`
+  return [{ level: 'warn', what, todo }]
+}
+
+/** What each stage means to unstall. */
+function stageFindings(known: readonly Pipeline[], system: System): readonly Finding[] {
+  return known.map(({ label, stages }): Finding => {
+    const of = (outcome: Outcome) => stages.filter((stage) => stage.outcome === outcome).map((stage) => stage.label)
+    const [open, won, lost] = [of('open'), of('won'), of('lost')]
+    return judged(
+      won.length > 0 && lost.length > 0,
+      `Stages of ${label}: ${open.join(', ')}; won: ${won.join(', ')}; lost: ${lost.join(', ')}`,
+      `${label} has no stage for ${won.length > 0 ? 'lost' : 'won'} deals: they stay open, and count as stalled one day`,
+      STAGES[system],
+    )
+  })
 }
 
 /** A name in the policy that this CRM does not know. Several CRMs may share a policy: one name of each is enough. */

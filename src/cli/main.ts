@@ -58,10 +58,21 @@ export async function main(argv: readonly string[]): Promise<number> {
   on('check', async () => (await import('./check.ts')).check)
     .description('token, scopes, fields, stages: green, or what to do')
     .argument('[name]', 'connection')
+  on('connect', async () => (await import('./connect.ts')).connect)
+    .description('lets you allow access in your browser, where a connection signs in by OAuth')
+    .argument('<name>', 'connection')
+    .option('--port <n>', 'the app’s callback address is http://localhost:<port>/callback', whole, 4030)
+  on('disconnect', async () => (await import('./disconnect.ts')).disconnect)
+    .description('gives access back and deletes what is stored of a connection; changes nothing in the CRM')
+    .argument('<name>', 'connection')
+    .option('--yes', 'do not ask')
   on('setup', async () => (await import('./setup.ts')).setup)
-    .description('lists, then creates the fields unstall writes')
+    .description('lists, then creates the fields unstall writes and where managers see them')
     .argument('<name>', 'connection')
     .option('--apply', 'create what is missing')
+    .option('--metadata <folder>', 'Salesforce: write the same as source files, to review and deploy yourself')
+    .option('--remove', 'take away everything setup made, after asking')
+    .option('--yes', 'with --remove: do not ask, even where deals still hold a borrowed forecast category')
   on('backtest', async () => (await import('./backtest.ts')).backtest)
     .description('replays closed deals against limits and recommends one per stage; writes nothing to the CRM')
     .argument('[name]', 'connection')
@@ -127,6 +138,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   on('start', async () => (await import('./start.ts')).start)
     .description('the service: nightly schedule and workers')
     .option('--role <role>', 'all', 'all')
+  const key = program.command('key').description('what stored access is encrypted with')
+  on('rotate', async () => (await import('./key.ts')).rotate, key).description(
+    'encrypts it anew: from UNSTALL_SECRET_KEY_OLD to UNSTALL_SECRET_KEY, or with a new key file',
+  )
   const config = program.command('config').description('the configuration file')
   on('schema', async () => (await import('./config.ts')).schema, config).description(
     'prints its JSON Schema, for editors',

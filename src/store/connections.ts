@@ -1,9 +1,9 @@
 // What is remembered of a connection between two nights and between processes: where the next pull goes on, whether its
 // first night was confirmed, and whether it may be called at all.
-import type { Selectable } from 'kysely'
+import { type Selectable, sql } from 'kysely'
 import type { Instant, System } from '../core/deal.ts'
 import { json } from './db.ts'
-import type { Circuit, Executor, Schema } from './schema.ts'
+import type { Circuit, Db, Executor, Schema } from './schema.ts'
 
 export type StoredConnection = Readonly<Selectable<Schema['connection']>>
 
@@ -41,4 +41,27 @@ export async function updateConnection(
     .set({ name, ...rest, ...texts })
     .where('name', '=', name)
     .execute()
+}
+
+/** Deletes whatever is stored of a connection, in one transaction: so many rows of each table, or the run that is open. */
+export async function forgetConnection(
+  db: Db,
+  name: string,
+): Promise<{ deleted: Record<string, number> } | { open: string }> {
+  return db.transaction().execute(async (trx) => {
+    // Nobody opens a run meanwhile.
+    await sql`LOCK TABLE run IN SHARE ROW EXCLUSIVE MODE`.execute(trx)
+    const runs = trx.selectFrom('run').select('id').where('connection', '=', name)
+    const open = await runs.where('status', '=', 'open').executeTakeFirst()
+    if (open) return { open: open.id }
+    const { rows } = await sql<{ tableName: string }>`SELECT table_name FROM information_schema.columns
+      WHERE table_schema = 'unstall' AND column_name = 'connection'`.execute(trx)
+    const deleted: Record<string, number> = {}
+    for (const { tableName } of rows) {
+      const { numAffectedRows } = await sql`DELETE FROM ${sql.table(tableName)} WHERE connection = ${name}`.execute(trx)
+      deleted[tableName] = Number(numAffectedRows ?? 0)
+    }
+    await trx.deleteFrom('connection').where('name', '=', name).execute()
+    return { deleted }
+  })
 }

@@ -1,7 +1,7 @@
 // The stored tokens of each connection, as ciphertext, with the lease of whoever renews them. Leases are measured by the
 // database's clock, which all machines share.
 import { type Selectable, sql } from 'kysely'
-import type { Executor, Schema } from './schema.ts'
+import type { Db, Executor, Schema } from './schema.ts'
 
 /** `version` 0: nothing was ever stored. */
 export type StoredTokens = Readonly<Pick<Selectable<Schema['token']>, 'version' | 'sealed' | 'renewAt' | 'refused'>>
@@ -77,4 +77,23 @@ export async function refuseTokens(
     .set({ refused, ...FREE })
     .executeTakeFirst()
   return numUpdatedRows > 0
+}
+
+/** The same sets in another wording, all or none. Their version stays: a renewal that is under way must still be stored. */
+export async function replaceSealed(db: Db, by: (sealed: string, connection: string) => string): Promise<void> {
+  await db.transaction().execute(async (trx) => {
+    const rows = await trx
+      .selectFrom('token')
+      .select(['connection', 'sealed'])
+      .orderBy('connection')
+      .forUpdate()
+      .execute()
+    for (const { connection, sealed } of rows)
+      if (sealed !== null)
+        await trx
+          .updateTable('token')
+          .set({ sealed: by(sealed, connection) })
+          .where('connection', '=', connection)
+          .execute()
+  })
 }

@@ -2,9 +2,11 @@
 // `start` in a process of its own, for what signals and locks do.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { vi } from 'vitest'
+import timers from 'node:timers/promises'
+import { afterAll, beforeAll, onTestFinished, vi } from 'vitest'
 import { main } from '../../src/cli/main.ts'
 import { generate } from '../../src/sandbox/generate.ts'
 import { hubspot } from '../../src/sandbox/hubspot/server.ts'
@@ -29,6 +31,8 @@ export interface Place {
   /** Writes unstall.config.yaml; `change` replaces text of the good one. */
   config(change?: readonly (readonly [from: string, to: string])[]): void
   run(...args: readonly string[]): Promise<Result>
+  /** What the command that runs has written so far. */
+  heard(): string
   /** Starts without waiting: `signal` sends, `ended` resolves. */
   start(...args: readonly string[]): {
     signal(name: NodeJS.Signals): void
@@ -99,6 +103,7 @@ policy:
     },
     start,
     run: (...args) => inProcess(folder, args),
+    heard: () => said.out + said.err,
     writes: async () => {
       const lines = await Promise.all(
         [hub, sf].map(async ({ url }) => (await fetch(`${url}/__sandbox/journal`)).text()),
@@ -115,10 +120,38 @@ policy:
   }
 }
 
+/** In this file no connector waits, for its pace or before it tries again: of all waits only theirs have a signal and no
+ *  value. */
+export function unpaced(): void {
+  const { setTimeout: wait } = timers
+  const hasty = new Proxy(wait, {
+    apply: (target, self, [ms, value, options]) =>
+      Reflect.apply(target, self, [value === undefined && options?.signal ? 0 : ms, value, options]),
+  })
+  const replace = (sleep: typeof wait) => {
+    Object.assign(timers, { setTimeout: sleep })
+    syncBuiltinESMExports()
+  }
+  beforeAll(() => replace(hasty))
+  afterAll(() => replace(wait))
+}
+
+/** What this process writes on stderr until the test ends, without showing it. */
+export function watched(): () => string {
+  let text = ''
+  const spy = vi.spyOn(process.stderr, 'write').mockImplementation((more) => {
+    text += String(more)
+    return true
+  })
+  onTestFinished(() => spy.mockRestore())
+  return () => text
+}
+
+let said = { out: '', err: '' }
 /** Calls run one after the other: stdout and stderr are the process's own. */
 async function inProcess(folder: string, args: readonly string[]): Promise<Result> {
   const home = process.cwd()
-  const said = { out: '', err: '' }
+  said = { out: '', err: '' }
   const write = (to: keyof typeof said) => (text: string | Uint8Array) => {
     said[to] += String(text)
     return true

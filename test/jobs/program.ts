@@ -69,6 +69,7 @@ export function instead(connector: Connector, change: () => Partial<Connector>):
     },
     check: (signal) => now().check(signal),
     setup: (signal) => now().setup(signal),
+    removal: (signal) => now().removal(signal),
     reference: (signal) => now().reference(signal),
     pull: (since, at, signal) => now().pull(since, at, signal),
     census: (signal) => now().census(signal),

@@ -6,7 +6,9 @@ import { chromium } from 'playwright-core'
 import { describe, expect, it } from 'vitest'
 import { startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
+import { place } from '../cli/harness.ts'
 import { missing, required, services } from '../services.ts'
+import { shown } from './consent.ts'
 
 const seed = { now: Date.parse('2026-11-02T06:00:00Z'), currency: 'EUR', owners: [], pipelines: [], deals: [] }
 const verifier = 'abcdefghijklmnopqrstuvwxyz0123456789-._~ABCDEFG'
@@ -56,4 +58,41 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the consent page i
       server.close()
     }
   })
+
+  it('connects both CRMs from the command line', async () => {
+    const at = await place()
+    const browser = await chromium.launch({ executablePath: services.Chromium ?? 'chromium', args: ['--no-sandbox'] })
+    try {
+      const oauth = '{ kind: oauth, clientId: sandbox, clientSecret: sandbox }'
+      at.config([
+        ['{ kind: token, token: "$' + '{HUBSPOT_TOKEN}" }', oauth],
+        ['{ kind: client-credentials, clientId: sandbox, clientSecret: "$' + '{SF_CLIENT_SECRET}" }', oauth],
+      ])
+      const page = await browser.newPage()
+      const foreign: string[] = []
+      page.on('request', (request) => {
+        if (!/^http:\/\/(127\.0\.0\.1|localhost):/.test(request.url())) foreign.push(request.url())
+      })
+      for (const [name, crm] of [
+        ['hub', 'HubSpot'],
+        ['sf', 'Salesforce'],
+      ] as const)
+        for (const [button, title, code] of [
+          ['Deny', 'Not connected', 1],
+          ['Allow', `${name} is connected`, 0],
+        ] as const) {
+          const ended = at.run('connect', name, '--port', '0')
+          await page.goto(await shown(at.heard))
+          await page.getByRole('button', { name: button }).click()
+          await page.getByRole('heading', { level: 1, name: title }).waitFor()
+          const told = button === 'Allow' ? `Connected to ${crm}` : `${crm} was not allowed to give access`
+          expect(await page.getByText(told).count()).toBe(1)
+          expect((await ended).code).toBe(code)
+        }
+      expect(foreign).toEqual([])
+    } finally {
+      await browser.close()
+      await at.close()
+    }
+  }, 120_000)
 })

@@ -54,6 +54,7 @@ const id = (index: number) => String(21_000_000_000 + index)
 const DEALS = '/crm/objects/2026-09/deals'
 const TASKS = '/crm/objects/2026-09/tasks'
 const SCHEMA = '/crm/properties/2026-09/deals'
+const BOOL = { operationType: 'BOOL', operator: 'IS_EQUAL_TO', value: true, includeObjectsWithNoValueSet: false }
 const act = (act: string, more: object) => client.post('/__sandbox/act', { act, ...more })
 const update = (...inputs: object[]) => client.post(`${DEALS}/batch/update`, { inputs })
 const read = (properties: string[], history: string[] = [], index = 1) =>
@@ -115,7 +116,7 @@ describe('sign-in', () => {
     expect((await token({ ...renewed, client_secret: 'other' })).status).toBe(400)
     const next = await token({ ...renewed, client_secret: 'sandbox' })
     expect(next.at('refresh_token')).toBe(renewed.refresh_token)
-    await act('revoke-token', { id: renewed.refresh_token })
+    await client.post('/oauth/2026-09/token/revoke', new URLSearchParams({ token: renewed.refresh_token }).toString())
     expect((await token({ ...renewed, client_secret: 'sandbox' })).at('status')).toBe('BAD_REFRESH_TOKEN')
   })
 })
@@ -434,6 +435,46 @@ describe('properties', () => {
     expect((await update({ id: id(1), properties: { unstall_d: 'x' } })).text).toContain('PROPERTY_DOESNT_EXIST')
   })
 
+  it('segments: one of a name, found with its filter; what they or a formula use is not deleted, nor HubSpot’s own', async () => {
+    await start(some(1))
+    await group()
+    const [lists, options] = ['/crm/lists/2026-09', ['true', 'false'].map(option)]
+    await client.post(SCHEMA, text('unstall_a', { type: 'bool', fieldType: 'booleancheckbox', options }))
+    const number = { type: 'number', fieldType: 'calculation_equation' }
+    await client.post(
+      SCHEMA,
+      text('unstall_b', { ...number, calculationFormula: 'if bool(unstall_a) then 0 else amount' }),
+    )
+    const list = (property: string) => {
+      const branch = (kind: string, filterBranches: object[], filters: object[]) => ({
+        ...{ filterBranchType: kind, filterBranchOperator: kind, filterBranches, filters },
+      })
+      const filterBranch = branch(
+        'OR',
+        [branch('AND', [], [{ filterType: 'PROPERTY', property, operation: BOOL }])],
+        [],
+      )
+      return client.post(lists, { name: 'S 1', objectTypeId: '0-3', processingType: 'DYNAMIC', filterBranch })
+    }
+    expect((await list('unstall_b')).status).toBe(400)
+    const made = await list('unstall_a')
+    expect([made.status, (await list('unstall_a')).status]).toEqual([200, 400])
+    const found = await client.get(`${lists}/object-type-id/0-3/name/S%201?includeFilters=true`)
+    expect(found.at('list')).toEqual(made.at('list'))
+    expect((await client.get(`${lists}/object-type-id/0-3/name/S%201`)).text).not.toContain('filterBranch')
+    expect((await client.get(`${lists}/object-type-id/0-3/name/S`)).status).toBe(404)
+
+    const gone = async (path: string) => (await client.send('DELETE', path, undefined)).status
+    expect([await gone(`${SCHEMA}/unstall_a`), await gone(`${SCHEMA}/amount`)]).toEqual([400, 400])
+    expect(await gone(`${SCHEMA}/groups/unstall`)).toBe(400)
+    expect(await gone(`${lists}/${made.at('list', 'listId')}`)).toBe(204)
+    expect(await gone(`${SCHEMA}/unstall_a`)).toBe(400)
+    for (const last of ['unstall_b', 'unstall_a', 'groups/unstall']) {
+      expect((await client.get(`${SCHEMA}/${last}`)).status).toBe(200)
+      expect([await gone(`${SCHEMA}/${last}`), await gone(`${SCHEMA}/${last}`)]).toEqual([204, 404])
+    }
+  })
+
   it('computes a formula of ours: 0 while stalled, empty stays empty', async () => {
     await start([deal(1), deal(2, [], { amount: null })])
     await group()
@@ -706,6 +747,10 @@ describe.skipIf(!existsSync(`${spec}/deals.json`))(
   () => {
     it('answers carry the required fields', async () => {
       await start(some(1))
+      const filter = { filterType: 'PROPERTY', property: 'hs_is_closed', operation: BOOL }
+      const and = { filterBranchType: 'AND', filterBranchOperator: 'AND', filterBranches: [], filters: [filter] }
+      const filterBranch = { filterBranchType: 'OR', filterBranchOperator: 'OR', filterBranches: [and], filters: [] }
+      const list = { name: 'Open', objectTypeId: '0-3', processingType: 'DYNAMIC', filterBranch }
       const required = (file: string, name: string): unknown =>
         walk(JSON.parse(readFileSync(`${spec}/${file}.json`, 'utf8')), ['components', 'schemas', name, 'required'])
       const checks: [string, string, unknown][] = [
@@ -713,6 +758,7 @@ describe.skipIf(!existsSync(`${spec}/deals.json`))(
         ['deals', 'BatchResponseSimplePublicObject', (await update({ id: id(1), properties: {} })).at()],
         ['deals', 'CollectionResponseWithTotalSimplePublicObject', (await client.post(`${DEALS}/search`, {})).at()],
         ['deals', 'StandardError', (await update({ id: '9', properties: {} })).at('errors', 0)],
+        ['lists', 'PublicObjectList', (await client.post('/crm/lists/2026-09', list)).at('list')],
         ['properties', 'Property', (await client.get(SCHEMA)).at('results', 0)],
         ['pipelines', 'Pipeline', (await client.get('/crm/pipelines/2026-09/deals')).at('results', 0)],
         [

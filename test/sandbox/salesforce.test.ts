@@ -617,6 +617,41 @@ describe('custom fields', () => {
     ])
   })
 
+  it('a list view shows fields that exist; nothing is deleted that something refers to', async () => {
+    const { conn, token } = await start()
+    await withFields(conn, userOf(token))
+    const view = (...columns: string[]) => {
+      const filters = [{ field: 'Flag__c', operation: 'equals', value: '1' }]
+      const fullName = 'Opportunity.Stalled'
+      return conn.metadata.upsert('ListView', [
+        { fullName, label: 'Stalled', filterScope: 'Everything', columns, filters },
+      ])
+    }
+    expect(await view('OPPORTUNITY.NAME', 'Missing__c')).toMatchObject([{ success: false }])
+    expect(await view('OPPORTUNITY.NAME', 'Since__c')).toMatchObject([{ success: true, created: true }])
+    const found = "SELECT Name FROM ListView WHERE SobjectType = 'Opportunity' AND DeveloperName = 'Stalled'"
+    expect(await rows(conn, found)).toMatchObject([{ Name: 'Stalled' }])
+    const [read] = await conn.metadata.read('ListView', ['Opportunity.Stalled'])
+    expect(read).toMatchObject({ columns: ['OPPORTUNITY.NAME', 'Since__c'] })
+
+    const fields = FIELDS.map(({ fullName }) => fullName)
+    const gone = async (type: 'CustomField' | 'PermissionSet' | 'ListView', ...names: string[]) =>
+      (await conn.metadata.delete(type, names)).map(({ success }) => success)
+    // The flag is in the list view, the state in the formula, the set is assigned.
+    expect(await gone('CustomField', ...fields.slice(0, 3), 'Opportunity.Nope__c')).toEqual([false, false, true, false])
+    expect(await gone('PermissionSet', 'unstall')).toEqual([false])
+    const assigned = await first(conn, 'SELECT Id FROM PermissionSetAssignment')
+    await conn.destroy('PermissionSetAssignment', [String(assigned.Id)])
+    expect([await gone('PermissionSet', 'unstall'), await gone('ListView', 'Opportunity.Stalled')]).toEqual([
+      [true],
+      [true],
+    ])
+    expect(await rows(conn, found)).toEqual([])
+    const left = fields.filter((name) => name !== 'Opportunity.Words__c').toReversed()
+    expect(await gone('CustomField', ...left)).toEqual(left.map(() => true))
+    expect(await client.state('field')).toEqual([])
+  })
+
   it('a call with a dead session is a SOAP fault', async () => {
     const { conn } = await start()
     conn.accessToken = 'dead'

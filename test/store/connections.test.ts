@@ -1,7 +1,21 @@
 // What is remembered of a connection between two nights.
 import { expect, it } from 'vitest'
-import { circuits, ensureConnection, getConnection, updateConnection } from '../../src/store/connections.ts'
+import { Settings } from '../../src/core/policy.ts'
+import {
+  circuits,
+  ensureConnection,
+  forgetConnection,
+  getConnection,
+  updateConnection,
+} from '../../src/store/connections.ts'
+import { openRun } from '../../src/store/runs.ts'
+import { readTokens } from '../../src/store/tokens.ts'
 import { eachHome } from '../homes.ts'
+
+const NIGHT = {
+  ...{ kind: 'night' as const, localDate: '2026-11-23', now: 1_795_000_000_000, createdAt: 1_795_000_000_001 },
+  ...{ settings: Settings.parse({ timezone: 'Europe/Paris' }), settingsHash: 'abc' },
+}
 
 eachHome((home) => {
   it('remembers of a connection what it was told, and no more', async () => {
@@ -38,5 +52,37 @@ eachHome((home) => {
     ])
     expect([...(await circuits(db, 1000))]).toEqual([['hub', reconnect]])
     expect([...(await circuits(db, 999, 'sf')).keys()]).toEqual(['sf'])
+  })
+
+  it('forgets one connection whole, but not while a run of it is open, and none is opened meanwhile', async () => {
+    const { db } = (await home.open()).database
+    const run = (connection: string) => openRun(db, { ...NIGHT, connection })
+    for (const name of ['hub', 'sf']) {
+      await ensureConnection(db, name, 'hubspot')
+      await readTokens(db, name)
+    }
+    await run('sf')
+    expect(await forgetConnection(db, 'sf')).toEqual({ open: 'sf-2026-11-23-1' })
+    expect(await getConnection(db, 'sf')).not.toBeNull()
+    const [forgotten, opened] = await Promise.all([forgetConnection(db, 'hub'), run('hub')])
+    const left = await db.selectFrom('run').select('id').where('connection', '=', 'hub').execute()
+    // Whichever came first.
+    expect((await getConnection(db, 'hub')) !== null).toBe('open' in forgotten)
+    expect(left).toEqual('run' in opened ? [{ id: opened.run.id }] : [])
+    if ('run' in opened) await db.deleteFrom('run').where('id', '=', opened.run.id).execute()
+    const { deleted } = { deleted: {}, ...(await forgetConnection(db, 'hub')) }
+    expect(Object.keys(deleted).sort()).toEqual([
+      'deal',
+      'figures',
+      'ledger',
+      'quarantine',
+      'run',
+      'token',
+      'transition',
+    ])
+    expect(await getConnection(db, 'hub')).toBeNull()
+    expect((await db.selectFrom('token').select('connection').execute()).map(({ connection }) => connection)).toEqual([
+      'sf',
+    ])
   })
 }, 'databases')

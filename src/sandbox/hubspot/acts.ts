@@ -50,12 +50,6 @@ export function perform(store: Store, act: Act): string | null {
 }
 
 function drop(store: Store, name: string): null {
-  const holders = OBJECTS.filter((object) => store.properties[object].delete(name))
-  if (holders.length === 0) throw new WrongAct(`no property ${name}`)
-  for (const { values, history } of holders.flatMap((object) => store.items[object])) {
-    delete values[name]
-    history.delete(name)
-  }
-  store.kernel.record({ object: 'property', id: name, before: { name }, after: null })
+  if (OBJECTS.filter((object) => store.drop(object, name)).length === 0) throw new WrongAct(`no property ${name}`)
   return null
 }

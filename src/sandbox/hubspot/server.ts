@@ -6,6 +6,7 @@ import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
 import type { Answer, Call, Kernel, Lookalike, Refusal, Route } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { perform } from './acts.ts'
+import { lists } from './lists.ts'
 import { answered, atMost, batchError, DEAL_TO_TASK, Ids, objects, TASK_TO_DEAL } from './objects.ts'
 import { custom, Failed, invalid, Name, type ObjectType, type Property, PropertyCreate, parse } from './properties.ts'
 import { search } from './search.ts'
@@ -16,6 +17,7 @@ const NAMES = { deals: ['deals', '0-3'], tasks: ['tasks', '0-27'] }
 /** Lists of properties in the address fail from about here (airbyte source-hubspot, BEHAVIOR.md 5). */
 const MAX_QUERY = 15_000
 const PORTAL = 4010001
+const TOKEN_INFO = '/oauth/v2/private-apps/get/access-token-info'
 /** HubSpot's limits for OAuth apps: 110 calls in 10 s; search 5 in a second (usage guidelines). */
 const NORMAL = { name: 'normal', max: 110, windowMs: 10_000, burst: 11 }
 const SEARCH = { name: 'search', max: 5, windowMs: 1000, burst: 5 }
@@ -26,7 +28,20 @@ const SCOPES: Readonly<Record<string, Readonly<Record<ObjectType, string>>>> = {
   pipelines: { deals: 'crm.objects.deals', tasks: 'crm.objects.deals' },
   associations: { deals: 'crm.objects.deals', tasks: 'crm.objects.deals' },
   owners: { deals: 'crm.objects.owners', tasks: 'crm.objects.owners' },
+  lists: { deals: 'crm.lists', tasks: 'crm.lists' },
 }
+
+const GRANTED = new Set(Object.values(SCOPES).flatMap(({ deals, tasks }) => [deals, tasks]))
+/** What a token may do: all that unstall needs; `-noscope-<scope>` in it takes one away, `-also-<scope>` adds one. */
+function scopesOf(token: string): string[] {
+  const all = ['oauth', ...[...GRANTED].flatMap((scope) => [`${scope}.read`, `${scope}.write`])]
+  const also = /-also-([\w.-]+)/.exec(token)?.[1]
+  const real = all.filter((scope) => scope !== 'crm.objects.owners.write' && !token.includes(`noscope-${scope}`))
+  return [...real, ...(also ? [also] : [])]
+}
+const DEFAULTS = {
+  ...{ searchLagMs: 0, taskKey: 'unique', timeZone: 'UTC', accountType: 'STANDARD', calls: [0, 625_000] },
+} as const satisfies StoreOptions
 
 type Handler = (call: Call, object: ObjectType) => Answer
 /** By method and path; `{v}` and `{object}` are filled in here. */
@@ -38,7 +53,7 @@ const below = (path: string, handlers: Handlers): Handlers =>
 /** `seed.now` should be the sandbox's `now`. Search lag 0, unique task keys and UTC by default. */
 export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kernel: Kernel) => Lookalike {
   return (kernel) => {
-    const store = new Store(kernel, seed, { searchLagMs: 0, taskKey: 'unique', timeZone: 'UTC', ...options })
+    const store = new Store(kernel, seed, { ...DEFAULTS, ...options })
     const signIn = oauth(kernel)
     return {
       routes: [
@@ -46,6 +61,7 @@ export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kerne
           'POST /crm/objects/{v}/{object}/search': (call, object) => search(store, object, call),
           ...below('/crm/objects/{v}/{object}', objects(store)),
           ...below('/crm/properties/{v}/{object}', properties(store)),
+          ...below('/crm/lists/{v}', lists(store)),
           ...references(store),
           ...signIn.handlers,
         }),
@@ -141,6 +157,11 @@ function properties(store: Store): Handlers {
   }
   const Batch = z.object({ inputs: z.array(PropertyCreate).min(1).max(100) })
   const Group = z.object({ name: Name, label: z.string().min(1) })
+  const theGroup = (object: ObjectType, name: string) => {
+    const label = store.groups[object].get(name)
+    if (label === undefined) throw new Failed(404, 'OBJECT_NOT_FOUND', `Group ${name} does not exist`)
+    return label
+  }
   const group = ([name, label]: [string, string]) => ({ name, label, displayOrder: -1, archived: false })
   return {
     'GET ': (_, object) => ok({ results: [...store.properties[object].values()].map(shown) }),
@@ -158,6 +179,26 @@ function properties(store: Store): Handlers {
       const property = store.properties[object].get(name)
       if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
       return ok(shown(property))
+    },
+    'DELETE /{name}': ({ params: { name = '' } }, object) => {
+      const property = store.properties[object].get(name)
+      if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
+      if (property.hubspotDefined) throw invalid(`Property ${name} is HubSpot's own`)
+      const formulas = [...store.properties[object].values()].map((one) => one.calculationFormula ?? '')
+      const filters = [...store.segments.values()].map((one) => JSON.stringify(one))
+      if ([...formulas, ...filters].some((used) => new RegExp(`\\b${name}\\b`).test(used)))
+        throw invalid(`Property ${name} is in use and cannot be deleted`)
+      store.drop(object, name)
+      return { status: 204 }
+    },
+    'GET /groups/{group}': ({ params: { group: name = '' } }, object) => ok(group([name, theGroup(object, name)])),
+    'DELETE /groups/{group}': ({ params: { group: name = '' } }, object) => {
+      const label = theGroup(object, name)
+      if ([...store.properties[object].values()].some(({ groupName }) => groupName === name))
+        throw invalid(`Group ${name} has properties`)
+      store.groups[object].delete(name)
+      store.kernel.record({ object: 'group', id: name, before: { name, label, object }, after: null })
+      return { status: 204 }
     },
   }
 }
@@ -187,7 +228,8 @@ function references(store: Store): Handlers {
     })),
   }))
   const account = {
-    ...{ portalId: PORTAL, accountType: 'STANDARD', timeZone: store.options.timeZone, uiDomain: 'app.hubspot.com' },
+    ...{ portalId: PORTAL, accountType: store.options.accountType, uiDomain: 'app.hubspot.com' },
+    timeZone: store.options.timeZone,
     ...{ companyCurrency: store.seed.currency, additionalCurrencies: [], dataHostingLocation: 'na1' },
   }
   const owners = ({ query }: Call) => {
@@ -216,6 +258,12 @@ function references(store: Store): Handlers {
     'GET /crm/pipelines/{v}/deals': () => ok({ results: pipelines }),
     'GET /crm/owners/{v}': owners,
     'GET /account-info/{v}/details': () => ok(account),
+    'GET /account-info/{v}/api-usage/daily/private-apps': () => {
+      const [currentUsage, usageLimit] = store.options.calls
+      const now = iso(store.kernel.now())
+      const day = { collectedAt: now, fetchStatus: 'SUCCESS', resetsAt: now, currentUsage, usageLimit }
+      return ok({ results: [{ name: 'private-apps-api-calls-daily', ...day }] })
+    },
     'GET /crm/limits/{v}/{kind}': () => ok({ overallLimit: 1000, overallUsage: 0, overallPercentage: 0 }),
     'POST /crm/associations/{v}/deals/tasks/batch/read': linked('deals', 'tasks', DEAL_TO_TASK),
     'POST /crm/associations/{v}/tasks/deals/batch/read': linked('tasks', 'deals', TASK_TO_DEAL),
@@ -227,6 +275,7 @@ function references(store: Store): Handlers {
 function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: readonly Route[] } {
   const consent = createConsent(kernel, '/oauth/authorize', 'sandbox-consent-', 'oauth')
   const consented = new Set<string>()
+  const issued = new Set<string>()
   const valid = (token: string) => token.startsWith('sandbox-') && kernel.tokens.check(token) === 'valid'
   const wrong = (status: string, message: string) => new Failed(400, status, message, { status })
   const dead = () => wrong('BAD_REFRESH_TOKEN', 'missing or invalid refresh token')
@@ -237,25 +286,41 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
     const page = code.startsWith('sandbox-consent-')
     if ((page || consented.has(old)) && (given('client_id') !== CLIENT || given('client_secret') !== SECRET))
       throw wrong('BAD_CLIENT_ID', 'missing or unknown client id or secret')
+    let scopes: readonly string[] = []
     if (grant === 'authorization_code') {
       const allowed = page ? consent.redeem(form) : null
       if (allowed && 'error' in allowed) throw wrong('BAD_AUTH_CODE', allowed.why)
       if (!valid(code)) throw wrong('BAD_AUTH_CODE', 'missing or unknown auth code')
+      scopes = allowed?.scope.split(' ') ?? []
     } else if (grant !== 'refresh_token' || !valid(old)) throw dead()
     const access_token = `sandbox-${secret()}`
     kernel.tokens.issue(access_token)
+    issued.add(access_token)
     const refresh_token = grant === 'refresh_token' ? old : `sandbox-refresh-${secret()}`
     kernel.tokens.check(refresh_token) // makes it known, so that the act revoke-token reaches it too
     if (page) consented.add(refresh_token)
-    return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, token_type: 'bearer' })
+    const told = { token_type: 'bearer', hub_id: PORTAL, scopes }
+    return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, ...told })
+  }
+  /** Of keys and private apps: this address has no date. */
+  const info = (call: Call) => {
+    const { tokenKey } = parse(z.object({ tokenKey: z.string() }), call)
+    if (!valid(tokenKey) || issued.has(tokenKey)) throw new Failed(404, 'OBJECT_NOT_FOUND', 'No such private app')
+    return ok({ userId: 7001, hubId: PORTAL, appId: OWN_APP, scopes: scopesOf(tokenKey) })
   }
   return {
-    routes: consent.routes,
+    routes: [...consent.routes, { method: 'POST', template: TOKEN_INFO, handle: info }],
     handlers: {
       'POST /oauth/{v}/token': token,
+      'POST /oauth/{v}/token/revoke': ({ body }) => {
+        kernel.tokens.revoke(new URLSearchParams(body).get('token') ?? '')
+        return { status: 200 }
+      },
       'POST /oauth/{v}/token/introspect': ({ body }) => {
-        const active = valid(new URLSearchParams(body).get('token') ?? '')
-        return ok(active ? { active, hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer' } : { active })
+        const given = new URLSearchParams(body).get('token') ?? ''
+        const active = valid(given)
+        const granted = { hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer', scopes: scopesOf(given) }
+        return ok(active ? { active, ...granted } : { active })
       },
     },
   }

@@ -2,6 +2,7 @@
 // search index that lags behind. Filled from the seed.
 import type { Kernel } from '../kernel.ts'
 import type { By, Instant, Seed, SeedEvent, SeedOwner, SeedStage } from '../seed.ts'
+import type { Segment } from './lists.ts'
 import { type ObjectType, type Property, shipped } from './properties.ts'
 
 type Source = Readonly<{ sourceType: string; sourceId: string; sourceLabel?: string; updatedByUserId?: number }>
@@ -45,6 +46,9 @@ export interface StoreOptions {
   readonly searchLagMs: number
   readonly taskKey: 'unique' | 'plain'
   readonly timeZone: string
+  readonly accountType: string
+  /** Calls of the day: used, allowed. */
+  readonly calls: readonly [used: number, limit: number]
 }
 
 export class Store {
@@ -53,6 +57,8 @@ export class Store {
   readonly options: StoreOptions
   readonly properties: Readonly<Record<ObjectType, Map<string, Property>>>
   readonly groups = { deals: new Map([['dealinformation', 'Deal']]), tasks: new Map([['task', 'Task']]) }
+  /** By id. */
+  readonly segments = new Map<string, Segment>()
   readonly items: Readonly<Record<ObjectType, Item[]>> = { deals: [], tasks: [] }
   readonly owners: readonly (SeedOwner & { readonly id: string; readonly userId: number })[]
   #lastActivity = 81_000_000_000
@@ -97,6 +103,17 @@ export class Store {
         held: event.kind !== 'meeting' || event.held,
         inbound: event.kind === 'call' && event.outcome === 'incoming',
       })
+  }
+
+  /** A property of ours or a customer's goes, with its values; false where there is none. */
+  drop(object: ObjectType, name: string): boolean {
+    if (!this.properties[object].delete(name)) return false
+    for (const { values, history } of this.items[object]) {
+      delete values[name]
+      history.delete(name)
+    }
+    this.kernel.record({ object: 'property', id: name, before: { name }, after: null })
+    return true
   }
 
   /** The stage a deal is in; undefined where its pipeline has no such stage. */

@@ -6,6 +6,7 @@ import { oauth } from './oauth.ts'
 import { Org } from './org.ts'
 import { people } from './people.ts'
 import { describeField, restRoutes, VERSIONS } from './rest.ts'
+import type { Row } from './schema.ts'
 import { refused } from './validate.ts'
 
 export interface SalesforceOptions {
@@ -13,6 +14,15 @@ export interface SalesforceOptions {
   readonly emailMessage?: boolean
   /** False: the API user may not read OpportunityHistory. */
   readonly history?: boolean
+  /** True: Einstein Activity Capture is on. */
+  readonly activityCapture?: boolean
+  /** Fields of Organization and UserPermissionAccess that differ from those of an Enterprise org with an integration user. */
+  readonly organization?: Row
+  readonly rights?: Row
+  /** Active validation rules on Opportunity, by name: what they tell. They are only listed: no write is judged by them. */
+  readonly rules?: Readonly<Record<string, string>>
+  /** OAuth scopes of client credentials. */
+  readonly scope?: string
   /** API calls in 24 hours; enforced unless limits are `none`. */
   readonly dailyCalls?: number
 }
@@ -21,13 +31,15 @@ const MAX_URI = 16_384
 
 /** For `startSandbox`. Client id and secret: `sandbox`. */
 export function salesforce(seed: Seed, options: SalesforceOptions = {}): (kernel: Kernel) => Lookalike {
-  const { emailMessage = true, history = true, dailyCalls: max = 100_000 } = options
+  const { emailMessage = true, history = true, activityCapture = false, dailyCalls: max = 100_000 } = options
+  const absent = { EmailMessage: !emailMessage, OpportunityHistory: !history, ActivityMetric: !activityCapture }
+  const without = Object.entries(absent).flatMap(([name, gone]) => (gone ? name : []))
   return (kernel) => {
-    const org = new Org(kernel, [...(emailMessage ? [] : ['EmailMessage']), ...(history ? [] : ['OpportunityHistory'])])
+    const org = new Org(kernel, without)
     const saver = () => ({ user: org.apiUser, at: kernel.now(), stamp: kernel.now() })
     const metadata = metadataApi(org, (token) => signIn.valid(token), saver)
-    const act = people(org, seed, metadata.drop)
-    const signIn = oauth(org, kernel)
+    const act = people(org, seed, metadata.drop, options)
+    const signIn = oauth(org, kernel, options.scope)
     org.recording = true
 
     let calls = { since: kernel.monotonic(), used: 0 }

@@ -1,5 +1,5 @@
-// The Metadata API over SOAP, as far as setup needs it: upsert and read of custom fields and permission sets, ten
-// components per call, each with its own success or errors.
+// The Metadata API over SOAP, as far as setup needs it: upsert, read and delete of custom fields, permission sets and list
+// views, ten components per call, each with its own success or errors.
 import type { Answer, Call } from '../kernel.ts'
 import { compile } from './formula.ts'
 import type { Org, Saver } from './org.ts'
@@ -36,35 +36,50 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     if (!valid(/<(?:\w+:)?sessionId>([^<]*)</.exec(header?.xml ?? '')?.[1] ?? ''))
       return fault('INVALID_SESSION_ID', 'Invalid Session ID found in SessionHeader: Illegal Session')
     const { name = '', children = [] } = body?.children[0] ?? {}
-    if (!['readMetadata', 'upsertMetadata'].includes(name))
-      return fault('UNKNOWN_EXCEPTION', `operation ${name} is not played by this sandbox`)
-    const reading = name === 'readMetadata'
-    const given = children.filter((each) => each.name === (reading ? 'fullNames' : 'metadata'))
+    const given = children.filter((each) => each.name === (name === 'upsertMetadata' ? 'metadata' : 'fullNames'))
     if (given.length > MAX_COMPONENTS)
       return fault('LIMIT_EXCEEDED', `The number of components in one call is limited to ${MAX_COMPONENTS}`)
-    const type = children.find((each) => each.name === 'type')?.text
-    const found = () => given.map(({ text }) => read(components.get(`${type} ${text}`)))
-    return soap(200, [tag(`${name}Response`, reading ? [tag('result', found())] : given.map(upsert))])
+    const type = children.find((each) => each.name === 'type')?.text ?? ''
+    const operations: Record<string, () => string[]> = {
+      readMetadata: () => [
+        tag(
+          'result',
+          given.map(({ text }) => read(components.get(`${type} ${text}`))),
+        ),
+      ],
+      upsertMetadata: () => given.map(upsert),
+      deleteMetadata: () => given.map(({ text }) => answer(text, () => erase(type, text), '')),
+    }
+    const results = operations[name]?.()
+    if (!results) return fault('UNKNOWN_EXCEPTION', `operation ${name} is not played by this sandbox`)
+    return soap(200, [tag(`${name}Response`, results)])
   }
   const read = (element: Element | undefined) =>
     element ? tag(`records xsi:type="${element.type}"`, [element.xml]) : '<records xsi:nil="true"/>'
   function upsert(element: Element): string {
     const name = textIn(element, 'fullName')
     const old = components.get(`${element.type} ${name}`)
-    const result = (...inside: string[]) => tag('result', [...inside, tag('fullName', name)])
+    const make = () => {
+      const maker = { CustomField: customField, PermissionSet: permissionSet, ListView: listView }[element.type]
+      must(maker !== undefined, `type ${element.type} is not played by this sandbox`, 'INVALID_TYPE')
+      maker(element, name)
+      components.set(`${element.type} ${name}`, element)
+      org.kernel.record({ object: element.type, id: name, before: old ? values(old) : null, after: values(element) })
+    }
+    return answer(name, make, tag('created', String(!old)))
+  }
+  /** The result of one component. `more`: what upsert says beyond delete. */
+  function answer(name: string, work: () => void, more: string): string {
     try {
-      const make = { CustomField: customField, PermissionSet: permissionSet }[element.type]
-      must(make !== undefined, `type ${element.type} is not played by this sandbox`, 'INVALID_TYPE')
-      make(element, name)
+      work()
+      return tag('result', [more, tag('success', 'true'), tag('fullName', name)])
     } catch (error) {
       if (!(error instanceof SaveError)) throw error
       const { message, statusCode } = error.told
       const errors = tag('errors', [tag('message', message), tag('statusCode', statusCode)])
-      return result(tag('created', 'false'), errors, tag('success', 'false'))
+      const created = more === '' ? '' : tag('created', 'false')
+      return tag('result', [created, errors, tag('success', 'false'), tag('fullName', name)])
     }
-    components.set(`${element.type} ${name}`, element)
-    org.kernel.record({ object: element.type, id: name, before: old ? values(old) : null, after: values(element) })
-    return result(tag('created', String(!old)), tag('success', 'true'))
   }
 
   function customField(element: Element, fullName: string): void {
@@ -96,7 +111,7 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     must(of('unique') !== 'true', 'unique fields are not played by this sandbox')
     const zero = of('formulaTreatBlanksAs') === 'BlankAsZero'
     const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
-    const flags = `${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
+    const flags = `${of('required') === 'true' ? '!' : ''}${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
     const inlineHelpText = of('inlineHelpText') || null
     const more = {
       label,
@@ -131,22 +146,64 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     for (const row of rows) org.put('FieldPermissions', { ParentId, ...row }, saver())
   }
 
-  /** Somebody deletes a custom field in the set-up pages; false where there is none of that name. */
-  function drop(field: string): boolean {
-    const named = (key: string) =>
-      key === `CustomField ${field}` || (/^CustomField /.test(key) && key.endsWith(`.${field}`))
-    const [key, before] = [...components].find(([each]) => named(each)) ?? []
-    if (!key || !before) return false
-    const id = key.replace('CustomField ', '')
-    const [object = '', name = ''] = id.split('.')
+  /** Everybody sees it: who shares it with whom is not played. */
+  function listView(element: Element, fullName: string): void {
+    const [SobjectType = '', DeveloperName = ''] = fullName.split('.')
+    const type = org.type(SobjectType)
+    must(type !== undefined && /^\w+$/.test(DeveloperName), `no CustomObject named ${SobjectType} found`, LOST)
+    must(textIn(element, 'label') !== '' && textIn(element, 'filterScope') !== '', 'Required field is missing')
+    for (const name of fieldsOf(element))
+      must(!/__c$/.test(name) || type.fields.has(name.toLowerCase()), `Could not resolve list view column: ${name}`)
+    org.erase('ListView', (row) => row.SobjectType === SobjectType && row.DeveloperName === DeveloperName)
+    org.put('ListView', { SobjectType, DeveloperName, Name: textIn(element, 'label') }, saver())
+  }
+
+  /** Refuses what something else refers to. */
+  function erase(type: string, name: string): void {
+    must(components.has(`${type} ${name}`), `no ${type} named ${name} found`, LOST)
+    const [object = '', own = ''] = name.split('.')
+    if (type === 'PermissionSet') {
+      const set = org.rows('PermissionSet').find((row) => row.Name === name)?.Id
+      const assigned = org.rows('PermissionSetAssignment').some((row) => row.PermissionSetId === set && !row.IsDeleted)
+      must(!assigned, 'The permission set is assigned to users', 'DELETE_FAILED')
+      org.erase('FieldPermissions', (row) => row.ParentId === set)
+      org.erase('PermissionSet', (row) => row.Id === set)
+    } else if (type === 'ListView') {
+      org.erase('ListView', (row) => row.SobjectType === object && row.DeveloperName === own)
+    } else {
+      const refers = ([key, element]: [string, Element]) =>
+        /^CustomField/.test(key)
+          ? new RegExp(`\\b${own}\\b`).test(textIn(element, 'formula'))
+          : fieldsOf(element).includes(own)
+      const users = [...components].filter(refers).map(([key]) => key)
+      must(users.length === 0, `This custom field is referenced elsewhere: ${users}`, 'DELETE_FAILED')
+      wipe(name)
+    }
+    forget(type, name)
+  }
+  function wipe(field: string): void {
+    const [object = '', name = ''] = field.split('.')
     for (const target of objectsOf(object)) {
       org.type(target)?.fields.delete(name.toLowerCase())
       for (const row of org.rows(target)) delete row[name]
       org.erase('FieldPermissions', (row) => row.Field === `${target}.${name}`)
     }
-    components.delete(key)
-    org.kernel.record({ object: 'CustomField', id, before: values(before), after: null })
-    return true
+  }
+  function forget(type: string, name: string): void {
+    const before = components.get(`${type} ${name}`)
+    components.delete(`${type} ${name}`)
+    org.kernel.record({ object: type, id: name, before: before ? values(before) : null, after: null })
+  }
+
+  /** Somebody deletes a custom field in the set-up pages, whatever refers to it; false where there is none. */
+  function drop(field: string): boolean {
+    const named = (key: string) =>
+      key === `CustomField ${field}` || (/^CustomField /.test(key) && key.endsWith(`.${field}`))
+    const key = [...components.keys()].find(named)
+    const name = key?.replace('CustomField ', '')
+    if (name) wipe(name)
+    if (name) forget('CustomField', name)
+    return name !== undefined
   }
 
   return { handle, drop }
@@ -154,6 +211,11 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
 
 const child = (element: Element | undefined, name: string) => element?.children.find((each) => each.name === name)
 const textIn = (element: Element, name: string) => child(element, name)?.text ?? ''
+/** Columns of a list view and fields it filters by. */
+const fieldsOf = ({ children }: Element) =>
+  children.flatMap((each) =>
+    each.name === 'columns' ? each.text : each.name === 'filters' ? textIn(each, 'field') : [],
+  )
 const values = ({ children }: Element) =>
   Object.fromEntries(children.map(({ name, text, xml, children: inside }) => [name, inside.length > 0 ? xml : text]))
 

@@ -1,10 +1,27 @@
-// OAuth as an External Client App of late 2026 has it: client credentials, and the web flow with PKCE (S256) whose
+// OAuth as an External Client App of late 2026 has it: client credentials, JWT bearer, and the web flow with PKCE (S256) whose
 // refresh tokens rotate; replaying an old one revokes everything that came from the same consent.
+import { createPublicKey, verify } from 'node:crypto'
+import { z } from 'zod'
 import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
 import type { Answer, Call, Kernel, Route } from '../kernel.ts'
 import type { Org } from './org.ts'
 
 const BASE = '/services/oauth2'
+
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer'
+const Claims = z.object({ iss: z.string(), sub: z.string(), aud: z.string(), exp: z.number() })
+/** The certificate of the app, so to speak; its private key is in docs/sandbox.md. */
+const KEY = createPublicKey({
+  format: 'jwk',
+  key: {
+    ...{ kty: 'RSA', e: 'AQAB' },
+    n:
+      'ze3sfaA9z22KTa-MpHW-IalaNTg7fcSlc8G94cOKDhqagaMC5W0u2cOn40pwUX09NGzaD59WxTX_qsn6Sn0o1Yvoa3gjmim_97kgx4Pe' +
+      '-u3S1pA4XHU10XUtUVi3khk2Dpw0KdAeZg9Ps06eyPio7ArvI5RxaAg600Qwd5QnNAwBKEV1aGU8HhdfGKhGfy_nSJQFyuS-XulSwNqs' +
+      'wDsZs9ayitqJpdDierC-azlr9pZUIjii2T4AayFE99iWV6uyli5ivh9lDWPbrzVY03bqReNkSI4BYnppQF23QM_9hXsh77hjDrhC5pxi' +
+      'heg_5w3CNHyN-i-tCvNpCq4WvXO0Nw',
+  },
+})
 
 /** One consent: every token that came from it dies with it. `refresh`: the newest refresh token. */
 interface Grant {
@@ -13,7 +30,7 @@ interface Grant {
   live: boolean
 }
 
-export function oauth(org: Org, kernel: Kernel) {
+export function oauth(org: Org, kernel: Kernel, scope = 'api') {
   const consent = createConsent(kernel, `${BASE}/authorize`, '', 'api refresh_token')
   /** Grants by access token, and by every refresh token there was, so that a replay is noticed. */
   const access = new Map<string, Grant>()
@@ -39,16 +56,32 @@ export function oauth(org: Org, kernel: Kernel) {
     return issue(call, grant)
   }
 
+  /** Its time is the machine's, as is that of whoever signs. */
+  function byKey(call: Call, assertion: string): Answer {
+    const [head = '', body = '', signature = ''] = assertion.split('.')
+    if (!verify('RSA-SHA256', Buffer.from(`${head}.${body}`), KEY, Buffer.from(signature, 'base64url')))
+      return wrong('invalid_grant', 'invalid assertion')
+    const { iss, sub, aud, exp } = Claims.parse(JSON.parse(Buffer.from(body, 'base64url').toString()))
+    const leftMs = exp * 1000 - Date.now()
+    if (iss !== CLIENT) return wrong('invalid_client_id', 'client identifier invalid')
+    if (aud !== call.origin) return wrong('invalid_grant', 'audience is invalid')
+    if (!(leftMs > 0 && leftMs <= 5 * 60_000)) return wrong('invalid_grant', 'expired assertion')
+    if (sub !== org.rows('User').find(({ Id }) => Id === org.apiUser)?.Username)
+      return wrong('invalid_grant', "user hasn't approved this consumer")
+    return issue(call, { scope: 'api', live: true })
+  }
+
   function token(call: Call): Answer {
     const form = new URLSearchParams(call.body)
     const given = (name: string) => form.get(name) ?? ''
+    if (given('grant_type') === JWT_BEARER) return byKey(call, given('assertion'))
     const basic = /^Basic (\S+)$/i.exec(call.headers.authorization ?? '')?.[1]
     const signed = basic ? Buffer.from(basic, 'base64').toString().split(':') : []
     const [id, password] = basic ? signed : [given('client_id'), given('client_secret')]
     if (id !== CLIENT) return wrong('invalid_client_id', 'client identifier invalid')
     if (password !== SECRET) return wrong('invalid_client', 'invalid client credentials')
     const grants: Record<string, () => Answer> = {
-      client_credentials: () => issue(call, { scope: 'api', live: true }),
+      client_credentials: () => issue(call, { scope, live: true }),
       authorization_code: () => {
         const allowed = consent.redeem(form)
         if ('error' in allowed) return wrong(allowed.error, allowed.why)

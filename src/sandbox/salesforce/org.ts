@@ -14,6 +14,8 @@ const HISTORY = ['StageName', 'Amount', 'CloseDate', 'Probability'] as const
 const stamps = (saver: Saver): Row => ({
   ...{ LastModifiedDate: stamp(saver.at), LastModifiedById: saver.user, SystemModstamp: stamp(saver.stamp) },
 })
+/** Field-level security does not touch standard fields here, nor required ones anywhere. */
+const open = ({ custom, nillable }: Field) => !custom || !nillable
 const isTask = (row: Row) => text(row.Id).startsWith('00T')
 const same = (a: Row | null, b: Row, name: string) => (a?.[name] ?? null) === (b[name] ?? null)
 /** ForecastCategory of a ForecastCategoryName. */
@@ -59,13 +61,13 @@ export class Org {
   /** Null where it does not exist or the API user may not see it: to the API both look the same. */
   field(type: ObjectType, name: string): Field | null {
     const field = type.fields.get(name.toLowerCase())
-    return field && (!field.custom || this.#grants().read.has(`${type.name}.${field.name}`)) ? field : null
+    return field && (open(field) || this.#grants().read.has(`${type.name}.${field.name}`)) ? field : null
   }
   visible(type: ObjectType): Field[] {
     return [...type.fields.values()].filter(({ name }) => this.field(type, name))
   }
-  editable(type: ObjectType, { name, custom }: Field): boolean {
-    return !custom || this.#grants().edit.has(`${type.name}.${name}`)
+  editable(type: ObjectType, field: Field): boolean {
+    return open(field) || this.#grants().edit.has(`${type.name}.${field.name}`)
   }
   /** Field-level security: custom fields that the permission sets of the API user open. */
   #grants() {

@@ -3,6 +3,7 @@
 import type { Act } from '../control.ts'
 import { WrongAct } from '../kernel.ts'
 import { type By, DAY, type Seed, type SeedDeal, type SeedEvent } from '../seed.ts'
+import type { SalesforceOptions } from './index.ts'
 import { categoryOf, type Org, type Saver } from './org.ts'
 import { choices, day, type Row, stamp, text, type Value } from './schema.ts'
 
@@ -17,7 +18,7 @@ const CALLS = {
 const HALF_HOUR = 30 * 60_000
 
 /** Fills the org, and returns how an act is carried out. `dropField` deletes a custom field. */
-export function people(org: Org, seed: Seed, dropField: (name: string) => boolean) {
+export function people(org: Org, seed: Seed, dropField: (name: string) => boolean, options: SalesforceOptions) {
   const start = Math.min(seed.now, ...seed.deals.map((deal) => deal.createdAt)) - DAY
   /** Users by e-mail; others by kind and name. */
   const ids = new Map<string, string>()
@@ -33,7 +34,9 @@ export function people(org: Org, seed: Seed, dropField: (name: string) => boolea
   const save = (object: string, id: string | null, row: Row, saver: Saver) =>
     org.save(org.table(object), id, row, saver)
 
-  put('Organization', { Name: 'Sandbox', DefaultCurrencyIsoCode: seed.currency }, 'organization')
+  const enterprise = { OrganizationType: 'Enterprise Edition', IsSandbox: false, TimeZoneSidKey: 'UTC' }
+  const organization = { Name: 'Sandbox', DefaultCurrencyIsoCode: seed.currency, ...enterprise }
+  put('Organization', { ...organization, ...options.organization }, 'organization')
   const admin = user('admin@sandbox.invalid', 'Alex', 'Admin')
   const robots: Partial<Record<By, string>> = {
     import: user('import@sandbox.invalid', 'Data', 'Import'),
@@ -71,6 +74,13 @@ export function people(org: Org, seed: Seed, dropField: (name: string) => boolea
     put('RecordType', type, `pipeline ${id}`)
   }
   for (const deal of seed.deals) create(deal)
+  const granted = ['ActivitiesAccess', 'EditTask', 'ModifyMetadata', 'AssignPermissionSets']
+  const rights = Object.fromEntries(granted.map((right) => [`Permissions${right}`, true]))
+  put('UserPermissionAccess', { ...rights, ...options.rights }, 'rights')
+  for (const [ValidationName, ErrorMessage] of Object.entries(options.rules ?? {})) {
+    const EntityDefinitionId = put('EntityDefinition', { QualifiedApiName: 'Opportunity' }, 'entity')
+    put('ValidationRule', { ValidationName, ErrorMessage, Active: true, EntityDefinitionId }, `rule ${ValidationName}`)
+  }
 
   function create(deal: SeedDeal): void {
     const { account, category } = deal

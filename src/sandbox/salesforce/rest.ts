@@ -32,7 +32,9 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
   const cursors = new Map<string, Result & { readonly size: number }>()
   let opened = 0
 
-  function run(call: Call, all: boolean): Answer {
+  function run(call: Call, all: boolean, tooling = false): Answer {
+    if (/ FROM (ValidationRule|EntityDefinition)\b/.test(call.query.get('q') ?? '') !== tooling)
+      throw refused(400, 'INVALID_TYPE', `sObject type is not supported by ${call.path}`)
     const asked = Number(/batchSize=(\d+)/i.exec(call.headers['sforce-query-options'] ?? '')?.[1] ?? PAGE.most)
     const locator = `01g5g0000${String(opened++).padStart(6, '0')}AAA`
     const size = Math.min(PAGE.most, Math.max(PAGE.least, asked))
@@ -104,7 +106,14 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
     const own = org.rows('RecordType').filter((row) => row.SobjectType === type.name)
     const recordTypeInfos = own.map((row) => info(row.Id, row.Name, row.DeveloperName))
     recordTypeInfos.push(info('012000000000000AAA', 'Master', 'Master', true))
-    return ok({ name: type.name, keyPrefix: type.prefix, createable: type.writable, fields, recordTypeInfos })
+    return ok({
+      name: type.name,
+      keyPrefix: type.prefix,
+      createable: type.writable,
+      updateable: type.writable,
+      fields,
+      recordTypeInfos,
+    })
   }
   function limits(): Answer {
     const { used, max } = usage()
@@ -121,6 +130,7 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
     route('GET', '', () => ok(versions)),
     route('GET', '/{version}/query', (call) => run(call, false)),
     route('GET', '/{version}/queryAll', (call) => run(call, true)),
+    route('GET', '/{version}/tooling/query', (call) => run(call, false, true)),
     route('GET', '/{version}/query/{locator}', (call) => {
       const [locator = '', offset = ''] = (call.params.locator ?? '').split('-')
       return page(call, locator, Number(offset))
@@ -137,7 +147,8 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
 /** What describe says of one field to the API user. */
 export function describeField(org: Org, type: ObjectType, field: Field) {
   const open = org.editable(type, field)
-  return { ...field, createable: field.createable && open, updateable: field.updateable && open }
+  const defaultedOnCreate = field.type === 'boolean' || field.name in org.defaults(type)
+  return { ...field, createable: field.createable && open, updateable: field.updateable && open, defaultedOnCreate }
 }
 
 /** One result per record, in order; HTTP 200 also when records fail. */

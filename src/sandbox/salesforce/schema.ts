@@ -70,11 +70,19 @@ Contact 003: AccountId >Account, LastName string, Name string, Email email
 User 005: Username string, Name string, FirstName string, LastName string, Email email, IsActive boolean,
   UserType picklist, ManagerId >User, UserRoleId >UserRole, Department string
 UserRole 00E: Name string
-Organization 00D: Name string, DefaultCurrencyIsoCode picklist
+Organization 00D: Name string, DefaultCurrencyIsoCode picklist, OrganizationType picklist, IsSandbox boolean,
+  TimeZoneSidKey picklist
+UserPermissionAccess 0Us: PermissionsActivitiesAccess boolean, PermissionsEditTask boolean, PermissionsModifyMetadata boolean,
+  PermissionsAssignPermissionSets boolean, PermissionsModifyAllData boolean, PermissionsManageUsers boolean,
+  PermissionsCustomizeApplication boolean, PermissionsAuthorApex boolean
+ActivityMetric 0cx: ActivityCount int
+EntityDefinition 4ie: QualifiedApiName string
+ValidationRule 03d: ValidationName string, ErrorMessage string, Active boolean, EntityDefinitionId >EntityDefinition
 RecordType 012: Name string, DeveloperName string, SobjectType picklist, IsActive boolean
 OpportunityStage 01J: ApiName string, MasterLabel string, IsActive boolean, IsClosed boolean, IsWon boolean,
   DefaultProbability percent, ForecastCategory picklist, ForecastCategoryName picklist, SortOrder int
 TaskStatus 01T: ApiName string, MasterLabel string, IsClosed boolean, IsDefault boolean, SortOrder int
+ListView 00B: Name string, DeveloperName string, SobjectType picklist
 PermissionSet 0PS: Name string, Label string
 PermissionSetAssignment 0Pa w: AssigneeId >User c!, PermissionSetId >PermissionSet c!
 FieldPermissions 01k: ParentId >PermissionSet, SobjectType picklist, Field picklist, PermissionsRead boolean,

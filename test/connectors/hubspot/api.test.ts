@@ -136,6 +136,17 @@ test('a static token that is refused says what to do, without the token', async 
   expect(String(error)).not.toContain(TOKEN)
 })
 
+test('a refusal that repeats the call is shown without the token', async () => {
+  for (const status of [400, 403]) {
+    hubspot()
+      .get(ACCOUNT)
+      .reply(status, { message: `bad call: Bearer ${TOKEN}`, context: { token: [TOKEN] } })
+    const error = await caught(createApi(options())(never).account())
+    expect(String(error)).toContain('bad call: Bearer …')
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain(TOKEN)
+  }
+})
+
 test('a token that cannot be a header never reaches an error text', async () => {
   const credential = { token: async () => 'secret\nvalue', expired: () => {} }
   const error = await caught(createApi(options({ credential }))(never).account())

@@ -8,7 +8,7 @@ import { never, ORIGIN, strict } from './fake.ts'
 
 strict()
 const app = { clientId: 'client', clientSecret: 's3cret/+', timeoutMs: 300 }
-const { exchange, consent, parse } = signIn({ baseUrl: ORIGIN, ...app })
+const { exchange, consent, parse, page, redeem, revoke } = signIn({ baseUrl: ORIGIN, ...app })
 const post = (refresh_token = 'refresh 1') =>
   nock(ORIGIN).post('/oauth/2026-09/token', {
     ...{ grant_type: 'refresh_token', client_id: 'client', client_secret: 's3cret/+', refresh_token },
@@ -29,6 +29,43 @@ test('a refresh token becomes a set of tokens with its life; a new refresh token
   expect(parse(JSON.parse(JSON.stringify(set)))).toEqual(set)
   post('refresh 2').reply(200, { access_token: 'a2', expires_in: 60 })
   expect(await exchange('refresh 2')).toEqual({ token: 'a2', refresh: undefined, lifeMs: 60_000 })
+})
+
+test('a consent: its page asks for every scope that is needed, its code becomes a set of tokens once', async () => {
+  expect(page).toBe(
+    'https://app.hubspot.com/oauth/authorize?client_id=client&scope=oauth+crm.objects.deals.read+crm.objects.deals.write' +
+      '+crm.schemas.deals.read+crm.schemas.deals.write+crm.objects.owners.read+crm.objects.contacts.read+crm.objects.contacts.write',
+  )
+  const form = { code: 'the code', code_verifier: 'v', redirect_uri: 'http://localhost:4030/callback' }
+  const sent = { grant_type: 'authorization_code', client_id: 'client', client_secret: 's3cret/+', ...form }
+  const post = () => nock(ORIGIN).post('/oauth/2026-09/token', sent)
+  const tokens = { access_token: 'a1', refresh_token: 'r1', expires_in: 1800 }
+  post().reply(200, { ...tokens, hub_id: 62515, scopes: ['oauth'] })
+  const set = { token: 'a1', refresh: 'r1', lifeMs: 1_800_000 }
+  expect(await redeem(form)).toEqual({ set, account: '62515', scopes: ['oauth'] })
+  post().reply(200, tokens)
+  expect(await redeem(form)).toEqual({ set, account: null, scopes: [] })
+  post().reply(400, { status: 'BAD_AUTH_CODE', message: 'missing or unknown auth code' })
+  expect(await redeem(form)).toBe('refused')
+  post().reply(400, { status: 'BAD_REDIRECT_URI', message: 'the code s3cret/+' })
+  const error = await caught(redeem(form))
+  expect(error).toMatchObject({
+    name: 'Fatal',
+    kind: 'credentials',
+    message: expect.stringMatching(/BAD_REDIRECT_URI/),
+  })
+  expect(String(error)).not.toMatch(/s3cret|the code/)
+})
+
+test('a consent is taken back, or HubSpot did not say so', async () => {
+  const sent = { token: 'r1', token_type_hint: 'refresh_token', client_id: 'client', client_secret: 's3cret/+' }
+  const post = () => nock(ORIGIN).post('/oauth/2026-09/token/revoke', sent)
+  post().reply(204)
+  await revoke('r1')
+  post().reply(400, { message: 'r1' })
+  expect(String(await caught(revoke('r1')))).toMatch(/did not take the access back \(status 400\)$/)
+  post().reply(503)
+  expect(await caught(revoke('r1'))).toMatchObject({ name: 'RetryLater' })
 })
 
 test.each([

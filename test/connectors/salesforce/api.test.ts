@@ -55,6 +55,19 @@ describe('queries', () => {
     expect(await caught(all(api.query('SELECT Id FROM Task', never)))).toMatchObject({ name: 'Fatal', kind: 'data' })
   })
 
+  test.each(['https://evil.example', 'http://acme.my.salesforce.com', '//evil.example'])(
+    'a next page at %s is asked for where the token belongs',
+    async (elsewhere) => {
+      const { api } = build()
+      const more = { ...page([{ Id: 'a' }], '01g-1', 2), nextRecordsUrl: `${elsewhere}${DATA}/query/01g-1` }
+      query('SELECT Id FROM Task').reply(200, more, json)
+      org()
+        .get(`${DATA}/query/01g-1`)
+        .reply(200, page([{ Id: 'b' }]), json)
+      expect(await all(api.query('SELECT Id FROM Task', never))).toEqual([{ Id: 'a' }, { Id: 'b' }])
+    },
+  )
+
   test('deleted rows come from queryAll', async () => {
     const { api } = build()
     org().get(`${DATA}/queryAll`).query({ q: 'SELECT Id FROM Task' }).reply(200, page([]), json)

@@ -1,7 +1,8 @@
 // Signing in: client credentials, refresh tokens that rotate, what a refusal means; tokens only ever go to Salesforce.
+import { generateKeyPairSync, verify } from 'node:crypto'
 import nock from 'nock'
 import { describe, expect, test } from 'vitest'
-import { clientCredentials, signIn, trustedOrigin } from '../../../connectors/salesforce/auth.ts'
+import { clientCredentials, signIn, signInByKey, trustedOrigin } from '../../../connectors/salesforce/auth.ts'
 import { HOST, never, SELF, strictNock } from './org.ts'
 
 strictNock()
@@ -89,6 +90,78 @@ describe('the refresh token of a consent', () => {
   })
 })
 
+test('a consent: its page, and its code for a session, from Salesforce only', async () => {
+  const { page, redeem, revoke } = signIn({ loginUrl: HOST, clientId: 'client', clientSecret: 's3cret/+' }, true)
+  const query = 'response_type=code&client_id=client&scope=api+refresh_token'
+  expect(page).toBe(`${HOST}/services/oauth2/authorize?${query}`)
+  const form = { code: 'the code', code_verifier: 'v', redirect_uri: 'http://localhost:4030/callback' }
+  const sent = { grant_type: 'authorization_code', ...form, client_id: 'client', client_secret: 's3cret/+' }
+  const post = () => nock(HOST).post('/services/oauth2/token', sent)
+  post().reply(200, { ...answer('one'), refresh_token: 'r1', scope: 'refresh_token api' })
+  const org = '00D000000000001'
+  const set = { token: 'one', refresh: 'r1', instanceUrl: HOST, org, user: SELF, scope: 'refresh_token api' }
+  expect(await redeem(form)).toEqual({ set, account: org, scopes: ['refresh_token', 'api'] })
+  post().reply(400, { error: 'invalid_grant', error_description: 'expired authorization code' })
+  expect(await redeem(form)).toBe('refused')
+  post().reply(200, answer('one', 'https://evil.example'))
+  expect(await caught(redeem(form))).toMatchObject({ message: expect.stringContaining('evil.example') })
+  post().reply(400, { error: 'redirect_uri_mismatch', error_description: 'the code' })
+  const error = await caught(redeem(form))
+  expect(String(error)).toContain('redirect_uri_mismatch')
+  nock(HOST).post('/services/oauth2/revoke', { token: 'r1' }).reply(200)
+  await revoke('r1')
+  nock(HOST).post('/services/oauth2/revoke').reply(302, '', { location: 'https://evil.example' })
+  expect(String(await caught(revoke('r1')))).toMatch(/redirected to another address/)
+  expect(String(error)).not.toMatch(/the code|s3cret/)
+})
+
+describe('a signing key', () => {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const pem = privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
+  const at = Date.parse('2026-11-23T02:00:00Z')
+  const by = (loginUrl = HOST) =>
+    signInByKey({ loginUrl, clientId: 'client', username: 'unstall@acme.example', privateKey: pem, clock: () => at })
+
+  test.each([
+    [HOST, 'https://login.salesforce.com'],
+    ['https://acme--uat.sandbox.my.salesforce.com', 'https://test.salesforce.com'],
+    ['https://acme-1.scratch.my.salesforce.com', 'https://test.salesforce.com'],
+    ['https://test.salesforce.com', 'https://test.salesforce.com'],
+    ['http://127.0.0.1:4020', 'http://127.0.0.1:4020'],
+  ])('speaks for a user at %s: an assertion for %s that ends in three minutes, and nothing else', async (host, aud) => {
+    let sent = new URLSearchParams()
+    nock(host)
+      .post('/services/oauth2/token', (body) => {
+        sent = new URLSearchParams(body)
+        return true
+      })
+      .reply(200, answer('one', host))
+    const { exchange, consent } = by(host)
+    expect(consent).toBe(false)
+    expect(await exchange(null)).toMatchObject({ token: 'one', instanceUrl: host, user: SELF })
+    expect([...sent.keys()].sort()).toEqual(['assertion', 'grant_type'])
+    const [head = '', body = '', signature = ''] = sent.get('assertion')?.split('.') ?? []
+    const part = (text: string): unknown => JSON.parse(Buffer.from(text, 'base64url').toString())
+    expect(part(head)).toEqual({ alg: 'RS256', typ: 'JWT' })
+    expect(part(body)).toEqual({ iss: 'client', sub: 'unstall@acme.example', aud, exp: at / 1000 + 180 })
+    const signed = Buffer.from(`${head}.${body}`)
+    expect(verify('RSA-SHA256', signed, publicKey, Buffer.from(signature, 'base64url'))).toBe(true)
+  })
+
+  test.each([
+    ["user hasn't approved this consumer", /invalid_grant.*administrator must let unstall@acme.example use/],
+    ['user is not admin approved to access this app', /administrator must let unstall@acme.example use/],
+    ['audience is invalid', /loginUrl is the My Domain/],
+    ['expired authorization code', /clock/],
+    ['invalid assertion', /certificate .* belongs to privateKey/],
+  ])('%s: what to do, and nothing of the key', async (error_description, words) => {
+    nock(HOST).post('/services/oauth2/token').reply(400, { error: 'invalid_grant', error_description })
+    const error = await caught(by().exchange(null))
+    expect(error).toMatchObject({ name: 'Fatal', kind: 'credentials', message: expect.stringMatching(words) })
+    expect(String(error)).not.toMatch(/PRIVATE|eyJ/)
+  })
+})
+
 describe('hosts', () => {
   test.each([
     'https://evil.example',
@@ -106,6 +179,8 @@ describe('hosts', () => {
 
   test('loopback only for a sandbox on loopback', () => {
     expect(trustedOrigin('http://127.0.0.1:4020/', true)).toBe('http://127.0.0.1:4020')
+    for (const url of ['http://127.evil.example', 'http://127.0.0.1.evil.example', 'http://10.0.0.1'])
+      expect(() => trustedOrigin(url, true), url).toThrow('not an address of Salesforce')
     expect(() => trustedOrigin('https://acme.my.salesforce.com', true)).toThrow('not an address of Salesforce')
     expect(() => build('http://localhost.evil.example')).toThrow('not an address of Salesforce')
   })

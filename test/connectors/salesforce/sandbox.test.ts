@@ -1,11 +1,13 @@
 // What the shared contract cannot ask of every CRM: lesser orgs, conflicts, the delta's corners. Real HTTP.
+import { generateKeyPairSync } from 'node:crypto'
 import { Connection } from 'jsforce'
 import { afterEach, describe, expect, test } from 'vitest'
-import { clientCredentials, connectSalesforce } from '../../../connectors/salesforce/index.ts'
+import { clientCredentials, connectSalesforce, signInByKey } from '../../../connectors/salesforce/index.ts'
 import type { Page } from '../../../src/connector.ts'
 import { generate } from '../../../src/sandbox/generate.ts'
 import { type Sandbox, startSandbox } from '../../../src/sandbox/kernel.ts'
 import { type SalesforceOptions, salesforce } from '../../../src/sandbox/salesforce/index.ts'
+import { SANDBOX_USER, sandboxKey } from '../../sandbox/consent.ts'
 import { never, quietGate } from './org.ts'
 
 const NOW = Date.parse('2026-11-20T09:00:00Z')
@@ -47,6 +49,27 @@ async function start(options: SalesforceOptions = {}) {
   const journal = async () => (await fetch(`${running.url}/__sandbox/journal`)).text()
   return { connector, credential, act, control, pull, journal, url: running.url }
 }
+
+test('the sandbox takes what its key signed, for its user, in time', async () => {
+  const { url: loginUrl } = await start()
+  const good = { loginUrl, clientId: 'sandbox', username: SANDBOX_USER, privateKey: sandboxKey(), clock: Date.now }
+  const refused = (more: object) =>
+    signInByKey({ ...good, ...more })
+      .exchange(null)
+      .catch(String)
+  expect(await signInByKey(good).exchange(null)).toMatchObject({
+    token: expect.stringMatching(/^00D/),
+    refresh: undefined,
+  })
+  expect(await refused({ username: 'admin@sandbox.invalid.sandbox' })).toContain('administrator must let admin@')
+  expect(await refused({ clientId: 'other' })).toContain('(invalid_client_id)')
+  for (const minutes of [-4, 3])
+    expect(await refused({ clock: () => Date.now() + minutes * 60_000 })).toContain('clock')
+  expect(await refused({ loginUrl: loginUrl.replace('127.0.0.1', 'localhost') })).toContain('loginUrl')
+  const other = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'pem', type: 'pkcs8' })
+  expect(await refused({ privateKey: other })).toContain('certificate')
+})
+
 const setup = async (connector: ReturnType<typeof connectSalesforce>) => {
   for await (const _ of connector.setup(never)) {
     // to the end
@@ -69,11 +92,36 @@ describe('what an org cannot tell', () => {
     const warnings = findings.filter(({ level }) => level === 'warn')
     expect(warnings.map(({ what }) => what).join('\n')).toMatch(/no opportunity history.*stores no e-mails as records/s)
     expect(warnings.length).toBeGreaterThanOrEqual(3)
-    for (const { todo } of warnings) expect(todo).toMatch(/Setup >|reps|preview/)
+    for (const { todo } of warnings) expect(todo).toMatch(/Setup >|reps|preview|Change Owner/)
   })
 })
 
 describe('setup', () => {
+  test('people read what unstall says and edit what they are asked; the list view shows reason, since and owner', async () => {
+    const { connector, credential, url } = await start()
+    await setup(connector)
+    const { token } = await credential.session(never)
+    const admin = new Connection({ instanceUrl: url, accessToken: token, version: '67.0' })
+    const query = "SELECT Field, PermissionsEdit FROM FieldPermissions WHERE Parent.Name = 'Unstall_People'"
+    const { records } = await admin.query(`${query} AND PermissionsRead = true AND SobjectType != 'Event'`)
+    expect(records.length).toBe(14)
+    const edits = records.flatMap(({ Field, PermissionsEdit }) => (PermissionsEdit ? [String(Field)] : []))
+    expect(edits.map((name) => name.replace(/Opportunity.Unstall_|__c/g, '')).toSorted()).toEqual(
+      ['Cause', 'Decision', 'Decision_Due', 'Parked_Reason', 'Parked_Until'], // biome-ignore format: one line
+    )
+    const [view] = await admin.metadata.read('ListView', ['Opportunity.Unstall_Stalled'])
+    expect(view).toMatchObject({
+      ...{ label: 'Stalled opportunities', filterScope: 'Everything' },
+      columns: expect.arrayContaining([
+        'CORE.USERS.ALIAS',
+        'Unstall_Stalled__c',
+        'Unstall_Reason__c',
+        'Unstall_Stalled_Since__c',
+      ]),
+      filters: [{ field: 'Unstall_Stalled__c', operation: 'equals', value: '1' }],
+    })
+  })
+
   test('a field of our name with another type: refused before anything is created', async () => {
     const { connector, credential, journal, url } = await start()
     const { token } = await credential.session(never)
