@@ -7,7 +7,7 @@ import { inspect } from 'node:util'
 import { CronExpressionParser } from 'cron-parser'
 import { parse as parseCsv } from 'csv-parse/sync'
 import Holidays from 'date-holidays'
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
@@ -72,6 +72,7 @@ export interface Config {
 const HUBSPOT = 'https://api.hubapi.com'
 export const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
+const UNSET = 'which is not set in the environment'
 const REFERENCE = /\$\{([A-Za-z_]\w*)\}/g
 
 const zone = z.string().refine((text) => Settings.shape.timezone.safeParse(text).success, {
@@ -137,7 +138,7 @@ function fileSchema(variables: Variables) {
     const value = name === undefined ? /^sandbox(-[\w.-]+)?$/.exec(text)?.[0] : variables[name]
     if (value) return new Secret(value)
     const inFile = `must not stand in the file: write "\${NAME}" and set NAME in the environment`
-    context.addIssue(name === undefined ? inFile : `needs \${${name}}, which is not set in the environment`)
+    context.addIssue(name === undefined ? inFile : `needs \${${name}}, ${UNSET}`)
     return z.NEVER
   })
   const auth = <Kind extends string, Shape extends z.ZodRawShape>(kind: Kind, shape: Shape) =>
@@ -178,14 +179,20 @@ export const configJsonSchema = (): Schema => jsonSchemaOf(fileSchema({}))
 /** Reads and checks the file. `now` decides the years of holidays. Throws UsageError naming every problem. */
 export function loadConfig(file: string, now: Instant, variables: Variables = process.env): Config {
   if (!existsSync(file))
-    throw new UsageError(`${file} is not there. Copy unstall.config.example.yaml to that name and fill it in.`)
+    throw new UsageError(
+      `${file} is not there. Make it with: unstall init (or copy unstall.config.example.yaml to that name and fill it in).`,
+    )
   return parseConfig(readFileSync(file, 'utf8'), { file: resolve(file), now, variables })
 }
 
 /** Like `loadConfig`, from text. `file`: absolute path, for messages, `dataDir` and the absences file. */
 export function parseConfig(
   text: string,
-  { file, now, variables }: { readonly file: string; readonly now: Instant; readonly variables: Variables },
+  {
+    file,
+    now,
+    variables = process.env,
+  }: { readonly file: string; readonly now: Instant; readonly variables?: Variables },
 ): Config {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines })
@@ -254,7 +261,8 @@ export function parseConfig(
 /** A setting by its place in the file (`policy`, `pipelines`, …, `idleDays`); `before`: what stood there, null for nothing. */
 export interface Setting {
   readonly path: readonly string[]
-  readonly value: number | string
+  /** null: it goes. What stays in a list keeps its place and its comment. */
+  readonly value: number | string | readonly string[] | null
   readonly before?: unknown
 }
 
@@ -281,9 +289,21 @@ export function withSettings(
       const held = isMap(group) ? group.items.find(({ key }) => String(key) === step)?.key : undefined
       keys.push(isScalar(held) ? held.value : step)
     }
-    const before = document.getIn(keys) ?? null
-    if (before === value) continue
-    document.setIn(keys, value)
+    const held = document.getIn(keys, true)
+    const before: unknown = isNode(held) ? held.toJS(document) : null
+    if (isSeq(held) && typeof value === 'object' && value !== null) {
+      const kept = held.items.filter((item) => value.includes(String(item)))
+      const added = value.filter((one) => !kept.some((item) => String(item) === one))
+      if (added.length === 0 && kept.length === held.items.length) continue
+      held.items = [...kept, ...added.map((one) => document.createNode(one))]
+    } else if (before === value) continue
+    else if (value === null) document.deleteIn(keys)
+    else if (isScalar(held) && typeof value !== 'object') held.value = value
+    else {
+      const node = document.createNode(value, { flow: true })
+      if (isNode(held)) Object.assign(node, { comment: held.comment, commentBefore: held.commentBefore })
+      document.setIn(keys, node)
+    }
     set.push({ path, value, before })
     text = patched(text, was, document.toString(style).split('\n'))
   }
@@ -306,6 +326,18 @@ function patched(text: string, was: readonly string[], now: readonly string[]): 
   const [from = 0, to = lines.length] = [at[head], at[was.length - tail]]
   const kept = [...lines.slice(0, from), ...now.slice(head, now.length - tail), ...lines.slice(to)]
   return (at.length === was.length ? kept : now).join(text.includes('\r\n') ? '\r\n' : '\n')
+}
+
+/** Throws UsageError unless the text is good, whatever variables are yet to be set. */
+export function checkText(text: string, file: string, now: Instant, variables: Variables = process.env): void {
+  const named = [...text.matchAll(REFERENCE)].map(([, name = '']) => [name, variables[name]])
+  try {
+    parseConfig(text, { file, now, variables: Object.fromEntries(named) })
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    const lines = error.message.split('\n').filter((line) => !line.endsWith(UNSET))
+    if (lines.length > 1) throw new UsageError(lines.join('\n'), { cause: error })
+  }
 }
 
 /** The same in the file itself. Throws UsageError, before writing, if the file could not be read any more. */
@@ -386,7 +418,7 @@ function expand(
   if (isRecord(value)) return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, inner(each, key)]))
   if (typeof value !== 'string' || mayBeSecret(path)) return value
   return value.replace(REFERENCE, (whole, name: string) => {
-    if (variables[name] === undefined) add({ path, message: `needs ${whole}, which is not set in the environment` })
+    if (variables[name] === undefined) add({ path, message: `needs ${whole}, ${UNSET}` })
     return variables[name] ?? whole
   })
 }

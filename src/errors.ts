@@ -32,7 +32,7 @@ export class UsageError extends Error {
 /** A person pressed Ctrl-C: exit code 130. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
-  constructor() {
-    super('stopped by hand; nothing is lost: the next run goes on where this one stopped')
+  constructor(message = 'stopped by hand; nothing is lost: the next run goes on where this one stopped') {
+    super(message)
   }
 }

@@ -55,6 +55,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     .description('everything on this machine, no account needed: two lookalike CRMs and two weeks of nights')
     .option('--seed <n>', 'another company', whole, 1)
     .option('--nights <n>', 'nights after the first', whole, 14)
+  on('init', async () => async (options) => (await import('./init.ts')).init(options)).description(
+    'asks what it needs and writes the configuration file; again at any time, your edits stay',
+  )
   on('check', async () => (await import('./check.ts')).check)
     .description('token, scopes, fields, stages: green, or what to do')
     .argument('[name]', 'connection')
