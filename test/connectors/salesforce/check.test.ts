@@ -109,10 +109,15 @@ test.each<[string, SalesforceOptions, RegExp]>([
 })
 
 test('an API version that the org does not serve any more is the one thing said', async () => {
+  // A file before this one may have put real HTTP back.
+  if (!nock.isActive()) nock.activate()
   nock(HOST)
     .get('/services/data')
     .reply(200, [{ version: '68.0' }, { version: '75.0' }])
-  onTestFinished(() => nock.restore())
+  onTestFinished(() => {
+    nock.cleanAll()
+    nock.restore()
+  })
   const common = { gate: quietGate(), clock: () => 0, sleep: async () => {}, timezone: 'UTC' }
   const { findings, steps } = await connectSalesforce({ ...common, credential: tokens('t') }).check(never)
   const what = 'Salesforce does not serve API version 67.0 here, only 68.0 to 75.0'
