@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-// Test files mirror the tree. Three processes (two cores, and some tests wait) take one file after the other and keep
+// Test files mirror the tree. Four processes (two cores, and many tests wait) take one file after the other and keep
 // what is dear: loaded modules, the embedded databases and the servers of test/homes.ts. So a file leaves its process as
 // it found it: what it stubs, mocks, starts or opens, it takes back.
 export default defineConfig({
@@ -9,7 +9,7 @@ export default defineConfig({
     globalSetup: ['test/services.ts'],
     pool: 'forks',
     isolate: false,
-    maxWorkers: 3,
+    maxWorkers: 4,
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },
