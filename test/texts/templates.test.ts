@@ -10,17 +10,10 @@ import { OwnTexts, type Templates, VARIABLES } from '../../src/core/templates.ts
 import { en } from '../../src/texts/en.ts'
 import { fr } from '../../src/texts/fr.ts'
 import { plain } from '../../src/texts/shared.ts'
+import { reason as reasonOf } from './reason.ts'
 
-const reason = (dealName: string, rule: Rule = 'decision_overdue', more: Partial<Reason> = {}): Reason => ({
-  dealName,
-  check: { rule, holds: true, value: 1, limit: 5, unit: 'working_days', date: '2026-05-01' },
-  stageLabel: 'Demo',
-  lastMovement: { on: '2026-04-07', kind: 'reply' },
-  amount: { value: 12_000, currency: 'EUR' },
-  pushes: 3,
-  chasedBefore: false,
-  ...more,
-})
+const reason = (dealName: string, rule: Rule = 'decision_overdue', more: Partial<Reason> = {}): Reason =>
+  reasonOf(rule, { dealName, ...more })
 const all = (kind: keyof typeof VARIABLES) => VARIABLES[kind].map((one) => `${one}={${one}}`).join('|')
 const EVERYTHING: Templates = {
   subject: all('subject'),

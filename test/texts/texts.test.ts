@@ -12,22 +12,12 @@ import { cut } from '../../src/core/text.ts'
 import { en } from '../../src/texts/en.ts'
 import { fr } from '../../src/texts/fr.ts'
 import { plain } from '../../src/texts/shared.ts'
+import { reason } from './reason.ts'
 
 const LANGUAGES: readonly (readonly [string, Texts])[] = [
   ['en', en],
   ['fr', fr],
 ]
-const reason = (rule: Rule, more: Partial<Reason> = {}, check: Partial<Reason['check']> = {}): Reason => ({
-  dealName: 'Acme rollout',
-  check: { rule, holds: true, value: 1, limit: 5, unit: 'working_days', date: '2026-05-01', ...check },
-  stageLabel: 'Demo',
-  lastMovement: { on: '2026-04-07', kind: 'reply' },
-  amount: { value: 12_000, currency: 'EUR' },
-  pushes: 3,
-  chasedBefore: false,
-  ...more,
-})
-
 const CAUSES_OF_WRITES: readonly WriteCause[] = [
   'flagged',
   'reason_changed',
