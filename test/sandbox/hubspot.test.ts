@@ -133,7 +133,7 @@ describe('reading deals', () => {
     expect((await client.get(`${DEALS}?limit=51&propertiesWithHistory=dealstage`)).status).toBe(400)
     expect((await client.get(`${DEALS}?limit=50&propertiesWithHistory=dealstage`)).status).toBe(200)
     expect((await client.get('/crm/objects/2026-03/deals')).status).toBe(200)
-    expect((await client.get('/crm/v3/objects/deals')).status).toBe(404)
+    expect((await client.get('/crm/objects/2025-09/deals')).status).toBe(404)
     const long = `${DEALS}?properties=${'x'.repeat(15_000)}`
     expect((await client.get(long)).status).toBe(414)
   })

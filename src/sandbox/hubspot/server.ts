@@ -1,5 +1,5 @@
 // The HubSpot lookalike: sign-in, scopes, limits, reference data and the lines of its state. Paths as dated in the public
-// specifications (2026-09; 2026-03 is still served).
+// specifications (2026-09; 2026-03 is still served), and those without a date, which HubSpot's SDK calls.
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
@@ -13,6 +13,12 @@ import { search } from './search.ts'
 import { iso, OBJECTS, OWN_APP, Store, type StoreOptions } from './store.ts'
 
 const VERSIONS = ['2026-09', '2026-03']
+/** Served until March and September 2027. */
+const undated = (path: string) =>
+  path
+    .replace(/^\/crm\/associations\/\{v\}/, '/crm/v4/associations')
+    .replace(/^\/crm\/(\w+)\/\{v\}/, '/crm/v3/$1')
+    .replace(/^\/oauth\/\{v\}\/token$/, '/oauth/v1/token')
 const NAMES = { deals: ['deals', '0-3'], tasks: ['tasks', '0-27'] }
 /** Lists of properties in the address fail from about here (airbyte source-hubspot, BEHAVIOR.md 5). */
 const MAX_QUERY = 15_000
@@ -79,22 +85,25 @@ export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kerne
 }
 
 function routes(handlers: Handlers): Route[] {
-  const places = VERSIONS.flatMap((version) =>
-    OBJECTS.flatMap((object) => NAMES[object].map((name) => ({ version, object, name }))),
-  )
-  return Object.entries(handlers).flatMap(([key, handler]) =>
-    places.map(({ version, object, name }) => {
-      const [method = '', path = ''] = key.split(' ')
-      const template = path.replace('{v}', version).replace('{object}', name)
-      const reads = method === 'GET' || /\/(read|search)$/.test(path)
+  return Object.entries(handlers).flatMap(([key, handler]) => {
+    const [method = '', path = ''] = key.split(' ')
+    const addresses = [...VERSIONS.map((version) => path.replace('{v}', version)), undated(path)]
+    const reads = method === 'GET' || /\/(read|search)$/.test(path)
+    const at = (template: string, object: ObjectType): Route => {
       const scope = `${SCOPES[path.split('/')[2] ?? '']?.[object]}.${reads ? 'read' : 'write'}`
       const handle = (call: Call) => {
         needScope(call, scope)
         return handler(call, object)
       }
       return { method, template, handle }
-    }),
-  )
+    }
+    return addresses
+      .filter((address) => !address.includes('{v}'))
+      .flatMap((address) => {
+        if (!address.includes('{object}')) return at(address, 'deals')
+        return OBJECTS.flatMap((object) => NAMES[object].map((name) => at(address.replace('{object}', name), object)))
+      })
+  })
 }
 
 function guard(kernel: Kernel, call: Call): Answer | null {
