@@ -66,7 +66,7 @@ async function held(name: string) {
 }
 
 describe.each([
-  ['hub', 'HubSpot', 'crm.objects.deals.write', '4010001'],
+  ['hub', 'HubSpot', 'crm.lists.write', '4010001'],
   ['sf', 'Salesforce', 'refresh_token', '00D'],
 ] as const)('%s', (name, crm, scope, account) => {
   const server = () => at[name]
@@ -157,7 +157,7 @@ describe.each([
     const { code, err } = await ended
     expect([code, err]).toEqual([
       1,
-      expect.stringContaining(`Nobody answered ${crm}'s page for ten minutes. Run it again`),
+      expect.stringContaining(`Nobody answered ${crm}'s page for ten minutes. Where the page showed an error`),
     ])
     await expect(visit(await decide(page))).rejects.toThrow()
   }, 60_000)

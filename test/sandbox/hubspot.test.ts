@@ -120,6 +120,26 @@ describe('sign-in', () => {
   })
 })
 
+describe('scopes of a consent', () => {
+  it('are those asked for, optional ones with them, also after a renewal; the app must name them all', async () => {
+    await start(some(1))
+    const { url } = client.sandbox
+    const asked = { scope: 'oauth crm.objects.deals.read', optional_scope: 'crm.lists.read' }
+    const form = { grant_type: 'authorization_code', client_id: 'sandbox', client_secret: 'sandbox' }
+    const token = (more: object) =>
+      client.post('/oauth/2026-09/token', new URLSearchParams({ ...form, ...more }).toString())
+    const got = await token(await allow(url, 'hubspot', 'allow', asked))
+    expect(got.at('scopes')).toEqual(['oauth', 'crm.objects.deals.read', 'crm.lists.read'])
+    const renewed = await token({ grant_type: 'refresh_token', refresh_token: String(got.at('refresh_token')) })
+    const access = String(renewed.at('access_token'))
+    expect((await client.get(DEALS, access)).status).toBe(200)
+    expect((await client.get('/account-info/2026-09/details', access)).status).toBe(200)
+    const refused = await client.get(SCHEMA, access)
+    expect([refused.status, refused.at('category')]).toEqual([403, 'MISSING_SCOPES'])
+    await expect(allow(url, 'hubspot', 'allow', { optional_scope: 'automation' })).rejects.toThrow('no consent')
+  })
+})
+
 describe('reading deals', () => {
   it('lists by cursor, 10 a page unless asked, at most 100, 50 with history', async () => {
     await start(some(120))
