@@ -10,6 +10,7 @@ import Holidays from 'date-holidays'
 import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
+import { loopback } from './connector.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
@@ -88,7 +89,6 @@ function isCron(text: string): boolean {
   }
 }
 
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 /** Null unless it is an origin and nothing more. */
 const origin = (text: string) => {
   const url = URL.parse(text)
@@ -96,7 +96,7 @@ const origin = (text: string) => {
 }
 const isLoopback = (text: string) => {
   const url = origin(text)
-  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
+  return url !== null && /^https?:$/.test(url.protocol) && loopback(url.hostname)
 }
 const isSalesforce = (text: string) => {
   const url = origin(text)

@@ -2,7 +2,7 @@
 // tokens live half an hour and are renewed by one form post (hubspot.md 5). Who renews, and where tokens are kept, is
 // not decided here.
 import { z } from 'zod'
-import type { Consent, Credential, TokenSet } from '../../src/connector.ts'
+import { type Consent, type Credential, loopback, type TokenSet } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { NEEDED, OPTIONAL } from './scopes.ts'
 import { parse } from './wire.ts'
@@ -27,8 +27,7 @@ export const staticToken = (token: string, connection = 'The connection'): Crede
 /** Origin of an address a token may be sent to. */
 export function trustedOrigin(url: string): string {
   const { protocol, hostname, origin } = new URL(url)
-  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
-  if (local || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
+  if (loopback(hostname) || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
   throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
 }
 
