@@ -8,7 +8,8 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Document, isMap, parseDocument } from 'yaml'
-import { configJsonSchema, loadConfig, parseConfig, Secret, withSettings } from '../src/config.ts'
+import { configJsonSchema, loadConfig, parseConfig, Secret } from '../src/config.ts'
+import { withSettings } from '../src/config-edit.ts'
 import { UsageError } from '../src/errors.ts'
 
 const now = Date.parse('2026-11-23T06:00:00Z')
