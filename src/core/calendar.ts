@@ -56,6 +56,8 @@ export interface Calendar {
   /** The date in the company's zone. */
   localDate(at: Instant): LocalDate
   localDay(at: Instant): Day
+  /** Not after the first moment of a day; earlier by an hour at the most, where clocks change. */
+  startOf(day: Day): Instant
   /** Working dates d with from < d <= to; 0 when `to` is not later. `owner`: e-mail, for absences. */
   workingDays(from: LocalDate, to: LocalDate, owner?: string | null): number
   workingDaysBetween(from: Day, to: Day, owner?: string | null): number
@@ -199,6 +201,7 @@ export function makeCalendar(settings: Pick<Settings, 'timezone' | 'holidays' | 
   return {
     timezone,
     localDay,
+    startOf: (day) => day * MS - Math.max(offset((day - 1) * MS), offset((day + 1) * MS)),
     localDate: (at) => toDate(localDay(at)),
     workingDaysBetween,
     workingDays: (from, to, owner) => workingDaysBetween(toDay(from), toDay(to), owner),

@@ -51,7 +51,13 @@ export function dealOf(i: number): { readonly deal: Deal; readonly evidence: Evi
   const by = { by: 'person', source: 'CRM_UI' } as const
   const changes: Change[] = []
   for (let step = 0; step <= steps; step++)
-    changes.push({ field: 'stage', at: last - (steps - step) * (3 + pick(20)) * DAY, from: step === 0 ? null : `s${step - 1}`, to: `s${step}`, ...by })
+    changes.push({
+      field: 'stage',
+      at: last - (steps - step) * (3 + pick(20)) * DAY,
+      from: step === 0 ? null : `s${step - 1}`,
+      to: `s${step}`,
+      ...by,
+    })
   const createdAt = (changes[0]?.at ?? last) - 1000
   const closeDate = new Date(NOW + (10 + pick(200)) * DAY).toISOString().slice(0, 10)
   changes.push({ field: 'amount', at: createdAt + 1, from: null, to: '5000', ...by })
@@ -77,7 +83,15 @@ const seconds = (from: NodeJS.CpuUsage) => {
 
 function core(deals: number): void {
   const now = NOW
-  const context = planContext({ run: 'r', now, settings, texts: en, calendar: makeCalendar(settings), reference, firstNightAt: now - DAY })
+  const context = planContext({
+    run: 'r',
+    now,
+    settings,
+    texts: en,
+    calendar: makeCalendar(settings),
+    reference,
+    firstNightAt: now - DAY,
+  })
   const some: Known[] = Array.from({ length: Math.min(deals, 20_000) }, (_, i) => {
     const { deal, evidence } = dealOf(i)
     return observe(null, { ref: { connection: 'hub', id: deal.id }, deal, evidence }, now - 30 * DAY)
@@ -109,8 +123,19 @@ async function store(deals: number, url?: string): Promise<void> {
       for (let from = 0; from < deals / every; from += PAGE) {
         const made = Array.from({ length: Math.min(PAGE, deals / every - from) }, (_, i) => dealOf((from + i) * every))
         const read = from + made.length
-        const changed = every === 1 ? made : made.map(({ deal, evidence }) => ({ deal: { ...deal, amount: 77, modifiedAt: now - 1000 }, evidence }))
-        yield { deals: changed.map(({ deal }) => deal), evidence: changed.map(({ evidence }) => evidence), gone: [], unreadable: [], cursor: `c${from}`, read, total: deals }
+        const changed =
+          every === 1
+            ? made
+            : made.map(({ deal, evidence }) => ({ deal: { ...deal, amount: 77, modifiedAt: now - 1000 }, evidence }))
+        yield {
+          deals: changed.map(({ deal }) => deal),
+          evidence: changed.map(({ evidence }) => evidence),
+          gone: [],
+          unreadable: [],
+          cursor: `c${from}`,
+          read,
+          total: deals,
+        }
       }
     },
   }
@@ -128,20 +153,38 @@ async function store(deals: number, url?: string): Promise<void> {
   let peak = 0
   const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 100)
   const report = (what: string, began: NodeJS.CpuUsage, at: number) => {
-    console.log(`${what}: ${seconds(began).toFixed(1)} s CPU, ${((performance.now() - at) / 1000).toFixed(1)} s wall, peak ${Math.round(peak / 1e6)} MB so far`)
+    console.log(
+      `${what}: ${seconds(began).toFixed(1)} s CPU, ${((performance.now() - at) / 1000).toFixed(1)} s wall, peak ${Math.round(peak / 1e6)} MB so far`,
+    )
   }
   // What making the deals up costs is no cost of the program.
   let began = process.cpuUsage()
   for await (const page of connector.pull(null, NOW)) void page
   report('(making the deals up', began, performance.now())
-  for (const [night, share] of [[1, 1], [2, 20], [3, 20], [4, deals]] as const) {
+  for (const [night, share] of [
+    [1, 1],
+    [2, 20],
+    [3, 20],
+    [4, deals],
+  ] as const) {
     every = share
     const now = NOW + (night - 1) * DAY
     const localDate = new Date(now).toISOString().slice(0, 10)
-    const opened = await openRun(db, { connection: 'hub', kind: 'night', localDate, now, settings, settingsHash: 'x', createdAt: Date.now() })
+    const opened = await openRun(db, {
+      connection: 'hub',
+      kind: 'night',
+      localDate,
+      now,
+      settings,
+      settingsHash: 'x',
+      createdAt: Date.now(),
+    })
     if ('busy' in opened) throw new Error('busy')
     const { id } = opened.run
-    for (const [step, job] of [['pull', pull], ['decide', decide]] as const) {
+    for (const [step, job] of [
+      ['pull', pull],
+      ['decide', decide],
+    ] as const) {
       const run = await startStep(db, id, step)
       if (run === null) throw new Error(step)
       began = process.cpuUsage()
