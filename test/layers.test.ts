@@ -207,7 +207,7 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(17_740)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(17_960)
   })
   it('the sandbox does not grow', () => {
     expect(sum(sandbox)).toBeLessThan(4_200)

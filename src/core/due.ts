@@ -1,7 +1,7 @@
 // Time passes without the CRM: until when a judged deal needs nothing and counts for the same, if nothing happens to it.
 // A night judges what changed and what fell due; the rest is added up from what was noted here. In doubt a deal is due.
 import { toDay } from './calendar.ts'
-import type { Change, Instant } from './deal.ts'
+import type { Instant } from './deal.ts'
 import { type Cell, cellOf } from './forecast.ts'
 import { type DealIntent, type DealItem, noTotals, type PlanContext, planDeal, type Totals } from './plan.ts'
 
@@ -41,13 +41,11 @@ export function planAndCount(item: DealItem, context: PlanContext): Planned {
 
 /** Of a deal that needs nothing at `now`. Besides the day the verdict names, only the archive knows a day of its own. */
 function dueAt({ known, verdict, standing, unreadable = false }: DealItem, context: PlanContext): Instant {
-  const { now, calendar, settings, firstNightAt } = context
+  const { now, calendar, settings } = context
   const { deal, changes, firstSeen } = known
   const stall = standing?.stall ?? null
   const future = Math.max(deal.createdAt, firstSeen, changes.at(-1)?.at ?? now) > now
-  // How old it was is settled with the first night.
-  const ages = firstNightAt === null && verdict.state === 'stalled'
-  if (unreadable || future || ages || parkingUntold(changes, deal.own)) return ALWAYS
+  if (unreadable || future) return ALWAYS
   let day = verdict.dueOn === null ? Number.POSITIVE_INFINITY : toDay(verdict.dueOn)
   if (stall !== null) {
     const proposed = calendar.addWorkingDaysTo(
@@ -58,13 +56,4 @@ function dueAt({ known, verdict, standing, unreadable = false }: DealItem, conte
   }
   const due = day === Number.POSITIVE_INFINITY ? NEVER : calendar.startOf(day)
   return due > now ? due : ALWAYS
-}
-
-/** What is parked differs from the last that was told of it: its end is then taken for today's, every day anew. */
-function parkingUntold(changes: readonly Change[], own: DealItem['known']['deal']['own']): boolean {
-  const told = (field: 'parkedUntil' | 'parkedReason') => changes.findLast((one) => one.field === field)
-  return (['parkedUntil', 'parkedReason'] as const).some((field) => {
-    const last = told(field)
-    return last !== undefined && last.to !== own[field]
-  })
 }
