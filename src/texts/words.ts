@@ -25,11 +25,21 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
     name: (value) => plain(value),
   }
   /** Fills the holes of a template. A value there is none of is a dash. */
-  const say = (template: string, values: Readonly<Record<string, unknown>> = {}): string =>
-    typeset(template).replace(/\{(\w+)(?::(\w+))?\}/g, (_, key: string, how: string | undefined) => {
-      const value = String(values[key] ?? '–')
-      return shown[how ?? '']?.(value) ?? value
-    })
+  const say = (template: string, values: Readonly<Record<string, unknown>> = {}): string => {
+    let parts = read.get(template)
+    if (parts === undefined) {
+      parts = typeset(template).split(/\{(\w+(?::\w+)?)\}/)
+      read.set(template, parts)
+    }
+    return parts.map((part, at) => (at % 2 === 0 ? part : filled(part, values))).join('')
+  }
+  /** Templates as text, hole, text, hole, text. */
+  const read = new Map<string, readonly string[]>()
+  const filled = (hole: string, values: Readonly<Record<string, unknown>>): string => {
+    const [key = '', how = ''] = hole.split(':')
+    const value = String(values[key] ?? '–')
+    return shown[how]?.(value) ?? value
+  }
 
   const last = ({ lastMovement: { on, kind } }: Reason) => say(words.last, { on, movement: names.movements[kind] })
 
