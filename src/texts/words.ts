@@ -28,18 +28,18 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
   const say = (template: string, values: Readonly<Record<string, unknown>> = {}): string => {
     let parts = read.get(template)
     if (parts === undefined) {
-      parts = typeset(template).split(/\{(\w+(?::\w+)?)\}/)
+      parts = typeset(template).split(/\{(\w+)(?::(\w+))?\}/)
       read.set(template, parts)
     }
-    return parts.map((part, at) => (at % 2 === 0 ? part : filled(part, values))).join('')
+    let said = parts[0] ?? ''
+    for (let at = 1; at < parts.length; at += 3) {
+      const value = String(values[parts[at] ?? ''] ?? '–')
+      said += (shown[parts[at + 1] ?? '']?.(value) ?? value) + parts[at + 2]
+    }
+    return said
   }
-  /** Templates as text, hole, text, hole, text. */
-  const read = new Map<string, readonly string[]>()
-  const filled = (hole: string, values: Readonly<Record<string, unknown>>): string => {
-    const [key = '', how = ''] = hole.split(':')
-    const value = String(values[key] ?? '–')
-    return shown[how]?.(value) ?? value
-  }
+  /** Templates as text, name of the hole, how it is shown, text … */
+  const read = new Map<string, readonly (string | undefined)[]>()
 
   const last = ({ lastMovement: { on, kind } }: Reason) => say(words.last, { on, movement: names.movements[kind] })
 

@@ -92,7 +92,7 @@ function core(deals: number): void {
     reference,
     firstNightAt: now - DAY,
   })
-  const some: Known[] = Array.from({ length: Math.min(deals, 20_000) }, (_, i) => {
+  const some: Known[] = Array.from({ length: Math.min(deals, 1000) }, (_, i) => {
     const { deal, evidence } = dealOf(i)
     return observe(null, { ref: { connection: 'hub', id: deal.id }, deal, evidence }, now - 30 * DAY)
   })
