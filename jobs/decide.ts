@@ -27,6 +27,7 @@ import { getConnection, updateConnection } from '../src/store/connections.ts'
 import {
   type Due,
   dueDeals,
+  freshEstimates,
   judgeAgain,
   notDue,
   quarantined,
@@ -168,9 +169,10 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
   const held = new Set((await quarantined(ctx.db, connection)).map(({ id }) => id))
   const under = underOf(context)
   const last = (await getConnection(ctx.db, connection))?.judged ?? null
-  const everything = last === null || last.under !== under || now < last.at
+  const everything = last?.under !== under || now < last.at
   const notes = run.kind !== 'preview'
   await judgeAgain(ctx.db, connection, [...again])
+  await freshEstimates(ctx.db)
   // What is noted from here on holds under these rules only, and not before `now`.
   if (notes)
     await fenced(ctx.db, run, (trx) =>

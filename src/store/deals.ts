@@ -53,6 +53,7 @@ export async function saveKnown(trx: Executor, run: string, known: readonly Know
 }
 
 export async function markGone(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  if (ids.length === 0) return
   const deals = trx.updateTable('deal').set({ gone: true, dueAt: 0 })
   await deals.where('connection', '=', connection).where('id', '=', among(ids)).execute()
 }
@@ -64,6 +65,7 @@ export async function quarantine(
   records: readonly { readonly deal: DealId; readonly problem: string }[],
   since: Instant,
 ): Promise<void> {
+  if (records.length === 0) return
   const rows = [...new Map(records.map((record) => [record.deal, { connection, since, ...record }])).values()]
   await sql`INSERT INTO quarantine SELECT * FROM ${rowsOf('quarantine', rows)}
     ON CONFLICT (connection, deal) DO UPDATE SET problem = excluded.problem`.execute(trx)
@@ -71,6 +73,7 @@ export async function quarantine(
 
 /** Read and understood, or gone. */
 export async function release(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  if (ids.length === 0) return
   const held = trx.deleteFrom('quarantine').where('connection', '=', connection)
   await held.where('deal', '=', among(ids)).execute()
 }
@@ -124,6 +127,9 @@ export async function notDue(db: Executor, connection: string, now: Instant) {
   const sums = [sql<number>`count(*)`.as('deals'), sql<number>`sum(cents)`.as('cents')] as const
   return rest.select(['counted', ...sums]).execute()
 }
+
+/** The database's estimates, before it is asked for page after page: without them it sorts the whole table for each. */
+export const freshEstimates = (db: Executor) => sql`ANALYZE deal, ledger`.execute(db)
 
 /** Until when deals need nothing, and what they count for meanwhile. */
 export type Due = Pick<Selectable<Schema['deal']>, 'id' | 'dueAt' | 'counted' | 'cents'>

@@ -19,7 +19,8 @@ import { startPostgres } from '../services.ts'
 
 const DAY = 86_400_000
 const NOW = Date.parse('2026-11-23T02:00:00Z')
-const PAGE = 100
+/** Deals a page: a first sync of HubSpot brings 50 with their history, a search 200. */
+const PAGE = Number(process.env.PAGE ?? 50)
 const settings = Settings.parse({
   timezone: 'Europe/Paris',
   holidays: ['2026-11-01', '2026-11-11', '2026-12-25', '2027-01-01'],
@@ -110,7 +111,7 @@ function core(deals: number): void {
   }
 }
 
-async function store(deals: number, url?: string): Promise<void> {
+async function store(deals: number, onlyPull: boolean, url?: string): Promise<void> {
   const server = url === undefined ? await startPostgres() : null
   const database = await openDatabase({ databaseUrl: url ?? server?.url ?? '' })
   await database.migrate()
@@ -161,12 +162,9 @@ async function store(deals: number, url?: string): Promise<void> {
   let began = process.cpuUsage()
   for await (const page of connector.pull(null, NOW)) void page
   report('(making the deals up', began, performance.now())
-  for (const [night, share] of [
-    [1, 1],
-    [2, 20],
-    [3, 20],
-    [4, deals],
-  ] as const) {
+  const shares = onlyPull ? [1, 1, 1] : [1, 20, 20, deals]
+  for (const [before, share] of shares.entries()) {
+    const night = before + 1
     every = share
     const now = NOW + (night - 1) * DAY
     const localDate = new Date(now).toISOString().slice(0, 10)
@@ -185,6 +183,7 @@ async function store(deals: number, url?: string): Promise<void> {
       ['pull', pull],
       ['decide', decide],
     ] as const) {
+      if (onlyPull && step === 'decide') break
       const run = await startStep(db, id, step)
       if (run === null) throw new Error(step)
       began = process.cpuUsage()
@@ -195,8 +194,8 @@ async function store(deals: number, url?: string): Promise<void> {
     const run = await getRun(db, id)
     const { figures } = (run?.summary ?? {}) as { figures?: unknown }
     console.log(JSON.stringify(figures))
-    const apply = await startStep(db, id, 'apply')
-    if (apply) await finishRun(db, apply, Date.now(), apply.summary ?? {})
+    const over = (await startStep(db, id, 'apply')) ?? (await startStep(db, id, 'decide'))
+    if (over) await finishRun(db, over, Date.now(), over.summary ?? {})
     await updateConnection(db, 'hub', { confirmedAt: NOW })
   }
   clearInterval(watch)
@@ -206,4 +205,4 @@ async function store(deals: number, url?: string): Promise<void> {
 
 const [what, deals = '100000', url] = process.argv.slice(2)
 if (what === 'core') core(Number(deals))
-else await store(Number(deals), url)
+else await store(Number(deals), what === 'pull', url)
