@@ -249,6 +249,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       const keep = wanted.map(idOf)
       for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
       for (const night of wanted) if (!(await isDue(night))) await putNight(night)
+      if (sweeper) void sweepNow() // what was missed while nobody was here
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)
