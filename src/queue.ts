@@ -229,12 +229,13 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       for (const night of nights) if (!(await queue.getJobScheduler(idOf(night)))) await putNight(night)
     for (const night of nights) await watch(night)
   }
-  let sweeping = false
-  const sweepNow = async () => {
-    if (sweeping) return
-    sweeping = true
-    await sweep().catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
-    sweeping = false
+  let sweeping: Promise<void> | null = null
+  const sweepNow = () => {
+    sweeping ??= sweep()
+      .catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
+      .finally(() => {
+        sweeping = null
+      })
   }
   const { sweepMs = 5_000 } = settings
   const sweeper = sweepMs > 0 ? setInterval(sweepNow, sweepMs).unref() : undefined
@@ -249,11 +250,11 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       const keep = wanted.map(idOf)
       for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
       for (const night of wanted) if (!(await isDue(night))) await putNight(night)
-      if (sweeper) void sweepNow() // what was missed while nobody was here
+      if (sweeper) sweepNow() // what was missed while nobody was here
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)
-      const closed = Promise.resolve(worker?.close())
+      const closed = Promise.all([worker?.close(), sweeping])
       if (!(await within(closed, graceMs))) {
         worker?.cancelAllJobs('shutting down')
         await within(closed, ABORT_MS)

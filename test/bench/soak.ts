@@ -85,10 +85,12 @@ for (let n = 1; n <= nights; n++) {
     await liveDay({ url, system, pipelines: PIPELINES, now: night - DAY / 2 })
   await clock(night)
   const begun = performance.now()
+  const cpu = process.cpuUsage()
   await Promise.all(
     app.config.connections.map((connection) => runNight(app, connection, { kind: 'night', now: night }, signal)),
   )
   const seconds = (performance.now() - begun) / 1000
+  const { user, system } = process.cpuUsage(cpu)
   collect()
   const { heapUsed, rss } = process.memoryUsage()
   if (n % 5 !== 0 && n !== 1) continue
@@ -96,7 +98,7 @@ for (let n = 1; n <= nights; n++) {
   const grown = [...after].map(([name, bytes]) => [name, bytes - (before.get(name) ?? 0)] as const)
   const most = grown.filter(([, bytes]) => bytes > 0).sort((a, b) => b[1] - a[1])
   console.log(
-    `night ${n}: ${seconds.toFixed(1)} s, heap ${mb(heapUsed)} MB, rss ${mb(rss)} MB, database ${mb(total(after))} MB,`,
+    `night ${n}: ${seconds.toFixed(1)} s, ${((user + system) / 1e6).toFixed(1)} s of CPU, heap ${mb(heapUsed)} MB, rss ${mb(rss)} MB, database ${mb(total(after))} MB,`,
     `since the line before +${mb(total(after) - total(before))}: ${most
       .slice(0, 5)
       .map(([name, bytes]) => `${name} ${mb(bytes)}`)
