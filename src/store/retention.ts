@@ -1,5 +1,5 @@
-// What is forgotten, and when. Called after each night for its connection: details of a run after a month, what became of
-// deals that are long over after 400 days. What a deal still needs is never touched: its own record, whatever was written
+// What is forgotten, and when. Called after each night for its connection: a task that waits night after night after a
+// week, details of a run after a month, what became of deals that are long over after 400 days. What a deal still needs is never touched: its own record, whatever was written
 // to a deal that is open or not settled, and since when a task waits.
 import { type RawBuilder, sql } from 'kysely'
 import type { Instant } from '../core/deal.ts'
@@ -7,6 +7,8 @@ import { watched } from './deals.ts'
 import type { Db } from './schema.ts'
 
 const DAY_MS = 86_400_000
+/** Until then: a task that waited as it did the night before. Most of what a night stores. */
+export const WAITING_DAYS = 7
 /** Until then: what a run held back or dropped, its lists, the plan of a preview. */
 export const DETAIL_DAYS = 30
 /** Until then whatever was written can be taken back. */
@@ -16,7 +18,9 @@ const CHUNK = 5_000
 
 /** @param now the CRM's time, as in `run.now`. Returns how many rows went. Can be called again after half of it. */
 export async function forget(db: Db, connection: string, now: Instant): Promise<number> {
-  const [detail, written] = [now - DETAIL_DAYS * DAY_MS, now - WRITTEN_DAYS * DAY_MS]
+  const [waiting = 0, detail = 0, written = 0] = [WAITING_DAYS, DETAIL_DAYS, WRITTEN_DAYS].map(
+    (days) => now - days * DAY_MS,
+  )
   const runs = (before: Instant) =>
     sql`run WHERE run.connection = ${connection} AND run.now < ${before}::bigint AND run.status <> 'open'`
   // The oldest row of a task that waits says since when.
@@ -30,7 +34,8 @@ export async function forget(db: Db, connection: string, now: Instant): Promise<
     sql`DELETE FROM ${sql.table(table)} WHERE ctid = ANY(ARRAY(SELECT ${sql.table(table)}.ctid FROM ${sql.table(table)}
       WHERE ${sql.table(table)}.run IN (SELECT id FROM ${runs(before)}) AND ${which} LIMIT ${CHUNK}))`
   const statements = [
-    rowsOf('ledger', detail, sql`(status = 'dropped' OR (status = 'held' AND (kind <> 'create-task' OR ${older})))`),
+    rowsOf('ledger', waiting, sql`status = 'held' AND kind = 'create-task' AND ${older}`),
+    rowsOf('ledger', detail, sql`(status = 'dropped' OR (status = 'held' AND kind <> 'create-task'))`),
     rowsOf('ledger', written, sql`status <> 'sent' AND ${over('ledger')}`),
     rowsOf('transition', written, over('transition')),
     sql`UPDATE run SET plan = NULL, summary = jsonb_set(summary, '{lists}', (SELECT jsonb_object_agg(list, '[]'::jsonb)
