@@ -38,9 +38,11 @@ export interface Environment {
   readonly secretKey: Secret | null
   /** UNSTALL_SECRET_KEY_OLD: the one before, for `unstall key rotate` only. */
   readonly oldSecretKey: Secret | null
-  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
+  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (0: any free port; null: not set). */
   readonly host: string
-  readonly port: number
+  readonly port: number | null
+  /** UNSTALL_CONCURRENCY: runs a process works on at the same time (4). */
+  readonly concurrency: number
   /** UNSTALL_LOG: a level of pino; null: `info` for the service, `warn` for a command. */
   readonly logLevel: z.infer<typeof Level> | null
 }
@@ -289,8 +291,12 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   }
   const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
-  const port = Number(variables.UNSTALL_PORT || 4000)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
+  const whole = (name: string, least: number, most: number) => {
+    const value = variables[name] ? Number(variables[name]) : null
+    if (value !== null && !(Number.isInteger(value) && value >= least && value <= most))
+      problem(name, `be ${least} to ${most}`)
+    return value
+  }
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
   if (!level.success) problem('UNSTALL_LOG', `be one of ${Level.options.join(', ')}`)
   return {
@@ -299,7 +305,8 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     secretKey: key ? new Secret(key) : null,
     oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
-    port,
+    port: whole('UNSTALL_PORT', 0, 65_535),
+    concurrency: whole('UNSTALL_CONCURRENCY', 1, 100) ?? 4,
     logLevel: level.data ?? null,
   }
 }
