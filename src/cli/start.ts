@@ -37,7 +37,10 @@ export async function start({ config, json, role }: GlobalOptions & { role?: unk
   const at = `http://${host}:${typeof address === 'object' ? address?.port : wanted}`
   const { schedule, timezone } = app.config
   if (json) printJson({ role, listening: at, schedule })
-  else say(`unstall runs (${role}): nights at "${schedule}" (${timezone}), health at ${at}/healthz`)
+  else {
+    const as = role === 'all' ? '' : ` as ${role}`
+    say(`unstall runs${as}: nights at "${schedule}" (${timezone}), health at ${at}/healthz`)
+  }
   await told
   leaveBy(EXIT.ok)
   server.close()
