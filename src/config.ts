@@ -11,6 +11,7 @@ import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { type Setting, withSettings } from './config-edit.ts'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
+import { loopback } from './connector.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
@@ -91,7 +92,6 @@ function isCron(text: string): boolean {
   }
 }
 
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 /** Null unless it is an origin and nothing more. */
 const origin = (text: string) => {
   const url = URL.parse(text)
@@ -99,7 +99,7 @@ const origin = (text: string) => {
 }
 const isLoopback = (text: string) => {
   const url = origin(text)
-  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
+  return url !== null && /^https?:$/.test(url.protocol) && loopback(url.hostname)
 }
 const isSalesforce = (text: string) => {
   const url = origin(text)
