@@ -127,6 +127,9 @@ export const judged = (
   level: 'warn' | 'problem' = 'warn',
 ): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo })
 
+/** A host of this machine: where sandboxes are, and the only ones a token may go to without https. */
+export const loopback = (hostname: string) => /^(localhost|\[::1\]|127(\.\d+){3})$/.test(hostname)
+
 export interface Health {
   readonly findings: readonly Finding[]
   readonly steps: readonly SetupStep[]

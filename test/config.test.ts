@@ -8,7 +8,8 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Document, isMap, parseDocument } from 'yaml'
-import { configJsonSchema, loadConfig, parseConfig, Secret, withSettings } from '../src/config.ts'
+import { configJsonSchema, loadConfig, parseConfig, Secret } from '../src/config.ts'
+import { withSettings } from '../src/config-edit.ts'
 import { UsageError } from '../src/errors.ts'
 
 const now = Date.parse('2026-11-23T06:00:00Z')
@@ -197,8 +198,8 @@ absences: { bob: 2026-01-01 }
 brakes: { maxNewlyStalledShare: 15 }
 `
     expect(problems(text, { UNSTALL_PORT: 'x', DATABASE_URL: 'mysql://a:hidden@c' })).toEqual([
-      'UNSTALL_PORT in the environment must be 1 to 65535',
       'DATABASE_URL in the environment must look like postgresql://user:password@host/database',
+      'UNSTALL_PORT in the environment must be 0 to 65535',
       'line 2: timezone is not a time zone such as Europe/Paris (did you mean "Europe/Paris"?)',
       'line 3: language must be one of en, fr, not "de"',
       expect.stringMatching(/^line 4: holidays "DE-ZZ": ZZ is no region of DE; known: BB, .*BY/),
@@ -316,7 +317,8 @@ it('the environment has defaults', () => {
     secretKey: null,
     oldSecretKey: null,
     host: '127.0.0.1',
-    port: 4000,
+    port: null,
+    concurrency: 4,
     logLevel: null,
   })
   expect(environment({ UNSTALL_SECRET_KEY: 'x'.repeat(32) }).secretKey?.reveal()).toBe('x'.repeat(32))

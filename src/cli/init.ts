@@ -8,7 +8,8 @@ import * as clack from '@clack/prompts'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { openConnectors } from '../app.ts'
-import { checkText, parseConfig, type Setting, withSettings } from '../config.ts'
+import { checkText, parseConfig } from '../config.ts'
+import { type Setting, withSettings } from '../config-edit.ts'
 import { fieldOf } from '../config-words.ts'
 import type { Pipeline } from '../core/deal.ts'
 import { Interrupted, UsageError } from '../errors.ts'
@@ -315,7 +316,7 @@ function nextSteps(draft: Draft, name: string, unread: boolean): readonly string
   })
   return [
     ...(unread && variables.length > 0
-      ? [`Where they are not set yet, with Docker in .env: ${variables.join('; ')}`]
+      ? [`Set what is secret, if you have not yet (with Docker: in .env): ${variables.join('; ')}`]
       : []),
     ...(unread && auth.kind === 'oauth' ? [`unstall connect ${name}`] : []),
     `unstall check ${name}`,

@@ -102,7 +102,7 @@ export async function quarantined(db: Executor, connection: string): Promise<rea
 }
 
 // Word for word the condition of the indexes `deal_watched` and `deal_due`.
-const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR marked)))`
+export const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR marked)))`
 
 /** One page ordered by id: open deals, and those closed or gone that still have something to end. */
 export async function streamDeals(db: Executor, connection: string, page: Page): Promise<readonly StoredDeal[]> {
