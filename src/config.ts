@@ -66,11 +66,15 @@ export interface Config {
   readonly schedule: string
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
+  readonly digests: Digests
   readonly connections: readonly ConnectionConfig[]
   readonly environment: Environment
 }
+export type Digests = z.infer<ReturnType<typeof fileSchema>>['digests']
 
 const HUBSPOT = 'https://api.hubapi.com'
+const SLACK_HOOKS = 'https://hooks.slack.com'
+const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
 export const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
 const UNSET = 'which is not set in the environment'
@@ -99,6 +103,7 @@ const isLoopback = (text: string) => {
   const url = origin(text)
   return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
 }
+const originOf = (url: Secret) => URL.parse(url.reveal())?.origin ?? ''
 const isSalesforce = (text: string) => {
   const url = origin(text)
   return url?.protocol === 'https:' && url.host.endsWith('.salesforce.com')
@@ -122,6 +127,42 @@ const absences = z.union([z.string(), z.record(z.string().includes('@', 'is not 
 const filled = z.string().min(1, 'must not be empty')
 const named = z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
 const schedule = z.string().refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
+
+const email = z.email({ error: 'is not an e-mail address' })
+const recipient = z.union([email, z.literal('slack')], {
+  error: 'must be an e-mail address, or slack for the channel of digests.slack',
+})
+const seen = z.array(z.string()).min(1).optional()
+const manager = z.union(
+  [
+    recipient.transform((to) => ({ to, owners: undefined, teams: undefined })),
+    z.strictObject({ to: recipient, owners: seen, teams: seen }),
+  ],
+  { error: 'must be an e-mail address (or slack), or { to: …, teams: […] } or { to: …, owners: […] }' },
+)
+/** Digests by e-mail and Slack. `weekday`: of the weekly one. */
+function digestSchema(secret: z.ZodType<Secret, string>) {
+  const smtp = secret.refine((url) => /^smtps?:$/.test(URL.parse(url.reveal())?.protocol ?? ''), {
+    error: 'must look like smtps://user:password@smtp.acme.example or smtp://…:587 (special characters as %40)',
+  })
+  const slack = secret.refine((url) => URL.parse(url.reveal())?.origin === SLACK_HOOKS || isLoopback(originOf(url)), {
+    error: `must be the address of an incoming webhook: ${SLACK_HOOKS}/services/…`,
+  })
+  return z
+    .strictObject({
+      smtp: smtp.optional(),
+      from: z
+        .string()
+        .regex(/^([^<>\r\n]+ <[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+)$/, 'is not an e-mail address')
+        .optional(),
+      slack: slack.optional(),
+      managers: z.array(manager).default([]),
+      weekday: z.enum(WEEKDAYS).default('monday'),
+      operations: z.array(recipient).default([]),
+      perPersonPerWeek: z.number().int().min(1).default(2),
+    })
+    .prefault({})
+}
 
 function isRsaKey(pem: Secret): boolean {
   try {
@@ -170,6 +211,7 @@ function fileSchema(variables: Variables) {
     absences: absences.default({}),
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
+    digests: digestSchema(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
@@ -238,10 +280,20 @@ export function parseConfig(
     if (gets === 'archive' && archive?.stage === undefined)
       add({ path, message: 'needs archive.stage: the stage old deals are moved to' })
   }
+  const { smtp, from, slack, managers = [], operations = [] } = read.data?.digests ?? {}
+  for (const [key, list] of Object.entries({ managers: managers.map(({ to }) => to), operations }))
+    for (const [at, to] of list.entries()) {
+      if (list.indexOf(to) < at) add({ path: ['digests', key, at], message: `names ${to} a second time` })
+      if (to === 'slack' ? !slack : !smtp || !from)
+        add({
+          path: ['digests', key, at],
+          message: to === 'slack' ? 'needs digests.slack' : 'needs digests.smtp and digests.from',
+        })
+    }
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const { schedule, dataDir, digests, connections, holidays: dates, absences: inline, ...shared } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -256,7 +308,8 @@ export function parseConfig(
     return { name, system, baseUrl, loopback: isLoopback(url), auth, settings: Settings.parse({ ...settings, policy }) }
   })
   const { timezone } = shared
-  return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
+  const where = { file, dataDir: resolve(dirname(file), dataDir) }
+  return { ...where, timezone, schedule, digests, connections: resolved, environment }
 }
 
 /** Throws UsageError unless the text is good, whatever variables are yet to be set. */

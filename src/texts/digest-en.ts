@@ -1,0 +1,40 @@
+// English: the words of the digests. `{…}` are holes; see `fill`.
+export const digestEn = {
+  weekly: {
+    subject: 'Your pipeline in the week of {date}: {stalled} stalled deals',
+    of: 'This is about {names} only.',
+    dashboard: 'Everything, day by day: {url}',
+    cut: 'The first {shown} of {total} are shown.',
+  },
+  nightly: {
+    begins: 'unstall needs you: {problems}',
+    goesOn: 'unstall: {problems}',
+    over: 'unstall: all is well again',
+    new: 'New',
+    changed: 'Changed',
+    still: 'Still so',
+    ended: 'Over',
+    reminder: 'Nothing has changed within a week.',
+  },
+  troubles: {
+    failed: '{connection}: the night did not finish. {words}',
+    missed: '{connection}: the night of {date} did not begin. Is a worker of unstall running?',
+    paused: '{connection}: waiting for the CRM since {at}; it goes on by itself. {words}',
+    reconnect: '{connection}: the CRM does not let unstall in any more; nothing is read or written there. {words}',
+    held: '{connection}: {count} writes were held back to be safe ({words}). "unstall report {connection}" says why.',
+    refused: '{connection}: the CRM refused {count} writes. "unstall runs {run}" lists them.',
+    quarantined: '{connection}: {count} records could not be understood and wait. "unstall check {connection}" helps.',
+  },
+  example: '{name}: {words}',
+  /** In the subject, and where a trouble is over. */
+  short: {
+    ...{ failed: '{connection} failed', missed: '{connection} missed its night', paused: '{connection} waits' },
+    ...{ reconnect: '{connection} needs re-connecting', held: '{connection} held writes back' },
+    ...{ refused: 'the CRM of {connection} refused writes', quarantined: '{connection} has unreadable records' },
+  },
+  brakes: {
+    ...{ share: 'far more deals than usual would be flagged', cap: 'more writes than one night may make' },
+    ...{ field_missing: 'a field of unstall is missing', stale_snapshot: 'the CRM could not be read in time' },
+  },
+}
+export type DigestWords = typeof digestEn
