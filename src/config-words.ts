@@ -99,6 +99,8 @@ function known(schema: Schema | boolean | undefined, path: readonly PropertyKey[
   if (kinds) return kinds.filter(fits).flatMap((kind) => known(kind, path, value))
   const [key, ...deeper] = path
   if (key === undefined) return Object.keys(schema.properties ?? {})
+  if (typeof key === 'number')
+    return Array.isArray(schema.items) ? [] : known(schema.items, deeper, fieldOf(value, key))
   return known(schema.properties?.[String(key)] ?? schema.additionalProperties, deeper, fieldOf(value, key))
 }
 

@@ -12,6 +12,7 @@ import { z } from 'zod'
 import { type Setting, withSettings } from './config-edit.ts'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
+import { type DigestSettings, digestSettings } from './core/digests.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
 
@@ -41,6 +42,8 @@ export interface Environment {
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
   readonly host: string
   readonly port: number
+  /** UNSTALL_METRICS_TOKEN: what a Prometheus on another machine sends; null: the metrics are for this machine only. */
+  readonly metricsToken: Secret | null
   /** UNSTALL_LOG: a level of pino; null: `info` for the service, `warn` for a command. */
   readonly logLevel: z.infer<typeof Level> | null
 }
@@ -66,15 +69,12 @@ export interface Config {
   readonly schedule: string
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
-  readonly digests: Digests
+  readonly digests: DigestSettings
   readonly connections: readonly ConnectionConfig[]
   readonly environment: Environment
 }
-export type Digests = z.infer<ReturnType<typeof fileSchema>>['digests']
 
 const HUBSPOT = 'https://api.hubapi.com'
-const SLACK_HOOKS = 'https://hooks.slack.com'
-const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
 export const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
 const UNSET = 'which is not set in the environment'
@@ -103,7 +103,6 @@ const isLoopback = (text: string) => {
   const url = origin(text)
   return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
 }
-const originOf = (url: Secret) => URL.parse(url.reveal())?.origin ?? ''
 const isSalesforce = (text: string) => {
   const url = origin(text)
   return url?.protocol === 'https:' && url.host.endsWith('.salesforce.com')
@@ -127,42 +126,6 @@ const absences = z.union([z.string(), z.record(z.string().includes('@', 'is not 
 const filled = z.string().min(1, 'must not be empty')
 const named = z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
 const schedule = z.string().refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
-
-const email = z.email({ error: 'is not an e-mail address' })
-const recipient = z.union([email, z.literal('slack')], {
-  error: 'must be an e-mail address, or slack for the channel of digests.slack',
-})
-const seen = z.array(z.string()).min(1).optional()
-const manager = z.union(
-  [
-    recipient.transform((to) => ({ to, owners: undefined, teams: undefined })),
-    z.strictObject({ to: recipient, owners: seen, teams: seen }),
-  ],
-  { error: 'must be an e-mail address (or slack), or { to: …, teams: […] } or { to: …, owners: […] }' },
-)
-/** Digests by e-mail and Slack. `weekday`: of the weekly one. */
-function digestSchema(secret: z.ZodType<Secret, string>) {
-  const smtp = secret.refine((url) => /^smtps?:$/.test(URL.parse(url.reveal())?.protocol ?? ''), {
-    error: 'must look like smtps://user:password@smtp.acme.example or smtp://…:587 (special characters as %40)',
-  })
-  const slack = secret.refine((url) => URL.parse(url.reveal())?.origin === SLACK_HOOKS || isLoopback(originOf(url)), {
-    error: `must be the address of an incoming webhook: ${SLACK_HOOKS}/services/…`,
-  })
-  return z
-    .strictObject({
-      smtp: smtp.optional(),
-      from: z
-        .string()
-        .regex(/^([^<>\r\n]+ <[^@\s<>]+@[^@\s<>]+>|[^@\s<>]+@[^@\s<>]+)$/, 'is not an e-mail address')
-        .optional(),
-      slack: slack.optional(),
-      managers: z.array(manager).default([]),
-      weekday: z.enum(WEEKDAYS).default('monday'),
-      operations: z.array(recipient).default([]),
-      perPersonPerWeek: z.number().int().min(1).default(2),
-    })
-    .prefault({})
-}
 
 function isRsaKey(pem: Secret): boolean {
   try {
@@ -211,7 +174,7 @@ function fileSchema(variables: Variables) {
     absences: absences.default({}),
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
-    digests: digestSchema(secret),
+    digests: digestSettings(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
@@ -280,16 +243,6 @@ export function parseConfig(
     if (gets === 'archive' && archive?.stage === undefined)
       add({ path, message: 'needs archive.stage: the stage old deals are moved to' })
   }
-  const { smtp, from, slack, managers = [], operations = [] } = read.data?.digests ?? {}
-  for (const [key, list] of Object.entries({ managers: managers.map(({ to }) => to), operations }))
-    for (const [at, to] of list.entries()) {
-      if (list.indexOf(to) < at) add({ path: ['digests', key, at], message: `names ${to} a second time` })
-      if (to === 'slack' ? !slack : !smtp || !from)
-        add({
-          path: ['digests', key, at],
-          message: to === 'slack' ? 'needs digests.slack' : 'needs digests.smtp and digests.from',
-        })
-    }
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
@@ -342,6 +295,8 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   }
   const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
+  const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
+  if (metricsToken && metricsToken.length < 20) problem('UNSTALL_METRICS_TOKEN', 'have at least 20 characters')
   const port = Number(variables.UNSTALL_PORT || 4000)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
@@ -353,6 +308,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
     port,
+    metricsToken: metricsToken ? new Secret(metricsToken) : null,
     logLevel: level.data ?? null,
   }
 }

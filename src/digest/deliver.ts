@@ -1,8 +1,9 @@
 // When digests are due and what becomes of each: at most one per digest, period and person. Its row is made before it is
 // handed over, so whoever dies in between has sent it or not, and nobody sends it again. Sending never holds a night up.
 import { randomUUID } from 'node:crypto'
-import { makeCalendar, toDay } from '../core/calendar.ts'
+import { makeCalendar, toDay, wallClock } from '../core/calendar.ts'
 import type { Instant } from '../core/deal.ts'
+import { type DigestSettings, type Manager, WEEKDAYS } from '../core/digests.ts'
 import {
   claimDigest,
   type DigestId,
@@ -14,29 +15,19 @@ import {
   type StoredDigest,
   settleDigest,
 } from '../store/digests.ts'
-import { type Manager, nightlyMessage, type Said, weeklyMessage } from './messages.ts'
+import { nightlyMessage, type Said, weeklyMessage } from './messages.ts'
 import type { Message } from './render.ts'
 import { type Send, Unanswered } from './send.ts'
 import { newsOf, nightOver, troublesOf } from './trouble.ts'
 
-export const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'] as const
-
-export interface DigestPlan {
-  readonly managers: readonly Manager[]
-  /** Who hears of trouble. */
-  readonly operations: readonly string[]
-  readonly weekday: (typeof WEEKDAYS)[number]
-  readonly perPersonPerWeek: number
-}
-
 type Say = (data: object, message: string) => void
 export interface DigestService extends Said {
-  readonly plan: DigestPlan
+  readonly plan: DigestSettings
   readonly send: Send
   /** Wall clock. */
   readonly clock: () => Instant
-  /** When the last night until then was due. */
-  readonly lastDue: (now: Instant) => Instant
+  /** When the last night of the 24 hours until then was due; null: none was. */
+  readonly lastDue: (now: Instant) => Instant | null
   readonly log: { readonly info: Say; readonly warn: Say; readonly error: Say }
 }
 
@@ -47,6 +38,8 @@ const LEASE_MS = 15 * MINUTE_MS
 const GRACE_MS = 4 * 60 * MINUTE_MS
 /** After each failed attempt; after the last one it is given up. */
 const PAUSES_MS = [1, 5, 20, 60].map((minutes) => minutes * MINUTE_MS)
+/** Managers are written to in the morning of the weekday, not in the middle of the night. */
+const MORNING = 7
 const REMINDER_MS = 7 * 86_400_000
 const LOOK_BACK_MS = 60 * 86_400_000
 
@@ -85,17 +78,22 @@ export function createDigests(service: DigestService) {
     const now = clock()
     if (plan.managers.length + plan.operations.length === 0) return
     const due = service.lastDue(now)
-    if (!(await nightOver(db, names, due, now, GRACE_MS)) || !(await leaseDigests(db, by, now, LEASE_MS))) return
+    if (due !== null && !(await nightOver(db, names, due, now, GRACE_MS))) return
+    if (!(await leaseDigests(db, by, now, LEASE_MS))) return
     try {
       await forgetOldDigests(db, now)
-      const [week, date] = [calendar.isoWeek(due), calendar.localDate(due)]
-      const weekday = (((toDay(date) + 3) % 7) + 7) % 7
       const past = await digestsSince(db, now - LOOK_BACK_MS)
-      if (weekday >= WEEKDAYS.indexOf(plan.weekday))
+      const weekday = (toDay(calendar.localDate(now)) + 3) % 7
+      const hour = Number(wallClock(now, timezone).slice(11, 13))
+      if (weekday > WEEKDAYS.indexOf(plan.weekday) || (weekday === WEEKDAYS.indexOf(plan.weekday) && hour >= MORNING))
         for (const manager of plan.managers)
-          await one({ kind: 'weekly', period: week, recipient: manager.to }, past, () => weekly(manager))
-      for (const recipient of plan.operations)
-        await one({ kind: 'nightly', period: date, recipient }, past, (all) => nightly(recipient, all))
+          await one({ kind: 'weekly', period: calendar.isoWeek(now), recipient: manager.to }, past, () =>
+            weekly(manager),
+          )
+      for (const recipient of due === null ? [] : plan.operations)
+        await one({ kind: 'nightly', period: calendar.localDate(due ?? now), recipient }, past, (all) =>
+          nightly(recipient, all),
+        )
     } finally {
       await endDigestLease(db, by)
     }

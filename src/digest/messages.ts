@@ -1,6 +1,7 @@
 // What the digests say: the week of a manager, made of the report, and the troubles of a night.
 import { makeCalendar } from '../core/calendar.ts'
 import type { Instant, System } from '../core/deal.ts'
+import type { Manager } from '../core/digests.ts'
 import type { Texts } from '../core/explain.ts'
 import { buildReport } from '../report/build.ts'
 import { type Block, documentOf, type Week } from '../report/document.ts'
@@ -21,13 +22,6 @@ const WORDS: Readonly<Record<Texts['language'], readonly [DigestWords, ReportWor
 const WEEK_MS = 7 * 86_400_000
 /** Lines of a table in a digest: it is read on a telephone. */
 const MOST = 20
-
-/** Who gets the weekly digest, and whose deals it is about; without owners and teams everybody's. */
-export interface Manager {
-  readonly to: string
-  readonly owners?: readonly string[] | undefined
-  readonly teams?: readonly string[] | undefined
-}
 
 export interface Said {
   readonly db: Db

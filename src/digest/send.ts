@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
+import { type DigestSettings, isLoopback, SLACK } from '../core/digests.ts'
 import { type Message, toMail, toSlack, toText } from './render.ts'
 
 /** Handed over, and no answer came. */
@@ -10,25 +11,15 @@ export class Unanswered extends Error {
   override readonly name = 'Unanswered'
 }
 
-interface Hidden {
-  reveal(): string
-}
-export interface Channels {
-  /** `smtps://user:password@host:465` or `smtp://…:587`. */
-  readonly smtp: Hidden | null
-  readonly from: string | null
-  /** An incoming webhook. */
-  readonly slack: Hidden | null
-}
-
 /** `to`: an e-mail address, or `slack`. `id`: of this message; the same every time it is tried. */
 export type Send = (to: string, message: Message, id: string) => Promise<void>
 
-export const SLACK = 'slack'
 const TIMEOUT_MS = 20_000
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 
-export function createSender({ smtp, from, slack }: Channels, timeoutMs = TIMEOUT_MS): Send {
+export function createSender(
+  { smtp, from, slack }: Pick<DigestSettings, 'smtp' | 'from' | 'slack'>,
+  timeoutMs = TIMEOUT_MS,
+): Send {
   return async (to, message, id) => {
     if (to === SLACK) {
       if (!slack) throw new Error('digests.slack is not set')
@@ -84,14 +75,13 @@ export async function composed({ from, to, message, id }: Mail): Promise<Buffer>
 }
 
 async function mail(url: URL, { from, to, message, id }: Mail, timeoutMs: number): Promise<void> {
-  const loopback = LOOPBACK.includes(url.hostname)
   const secure = url.protocol === 'smtps:'
   const connection = new SMTPConnection({
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port) || (secure ? 465 : 587),
     secure,
     // Passwords and pipelines never cross a network in the open.
-    ...(loopback || secure ? {} : { requireTLS: true }),
+    ...(secure || isLoopback(url) ? {} : { requireTLS: true }),
     ...{ connectionTimeout: timeoutMs, greetingTimeout: timeoutMs, socketTimeout: timeoutMs, dnsTimeout: timeoutMs },
     socketCloseTimeout: 1000,
   })

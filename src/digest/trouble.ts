@@ -42,14 +42,14 @@ export async function nightOver(
   return connections.every((name) => (newest.get(name) ?? 'open') !== 'open')
 }
 
-/** In the order in which they are told. `due`: of the last night. */
+/** In the order in which they are told. `due`: of the last night; null: there was none lately. */
 export async function troublesOf(
   db: Executor,
   connections: readonly string[],
-  { due, now }: { readonly due: Instant; readonly now: Instant },
+  { due, now }: { readonly due: Instant | null; readonly now: Instant },
 ): Promise<readonly Trouble[]> {
   const nights = (await lastNights(db)).filter(({ connection }) => connections.includes(connection))
-  const begun = new Set((await runsSince(db, due)).map(({ connection }) => connection))
+  const begun = new Set((due === null ? [] : await runsSince(db, due)).map(({ connection }) => connection))
   const underWay = new Map((await openSince(db, now - PAUSED_MS)).map((run) => [run.connection, run.createdAt]))
   const against = await circuits(db, now)
   const refused = Map.groupBy(
@@ -77,7 +77,7 @@ export async function troublesOf(
       add({ kind: 'failed', connection, mark: same(words), values: { words } })
     }
     // Only where nights have been: a new connection has missed nothing.
-    if (night && !begun.has(connection) && at === undefined)
+    if (due !== null && night && !begun.has(connection) && at === undefined)
       add({ kind: 'missed', connection, mark: '', values: { at: due } })
     const { held = {} } = Summary.safeParse(night?.summary).data?.figures ?? {}
     const brakes = night?.kind === 'preview' ? [] : BRAKES.filter((brake) => (held[brake] ?? 0) > 0)
