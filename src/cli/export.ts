@@ -1,4 +1,5 @@
 // `unstall export`: everything stored of a connection as lines of JSON, written as it is read.
+import { once } from 'node:events'
 import { createWriteStream, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -30,8 +31,9 @@ export async function exportData(options: GlobalOptions & { out?: string }, name
         say(`${connection}: ${count(done, 'line')}`)
       }
     }
-    if (out === undefined) await pipeline(Readable.from(lines(connections)), process.stdout, { end: false })
-    else if (isFolder(out)) for (const one of connections) await save(join(out, `${one}.ndjson`), lines([one]), out)
+    if (out === undefined) {
+      for await (const text of lines(connections)) if (!process.stdout.write(text)) await once(process.stdout, 'drain')
+    } else if (isFolder(out)) for (const one of connections) await save(join(out, `${one}.ndjson`), lines([one]), out)
     else await save(out, lines(connections))
     return EXIT.ok
   })

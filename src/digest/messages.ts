@@ -55,7 +55,7 @@ export async function weeklyMessage(
     subject: say(words.weekly.subject, { date, stalled: texts.number(stalled) }),
     language: texts.language,
     blocks: [...(scope ? [of] : []), ...documentOf(found, texts, report, week)],
-    link: dashboard === null ? null : { text: say(words.weekly.dashboard, { url: dashboard }), href: dashboard },
+    link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },
   }
 }
 
@@ -103,7 +103,7 @@ export function nightlyMessage({ texts, timezone, dashboard }: Omit<Said, 'db' |
         over.map((key) => text(shortly(key))),
       ),
     ],
-    link: dashboard === null ? null : { text: say(words.weekly.dashboard, { url: dashboard }), href: dashboard },
+    link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },
   }
 }
 

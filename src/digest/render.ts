@@ -26,9 +26,10 @@ const address = (href: string) => {
   const url = URL.parse(href)
   return url && /^https?:$/.test(url.protocol) ? url.href : null
 }
+const colon = (language: string) => (language === 'fr' ? '\u00a0: ' : ': ')
 const textOf = (cell: Cell) => (typeof cell === 'string' ? cell : cell.text)
 
-function linesOf({ blocks, link: last }: Message, { text, bold, link }: Style): readonly string[] {
+function linesOf({ language, blocks, link: last }: Message, { text, bold, link }: Style): readonly string[] {
   const cell = (one: Cell) => {
     const to = typeof one === 'string' ? null : address(one.href)
     return to === null ? text(textOf(one)) : link(text(textOf(one)), to)
@@ -48,7 +49,7 @@ function linesOf({ blocks, link: last }: Message, { text, bold, link }: Style): 
     if (block.is === 'heading') return ['', bold(text(block.text))]
     if (block.is === 'text') return [text(block.text)]
     if (block.is === 'table') return table(block)
-    return block.facts.map(([label, value]) => `${text(label)}: ${bold(text(value))}`)
+    return block.facts.map(([label, value]) => `${text(label)}${colon(language)}${bold(text(value))}`)
   })
   return last === null ? lines : [...lines, '', cell(last)]
 }
@@ -77,7 +78,7 @@ export async function toMail({ subject, language, blocks, link }: Message): Prom
       case 'text':
         return html`<p style="${FONT}; font-size: 14px; margin: 6px 0">${unlinked(block.text)}</p>\n`
       case 'facts':
-        return html`<p style="${FONT}; font-size: 14px; margin: 6px 0">${block.facts.map(([label, value]) => html`${label}: <b>${value}</b> &nbsp; `)}</p>\n`
+        return html`<p style="${FONT}; font-size: 14px; margin: 6px 0">${block.facts.map(([label, value]) => html`${label}${colon(language)}<b>${value}</b> &nbsp; `)}</p>\n`
       case 'table':
         return html`<p style="${FONT}; font-size: 14px; font-weight: bold; margin: 18px 0 4px">${block.caption}</p>
 <table cellpadding="0" cellspacing="0" border="0" width="100%" style="${FONT}; border-collapse: collapse">

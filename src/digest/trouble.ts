@@ -93,9 +93,10 @@ export async function troublesOf(
     }
     const records = waiting.get(connection)
     if (records) {
+      const values = { count: records.count, run: night?.id ?? '' }
       const newest = (await quarantined(db, connection)).toReversed().slice(0, EXAMPLES)
       const examples = newest.map(({ id, name, problem }) => ({ name: name ?? id, words: problem }))
-      add({ kind: 'quarantined', connection, mark: `${records.newest}`, values: { count: records.count }, examples })
+      add({ kind: 'quarantined', connection, mark: `${records.newest}`, values, examples })
     }
   }
   return found

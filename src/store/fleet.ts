@@ -72,7 +72,7 @@ export const quarantines = (db: Executor) =>
     .groupBy('connection')
     .execute()
 
-/** Deals of a connection that moved again since then. */
+/** Deals of a connection that moved again since then; not those whose flag a person called wrong. */
 export async function recoveredSince(db: Executor, connection: string, since: Instant): Promise<ReadonlySet<DealId>> {
   const rows = await db
     .selectFrom('transition')
@@ -81,6 +81,7 @@ export async function recoveredSince(db: Executor, connection: string, since: In
     .where('at', '>', since)
     .where('from', '=', 'stalled')
     .where('to', '=', 'moving')
+    .where(sql<boolean>`evidence->>'dismissed' IS NULL`)
     .execute()
   return new Set(rows.map(({ deal }) => deal))
 }

@@ -1,9 +1,9 @@
 // English: the words of the digests. `{…}` are holes; see `fill`.
 export const digestEn = {
   weekly: {
-    subject: 'Your pipeline in the week of {date}: {stalled} stalled deals',
+    subject: 'Your pipeline in the week of {date}. Stalled deals: {stalled}',
     of: 'This is about {names} only.',
-    dashboard: 'Everything, day by day: {url}',
+    dashboard: 'Everything, day by day',
     cut: 'The first {shown} of {total} are shown.',
   },
   nightly: {
@@ -21,9 +21,10 @@ export const digestEn = {
     missed: '{connection}: the night of {date} did not begin. Is a worker of unstall running?',
     paused: '{connection}: waiting for the CRM since {at}; it goes on by itself. {words}',
     reconnect: '{connection}: the CRM does not let unstall in any more; nothing is read or written there. {words}',
-    held: '{connection}: {count} writes were held back to be safe ({words}). "unstall report {connection}" says why.',
-    refused: '{connection}: the CRM refused {count} writes. "unstall runs {run}" lists them.',
-    quarantined: '{connection}: {count} records could not be understood and wait. "unstall check {connection}" helps.',
+    held: '{connection}: writes held back to be safe: {count} ({words}). "unstall report {connection}" says why.',
+    refused: '{connection}: writes the CRM refused: {count}. "unstall runs {run}" lists them.',
+    quarantined:
+      '{connection}: records that could not be understood: {count}. They wait; "unstall runs {run}" lists them.',
   },
   example: '{name}: {words}',
   /** In the subject, and where a trouble is over. */

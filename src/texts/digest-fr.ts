@@ -3,15 +3,15 @@ import type { DigestWords } from './digest-en.ts'
 
 export const digestFr: DigestWords = {
   weekly: {
-    subject: "Votre pipeline, semaine du {date} : {stalled} affaires à l'arrêt",
+    subject: "Votre pipeline, semaine du {date}. Affaires à l'arrêt : {stalled}",
     of: 'Ne concerne que : {names}.',
-    dashboard: 'Tout, jour par jour : {url}',
+    dashboard: 'Tout, jour par jour',
     cut: 'Les {shown} premières sur {total} sont affichées.',
   },
   nightly: {
     begins: 'unstall a besoin de vous : {problems}',
     goesOn: 'unstall : {problems}',
-    over: 'unstall : tout est rentré dans l’ordre',
+    over: "unstall : tout est rentré dans l'ordre",
     new: 'Nouveau',
     changed: 'Changé',
     still: 'Inchangé',
@@ -23,10 +23,10 @@ export const digestFr: DigestWords = {
     missed: "{connection} : la nuit du {date} n'a pas commencé. Un worker d'unstall tourne-t-il ?",
     paused: '{connection} : en attente du CRM depuis {at} ; cela reprendra tout seul. {words}',
     reconnect: "{connection} : le CRM refuse désormais l'accès à unstall ; rien n'y est lu ni écrit. {words}",
-    held: '{connection} : {count} écritures ont été retenues par prudence ({words}). « unstall report {connection} » dit pourquoi.',
-    refused: '{connection} : le CRM a refusé {count} écritures. « unstall runs {run} » les énumère.',
+    held: '{connection} : écritures retenues par prudence : {count} ({words}). « unstall report {connection} » dit pourquoi.',
+    refused: '{connection} : écritures refusées par le CRM : {count}. « unstall runs {run} » les énumère.',
     quarantined:
-      "{connection} : {count} fiches n'ont pas pu être comprises et attendent. « unstall check {connection} » aide.",
+      "{connection} : fiches qui n'ont pas pu être comprises : {count}. Elles attendent ; « unstall runs {run} » les énumère.",
   },
   example: '{name} : {words}',
   short: {

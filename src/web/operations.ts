@@ -7,23 +7,24 @@ import type { Database } from '../store/db.ts'
 import type { Fleet, Metrics } from './metrics.ts'
 
 export interface Operations {
-  readonly database: Pick<Database, 'db' | 'migrated'>
+  readonly database: Pick<Database, 'migrated'>
   readonly metrics: Metrics
   readonly fleet: Fleet
   /** UNSTALL_METRICS_TOKEN; null: only this machine may read the metrics. */
   readonly metricsToken: { readonly reveal: () => string } | null
+  /** How long a store may take to say that it is there; default 2 s. */
+  readonly readyMs?: number
 }
 
-const READY_MS = 2_000
 const SCRAPE_MS = 20_000
 
 /** To be called before anything that asks people to sign in. */
-export function operations(web: Hono, { database, metrics, fleet, metricsToken }: Operations): void {
+export function operations(web: Hono, { database, metrics, fleet, metricsToken, readyMs = 2_000 }: Operations): void {
   web.get('/readyz', async (c) => {
     // Why not is in the log: whoever asks here may be anybody.
     const [tables, queue] = await Promise.allSettled([
-      within(database.migrated(), READY_MS),
-      within(fleet.depth(), READY_MS),
+      within(database.migrated(), readyMs),
+      within(fleet.depth(), readyMs),
     ])
     const silent = 'does not answer'
     const found = {
