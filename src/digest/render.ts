@@ -38,7 +38,7 @@ function linesOf({ language, blocks, link: last }: Message, { text, bold, link }
     const lines = rows.map(([first = '', ...rest]) => {
       const more = rest.flatMap((one, at) => {
         const { title = '', number = false } = columns[at + 1] ?? {}
-        return textOf(one) === '' ? [] : [number ? `${text(title)} ${cell(one)}` : cell(one)]
+        return /^[0–]?$/.test(textOf(one)) ? [] : [number ? `${text(title)} ${cell(one)}` : cell(one)]
       })
       return `• ${[cell(first), ...more].join(' – ')}`
     })
