@@ -1,4 +1,5 @@
 // What monitoring sees: ready or why not, and figures that agree with the database; who may read them.
+import { readFileSync } from 'node:fs'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -149,6 +150,13 @@ describe('/metrics', () => {
         .map((line) => `unstall_${line}`)
         .toSorted(),
     )
+  })
+
+  it('each is in the manual, which names no other', async () => {
+    const text = await (await monitored().web.request('/metrics', signedIn)).text()
+    const names = [...text.matchAll(/^# HELP (\w+)/gm)].map(([, name = '']) => name)
+    const manual = readFileSync('docs/operations.md', 'utf8').matchAll(/^\| `(unstall_\w+)\{/gm)
+    expect([...manual].map(([, name = '']) => name).sort()).toEqual(names.sort())
   })
 
   it('asked twice it says the same; two at once cost one', async () => {
