@@ -1,6 +1,7 @@
 // When digests are due and what becomes of each: at most one per digest, period and person. Its row is made before it is
 // handed over, so whoever dies in between has sent it or not, and nobody sends it again. Sending never holds a night up.
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { makeCalendar, toDay, wallClock } from '../core/calendar.ts'
 import type { Instant } from '../core/deal.ts'
 import { type DigestSettings, type Manager, WEEKDAYS } from '../core/digests.ts'
@@ -40,6 +41,8 @@ const GRACE_MS = 4 * 60 * MINUTE_MS
 const PAUSES_MS = [1, 5, 20, 60].map((minutes) => minutes * MINUTE_MS)
 /** Managers are written to in the morning of the weekday, not in the middle of the night. */
 const MORNING = 7
+/** A process that ends has to give its runs back as well. */
+const STOP_MS = 1_000
 const REMINDER_MS = 7 * 86_400_000
 const LOOK_BACK_MS = 60 * 86_400_000
 
@@ -83,13 +86,20 @@ export function createDigests(service: DigestService) {
     try {
       await forgetOldDigests(db, now)
       const past = await digestsSince(db, now - LOOK_BACK_MS)
+      const drafts = new Map<string, Draft>()
       const weekday = (toDay(calendar.localDate(now)) + 3) % 7
       const hour = Number(wallClock(now, timezone).slice(11, 13))
       if (weekday > WEEKDAYS.indexOf(plan.weekday) || (weekday === WEEKDAYS.indexOf(plan.weekday) && hour >= MORNING))
-        for (const manager of plan.managers)
-          await one({ kind: 'weekly', period: calendar.isoWeek(now), recipient: manager.to }, past, () =>
-            weekly(manager),
-          )
+        for (const manager of plan.managers) {
+          // Those who see the same get the same: reading all deals takes a while.
+          const sees = JSON.stringify([manager.owners, manager.teams])
+          const draft = async () => {
+            const made = drafts.get(sees) ?? (await weekly(manager))
+            drafts.set(sees, made)
+            return made
+          }
+          await one({ kind: 'weekly', period: calendar.isoWeek(now), recipient: manager.to }, past, draft)
+        }
       for (const recipient of due === null ? [] : plan.operations)
         await one({ kind: 'nightly', period: calendar.localDate(due ?? now), recipient }, past, (all) =>
           nightly(recipient, all),
@@ -108,6 +118,7 @@ export function createDigests(service: DigestService) {
     const now = clock()
     const found = looked.find((each) => keyOf(each) === keyOf(id))
     if (found && (found.status !== 'retry' || (found.nextAt ?? 0) > now)) return
+    if (!(await leaseDigests(db, by, now, LEASE_MS))) return
     const past = await digestsSince(db, now - LOOK_BACK_MS)
     const { message, told, urgent } = await draft(past)
     const week = calendar.isoWeek(now)
@@ -151,7 +162,7 @@ export function createDigests(service: DigestService) {
     weekly: async (manager: Manager) => (await weekly(manager)).message,
     nightly: async (recipient: string) =>
       (await nightly(recipient, await digestsSince(db, clock() - LOOK_BACK_MS))).message,
-    /** Ticks every minute. @returns how to stop: waits for what is being sent */
+    /** Ticks every minute. @returns how to stop: waits a moment for what is being sent */
     start(everyMs = MINUTE_MS): () => Promise<void> {
       let running: Promise<void> | null = null
       const timer = setInterval(() => {
@@ -163,7 +174,7 @@ export function createDigests(service: DigestService) {
       }, everyMs).unref()
       return async () => {
         clearInterval(timer)
-        await running
+        if (running) await Promise.race([running, delay(STOP_MS)])
       }
     },
   }
