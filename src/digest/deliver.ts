@@ -60,7 +60,7 @@ export function createDigests(service: DigestService) {
   const names = service.connections.map(({ name }) => name)
 
   async function weekly(manager: Manager): Promise<Draft> {
-    return { message: await weeklyMessage(service, manager, clock()), told: [], urgent: false }
+    return { message: await weeklyMessage(service, manager), told: [], urgent: false }
   }
 
   /** `past`: digests of before, newest first. What a person was told last is what the news are compared with. */

@@ -1,6 +1,5 @@
 // What the digests say: the week of a manager, made of the report, and the troubles of a night.
-import { makeCalendar } from '../core/calendar.ts'
-import type { Instant, System } from '../core/deal.ts'
+import type { System } from '../core/deal.ts'
 import type { Manager } from '../core/digests.ts'
 import type { Texts } from '../core/explain.ts'
 import { buildReport } from '../report/build.ts'
@@ -32,11 +31,10 @@ export interface Said {
   readonly dashboard: string | null
 }
 
-/** Null: no night has run yet. Reads what is stored; `now` is only the date of the subject. */
+/** Null: no night has run yet. Reads what is stored. */
 export async function weeklyMessage(
   { db, connections, texts, timezone, dashboard }: Said,
   { owners, teams }: Omit<Manager, 'to'>,
-  now: Instant,
 ): Promise<Message | null> {
   const [words, report] = WORDS[texts.language]
   const say = (template: string, values: Readonly<Record<string, string>>) => fill(report.typeset(template), values)
@@ -48,11 +46,11 @@ export async function weeklyMessage(
     recovered.set(name, await recoveredSince(db, name, Date.parse(night.at) - WEEK_MS))
   const week: Week = { recovered, most: MOST, cut: words.weekly.cut }
   const stalled = found.connections.flatMap(({ deals }) => deals).filter(({ state }) => state === 'stalled').length
-  const date = texts.date(makeCalendar({ timezone, holidays: [], closures: [], absences: {} }).localDate(now))
+  const dates = found.connections.map(({ night }) => night.date).sort()
   const names = plain([...(teams ?? []), ...(owners ?? [])].join(', '), 200)
   const of: Block = { is: 'text', text: say(words.weekly.of, { names }), alarm: false }
   return {
-    subject: say(words.weekly.subject, { date, stalled: texts.number(stalled) }),
+    subject: say(words.weekly.subject, { date: texts.date(dates.at(-1) ?? ''), stalled: texts.number(stalled) }),
     language: texts.language,
     blocks: [...(scope ? [of] : []), ...documentOf(found, texts, report, week)],
     link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },

@@ -1,7 +1,7 @@
 // English: the words of the digests. `{…}` are holes; see `fill`.
 export const digestEn = {
   weekly: {
-    subject: 'Your pipeline in the week of {date}. Stalled deals: {stalled}',
+    subject: 'Your pipeline on {date}. Stalled deals: {stalled}',
     of: 'This is about {names} only.',
     dashboard: 'Everything, day by day',
     cut: 'The first {shown} of {total} are shown.',

@@ -3,7 +3,7 @@ import type { DigestWords } from './digest-en.ts'
 
 export const digestFr: DigestWords = {
   weekly: {
-    subject: "Votre pipeline, semaine du {date}. Affaires à l'arrêt : {stalled}",
+    subject: "Votre pipeline au {date}. Affaires à l'arrêt : {stalled}",
     of: 'Ne concerne que : {names}.',
     dashboard: 'Tout, jour par jour',
     cut: 'Les {shown} premières sur {total} sont affichées.',

@@ -85,7 +85,7 @@ describe('after a preview', () => {
   test('shows, saves and sends what a manager gets', async () => {
     const shown = await at.run('digest')
     expect(shown.code, shown.err).toBe(0)
-    expect(shown.out).toMatch(/^To: vp@acme\.example\n\nYour pipeline in the week of .*Stalled deals: \d+$/m)
+    expect(shown.out).toMatch(/^To: vp@acme\.example\n\nYour pipeline on .*Stalled deals: \d+$/m)
     expect(shown.out).toMatch(/^• EUR – Forecast €[\d,]+.*Gap €/m)
     expect(shown.out).toMatch(
       new RegExp(`^To: ${ann}$[\\s\\S]*This is about Nobody only\\.[\\s\\S]*Open deals: 0`, 'm'),
