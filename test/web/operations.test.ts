@@ -1,5 +1,6 @@
 // What monitoring sees: ready or why not, and figures that agree with the database; who may read them.
 import { readFileSync } from 'node:fs'
+import { request } from 'node:http'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
@@ -189,6 +190,13 @@ describe('/metrics', () => {
     expect((await fetch(url)).status).toBe(200)
     for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'])
       expect((await fetch(url, { headers: { [name]: '10.0.0.7' } })).status).toBe(401)
+    const { port } = new URL(url)
+    const named = await new Promise((resolve) =>
+      request({ host: '127.0.0.1', port, path: '/metrics', headers: { host: `evil.example:${port}` } }, (answer) =>
+        resolve(answer.resume().statusCode),
+      ).end(),
+    )
+    expect(named).toBe(401)
     // Not over a socket: nobody knows from where.
     const elsewhere = await web.request('/metrics')
     expect([elsewhere.status, await elsewhere.text()]).toEqual([
