@@ -46,7 +46,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
   digests:
     'What is sent by e-mail and to Slack: every week to managers, after a night to RevOps if something is wrong.',
   smtp: 'Mail server, as the name of an environment variable: smtps://user:password@smtp.acme.example.',
-  from: 'Sender of the e-mails.',
+  'digests.from': 'Sender of the e-mails.',
   slack: 'Incoming webhook of a channel, as the name of an environment variable.',
   managers: 'Who gets the weekly digest: e-mails, or slack; with teams or owners only about their deals.',
   to: 'E-mail address, or slack.',
