@@ -12,6 +12,7 @@ import {
   failRun,
   fenced,
   getRun,
+  knownSince,
   openRuns,
   type Run,
   recordAttempt,
@@ -73,6 +74,10 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
 function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandlers {
   return {
     night,
+    missed: async (connection, lateMs) => {
+      const since = await knownSince(ctx.db, connection)
+      return since !== null && since < ctx.clock() - lateMs ? night(connection, lateMs) : null
+    },
     step: async (runId, step, signal) => {
       if (!isStep(step)) throw new Error(`unknown step ${step}`)
       if (ctx.previewsOnly && (await getRun(ctx.db, runId))?.kind !== 'preview')

@@ -28,6 +28,8 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     )
   const cursor = back ? null : (stored?.cursor ?? null)
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, cursor, circuit: null }))
+  const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
+  let further = false
   for await (const page of connector.pull(cursor, now, signal)) {
     await fenced(ctx.db, run, async (trx) => {
       const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
@@ -46,11 +48,15 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       }
       await saveKnown(trx, run.id, known)
       await markGone(trx, run.connection, page.gone)
-      await release(trx, run.connection, [...deals.keys(), ...page.gone])
+      const understood = [...deals.keys(), ...page.gone]
+      if (understood.some((id) => held.has(id))) await release(trx, run.connection, understood)
       await quarantine(trx, run.connection, page.unreadable, ctx.clock())
+      for (const { deal } of page.unreadable) held.add(deal)
       await updateConnection(trx, run.connection, { cursor: page.cursor })
       // What this run has seen before gets it no further: starts that die must come to an end.
-      if (known.some(({ ref }) => before.get(ref.id)?.seenRun !== run.id)) await progressed(trx, run)
+      if (further || known.every(({ ref }) => before.get(ref.id)?.seenRun === run.id)) return
+      await progressed(trx, run)
+      further = true
     })
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }

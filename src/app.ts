@@ -39,8 +39,8 @@ export interface AppOptions {
   readonly previewsOnly?: boolean
   /** Lookalikes without limits: calls are not spaced. */
   readonly unpaced?: boolean
-  /** Sets the schedules of every connection. */
-  readonly scheduled?: boolean
+  /** Of a process of the service; absent: a command. */
+  readonly role?: Role
   readonly log?: Log
   /** Log lines for people; default: on a terminal. */
   readonly pretty?: boolean | undefined
@@ -51,6 +51,7 @@ export interface AppOptions {
     readonly lockMs?: number
     readonly stalledCheckMs?: number
     readonly sweepMs?: number
+    readonly lateMs?: number
     readonly retryMs?: number
     readonly settleMs?: number
     readonly timeoutMs?: number
@@ -63,6 +64,17 @@ export interface AppOptions {
   readonly crash?: JobContext['crash']
   readonly mostStarts?: number
 }
+
+/** What a process of the service does: works on runs; sets the schedules, sweeps and watches for missed nights; shows the
+ *  pages. Any number of each may run. */
+export const ROLES = {
+  all: { works: true, schedules: true, pages: true },
+  worker: { works: true, schedules: false, pages: false },
+  scheduler: { works: false, schedules: true, pages: false },
+  web: { works: false, schedules: false, pages: true },
+} as const
+export type Role = keyof typeof ROLES
+export const isRole = (text: unknown): text is Role => typeof text === 'string' && Object.hasOwn(ROLES, text)
 
 export interface App {
   readonly config: Config
@@ -80,7 +92,14 @@ const HOUR_MS = 3_600_000
 /** @throws UsageError naming every problem of the configuration, or who holds the data directory */
 export async function openApp(file: string, options: AppOptions = {}): Promise<App> {
   const config = loadConfig(file, Date.now())
-  const log = options.log ?? createLog(config.environment.logLevel ?? (options.scheduled ? 'info' : 'warn'), options)
+  const { role } = options
+  if (role && role !== 'all' && !config.environment.databaseUrl)
+    throw new UsageError(
+      `--role ${role} needs DATABASE_URL: the embedded database admits one process. Name a PostgreSQL database that all processes share, or leave --role out.`,
+    )
+  const does = role ? ROLES[role] : null
+  const concurrency = options.concurrency ?? (does?.works === false ? 0 : config.environment.concurrency)
+  const log = options.log ?? createLog(config.environment.logLevel ?? (role ? 'info' : 'warn'), options)
   const connectors = new Map<string, Connector>()
   const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
@@ -116,7 +135,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     ...(options.mostStarts === undefined ? {} : { mostStarts: options.mostStarts }),
     ...(options.crash ? { crash: options.crash } : {}),
   }
-  const unwatch = options.concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
+  const unwatch = concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
   let queue: StepQueue
   try {
     await database.migrate()
@@ -125,7 +144,9 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
       ...(config.environment.redisUrl ? { redisUrl: config.environment.redisUrl.reveal() } : {}),
       handlers: handlers(ctx, (name, lateMs) => night(ctx, connection(name), lateMs)),
       log,
-      concurrency: options.concurrency ?? 4,
+      concurrency,
+      // Every process would ask the queue about every open run.
+      ...(does?.schedules === false ? { sweepMs: 0 } : {}),
       ...options.timing,
     })
   } catch (error) {
@@ -133,7 +154,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     await database.close()
     throw error
   }
-  if (options.scheduled) {
+  if (does?.schedules) {
     const { schedule: cron, timezone } = config
     await queue.schedule(config.connections.map(({ name }) => ({ connection: name, cron, timezone })))
   }

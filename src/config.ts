@@ -11,6 +11,7 @@ import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { type Setting, withSettings } from './config-edit.ts'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
+import { loopback } from './connector.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
 import { type DigestSettings, digestSettings } from './core/digests.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
@@ -39,11 +40,13 @@ export interface Environment {
   readonly secretKey: Secret | null
   /** UNSTALL_SECRET_KEY_OLD: the one before, for `unstall key rotate` only. */
   readonly oldSecretKey: Secret | null
-  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
+  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (0: any free port; null: not set). */
   readonly host: string
-  readonly port: number
   /** UNSTALL_METRICS_TOKEN: what a Prometheus on another machine sends; null: the metrics are for this machine only. */
   readonly metricsToken: Secret | null
+  readonly port: number | null
+  /** UNSTALL_CONCURRENCY: runs a process works on at the same time (4). */
+  readonly concurrency: number
   /** UNSTALL_LOG: a level of pino; null: `info` for the service, `warn` for a command. */
   readonly logLevel: z.infer<typeof Level> | null
 }
@@ -93,7 +96,6 @@ function isCron(text: string): boolean {
   }
 }
 
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 /** Null unless it is an origin and nothing more. */
 const origin = (text: string) => {
   const url = URL.parse(text)
@@ -101,7 +103,7 @@ const origin = (text: string) => {
 }
 const isLoopback = (text: string) => {
   const url = origin(text)
-  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
+  return url !== null && /^https?:$/.test(url.protocol) && loopback(url.hostname)
 }
 const isSalesforce = (text: string) => {
   const url = origin(text)
@@ -297,8 +299,12 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
   const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
   if (metricsToken && metricsToken.length < 20) problem('UNSTALL_METRICS_TOKEN', 'have at least 20 characters')
-  const port = Number(variables.UNSTALL_PORT || 4000)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
+  const whole = (name: string, least: number, most: number) => {
+    const value = variables[name] ? Number(variables[name]) : null
+    if (value !== null && !(Number.isInteger(value) && value >= least && value <= most))
+      problem(name, `be ${least} to ${most}`)
+    return value
+  }
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
   if (!level.success) problem('UNSTALL_LOG', `be one of ${Level.options.join(', ')}`)
   return {
@@ -307,8 +313,9 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     secretKey: key ? new Secret(key) : null,
     oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
-    port,
     metricsToken: metricsToken ? new Secret(metricsToken) : null,
+    port: whole('UNSTALL_PORT', 0, 65_535),
+    concurrency: whole('UNSTALL_CONCURRENCY', 1, 100) ?? 4,
     logLevel: level.data ?? null,
   }
 }

@@ -127,6 +127,8 @@ export const judged = (
   level: 'warn' | 'problem' = 'warn',
 ): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo })
 
+export { loopback } from './core/text.ts'
+
 export interface Health {
   readonly findings: readonly Finding[]
   readonly steps: readonly SetupStep[]

@@ -198,8 +198,8 @@ absences: { bob: 2026-01-01 }
 brakes: { maxNewlyStalledShare: 15 }
 `
     expect(problems(text, { UNSTALL_PORT: 'x', DATABASE_URL: 'mysql://a:hidden@c' })).toEqual([
-      'UNSTALL_PORT in the environment must be 1 to 65535',
       'DATABASE_URL in the environment must look like postgresql://user:password@host/database',
+      'UNSTALL_PORT in the environment must be 0 to 65535',
       'line 2: timezone is not a time zone such as Europe/Paris (did you mean "Europe/Paris"?)',
       'line 3: language must be one of en, fr, not "de"',
       expect.stringMatching(/^line 4: holidays "DE-ZZ": ZZ is no region of DE; known: BB, .*BY/),
@@ -318,7 +318,8 @@ it('the environment has defaults', () => {
     secretKey: null,
     oldSecretKey: null,
     host: '127.0.0.1',
-    port: 4000,
+    port: null,
+    concurrency: 4,
     logLevel: null,
   })
   expect(environment({ UNSTALL_SECRET_KEY: 'x'.repeat(32) }).secretKey?.reveal()).toBe('x'.repeat(32))

@@ -316,7 +316,7 @@ function nextSteps(draft: Draft, name: string, unread: boolean): readonly string
   })
   return [
     ...(unread && variables.length > 0
-      ? [`Where they are not set yet, with Docker in .env: ${variables.join('; ')}`]
+      ? [`Set what is secret, if you have not yet (with Docker: in .env): ${variables.join('; ')}`]
       : []),
     ...(unread && auth.kind === 'oauth' ? [`unstall connect ${name}`] : []),
     `unstall check ${name}`,

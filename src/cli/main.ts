@@ -150,8 +150,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option('--token-life <s>', 'seconds until a token expires', whole)
     .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
   on('start', async () => (await import('./start.ts')).start)
-    .description('the service: nightly schedule and workers')
-    .option('--role <role>', 'all', 'all')
+    .description('the service: nightly schedule, workers and dashboard')
+    .addOption(
+      new Option('--role <role>', 'what this process does; apart, they share DATABASE_URL')
+        .choices(['all', 'worker', 'scheduler', 'web'])
+        .default('all'),
+    )
     .option('--pretty', 'log lines for people instead of JSON')
   const key = program.command('key').description('what stored access is encrypted with')
   on('rotate', async () => (await import('./key.ts')).rotate, key).description(

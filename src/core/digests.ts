@@ -1,5 +1,6 @@
 // Who is sent what, as RevOps writes it in the configuration. Addresses with a password are handed in wrapped.
 import { z } from 'zod'
+import { loopback } from './text.ts'
 
 /** Text that never prints (config.ts). */
 export interface Hidden {
@@ -10,8 +11,6 @@ export const WEEKDAYS = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday',
 /** The recipient that is the channel of `slack`. */
 export const SLACK = 'slack'
 const SLACK_HOOKS = 'https://hooks.slack.com'
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
-export const isLoopback = ({ hostname }: URL): boolean => LOOPBACK.includes(hostname)
 
 const isEmail = (text: string) => z.email().safeParse(text).success
 const recipient = z.string().refine((text) => text === SLACK || isEmail(text), {
@@ -55,7 +54,7 @@ export function digestSettings<S extends Hidden>(secret: z.ZodType<S, string>) {
     'must look like smtps://user:password@smtp.acme.example (in user and password, @ is written %40)',
   )
   const slack = like(
-    (url) => url.origin === SLACK_HOOKS || (url.protocol === 'http:' && isLoopback(url)),
+    (url) => url.origin === SLACK_HOOKS || (url.protocol === 'http:' && loopback(url.hostname)),
     `must be the address of an incoming webhook: ${SLACK_HOOKS}/services/…`,
   )
   const address = '[^@\\s<>]+@[^@\\s<>]+'

@@ -183,6 +183,16 @@ const NONE = { open: 0, stalled: 0, newlyStalled: 0, recovered: 0, parked: 0, an
 /** Counted deal by deal while planning. */
 export type Totals = typeof NONE
 export const noTotals = (): Totals => ({ ...NONE })
+/** Adds so many deals that each count for `one`. */
+export function addTotals(to: Totals, one: Readonly<Totals>, deals: number): void {
+  to.open += deals * one.open
+  to.stalled += deals * one.stalled
+  to.newlyStalled += deals * one.newlyStalled
+  to.recovered += deals * one.recovered
+  to.parked += deals * one.parked
+  to.answeredNo += deals * one.answeredNo
+  to.dismissed += deals * one.dismissed
+}
 
 /** What a preview and the night that confirms it have in common of a row. */
 export const previewKey = (row: PlannedWrite): string => JSON.stringify([row.deal.id, row.group, row.kind])

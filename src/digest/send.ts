@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto'
 import MailComposer from 'nodemailer/lib/mail-composer'
 import SMTPConnection from 'nodemailer/lib/smtp-connection'
-import { type DigestSettings, isLoopback, SLACK } from '../core/digests.ts'
+import { type DigestSettings, SLACK } from '../core/digests.ts'
+import { loopback } from '../core/text.ts'
 import { type Message, toMail, toSlack, toText } from './render.ts'
 
 /** Handed over, and no answer came. */
@@ -81,7 +82,7 @@ async function mail(url: URL, { from, to, message, id }: Mail, timeoutMs: number
     port: Number(url.port) || (secure ? 465 : 587),
     secure,
     // Passwords and pipelines never cross a network in the open.
-    ...(secure || isLoopback(url) ? {} : { requireTLS: true }),
+    ...(secure || loopback(url.hostname) ? {} : { requireTLS: true }),
     ...{ connectionTimeout: timeoutMs, greetingTimeout: timeoutMs, socketTimeout: timeoutMs, dnsTimeout: timeoutMs },
     socketCloseTimeout: 1000,
   })

@@ -3,6 +3,7 @@
 // CamelCasePlugin; raw SQL uses the database's names).
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
 import type { DealId, Instant, Known, LocalDate, Outcome, Reference, System, TaskKey } from '../core/deal.ts'
+import type { Counted } from '../core/due.ts'
 import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
 import type { Standing, Transition } from '../core/stall.ts'
@@ -60,6 +61,8 @@ export interface Schema {
     censusAt: Instant | null
     circuit: Json<Circuit | null>
     reference: Json<Reference | null>
+    /** Under which rules, settings and reference the deals' `dueAt` were found, and when last; null: they are not to be relied on. */
+    judged: Json<{ readonly under: string; readonly at: Instant } | null>
   }
   run: {
     id: string
@@ -104,6 +107,12 @@ export interface Schema {
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */
     unsettled: boolean
+    /** A night before this need not judge it, if nothing happens to it; 0: the next one must. */
+    dueAt: Instant
+    /** What it adds to the figures of such a night; null while due. */
+    counted: Json<Counted | null>
+    /** Its amount in the forecast, if it is counted there. */
+    cents: number
   }
   quarantine: {
     connection: string

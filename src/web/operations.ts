@@ -3,7 +3,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { getConnInfo } from '@hono/node-server/conninfo'
 import type { Context, Hono } from 'hono'
-import { isLoopback } from '../core/digests.ts'
+import { loopback } from '../core/text.ts'
 import type { Database } from '../store/db.ts'
 import type { Fleet, Metrics } from './metrics.ts'
 
@@ -57,7 +57,7 @@ function mayRead(c: Context, token: string | null): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   if (token !== null) return timingSafeEqual(digest(c.req.header('authorization') ?? ''), digest(`Bearer ${token}`))
   const through = Object.keys(c.req.header()).some((name) => /^(x-forwarded|forwarded$|via$|x-real-ip$)/.test(name))
-  return !through && isLoopback(new URL(c.req.url)) && /^(127\.|::1$|::ffff:127\.)/.test(remote(c))
+  return !through && loopback(new URL(c.req.url).hostname) && /^(127\.|::1$|::ffff:127\.)/.test(remote(c))
 }
 
 function remote(c: Context): string {

@@ -98,7 +98,7 @@ describe('by e-mail', () => {
   )
 
   it('nothing is said in the open beyond this machine: no STARTTLS, no password', async () => {
-    expect(String(await failure('127.0.0.2'))).toMatch(/TLS|ECONNREFUSED/)
+    expect(String(await failure('0.0.0.0'))).toMatch(/TLS/)
     expect(mail.said.join()).not.toMatch(/AUTH|MAIL/)
   })
 
