@@ -53,21 +53,25 @@ export async function openFleet(options: FleetOptions): Promise<Fleet> {
   const { databaseUrl, redisUrl, deals, latencyMs = 0 } = options
   const now = Date.now()
   const database = await openDatabase({ databaseUrl })
-  const crms = await Promise.all(
-    Array.from({ length: options.connections }, async (_, n) => {
-      const system = n % 2 === 0 ? 'hubspot' : 'salesforce'
-      const crm = await startCrm(system, generate({ now, seed: n + 1, deals, open: deals }), 'unique', {
-        now,
-        latencyMs,
-      })
-      await setUp(crm)
-      const connection = `c${n}`
-      await ensureConnection(database.db, connection, system)
-      await updateConnection(database.db, connection, { confirmedAt: now - 2 * DAY })
-      await oldRun(database, connection, now - 2 * DAY)
-      return { ...crm, connection }
-    }),
-  )
+  const prepared = async (n: number) => {
+    const system = n % 2 === 0 ? 'hubspot' : 'salesforce'
+    const crm = await startCrm(system, generate({ now, seed: n + 1, deals, open: deals }), 'unique', {
+      now,
+      latencyMs,
+    })
+    await setUp(crm)
+    const connection = `c${n}`
+    await ensureConnection(database.db, connection, system)
+    await updateConnection(database.db, connection, { confirmedAt: now - 2 * DAY })
+    await oldRun(database, connection, now - 2 * DAY)
+    return { ...crm, connection }
+  }
+  const crms: Awaited<ReturnType<typeof prepared>>[] = []
+  // A few at a time: a machine that is busy would let their first calls time out.
+  for (let n = 0; n < options.connections; n += 5) {
+    const some = Array.from({ length: Math.min(5, options.connections - n) }, (_, i) => prepared(n + i))
+    crms.push(...(await Promise.all(some)))
+  }
   const folder = mkdtempSync(join(tmpdir(), 'unstall-fleet-'))
   const file = join(folder, 'unstall.config.yaml')
   const due = new Date(now - 600_000)

@@ -16,9 +16,9 @@ describe.skipIf(missing(['PostgreSQL']) !== null && !required)('many processes',
     const { databaseUrl = '' } = (await homes.find(({ name }) => name === 'PostgreSQL')?.place()) ?? {}
     const fleet = await openFleet({ databaseUrl, connections: CONNECTIONS, deals: 15, latencyMs: 40 })
     onTestFinished(() => fleet.close())
-    const roles = ['worker', 'worker', 'worker', 'worker', 'scheduler', 'scheduler', 'web']
-    const members = await Promise.all(roles.map((role) => fleet.start(role)))
-    const workers = members.slice(0, 4)
+    const start = (roles: readonly string[]) => Promise.all(roles.map((role) => fleet.start(role)))
+    const workers = await start(['worker', 'worker', 'worker', 'worker'])
+    const members = [...workers, ...(await start(['scheduler', 'scheduler', 'web']))]
     const [victim, ...others] = workers
     if (!victim) throw new Error('no worker')
     for (const { url, role } of members)
@@ -26,11 +26,11 @@ describe.skipIf(missing(['PostgreSQL']) !== null && !required)('many processes',
 
     // Killed while it works: it has a step, and no call of its own tells it to stop.
     const { db } = fleet.database
-    await until(() => victim.finished.length > 0, 30_000)
+    await until(() => victim.finished.length > 0, 60_000)
     victim.child.kill('SIGKILL')
     const nights = db.selectFrom('run').selectAll().where('kind', '=', 'night')
     const over = async () => (await nights.where('status', '=', 'done').execute()).length === CONNECTIONS
-    await until(over, 40_000).catch(() => {}) // the rows say more
+    await until(over, 60_000).catch(() => {}) // the rows say more
     const runs = await nights.execute()
     expect(runs.filter(({ status }) => status !== 'done')).toEqual([])
     expect(runs.map(({ connection }) => connection).sort()).toEqual(
@@ -61,5 +61,5 @@ describe.skipIf(missing(['PostgreSQL']) !== null && !required)('many processes',
     const rest = members.filter((member) => member !== victim)
     for (const { child } of rest) child.kill('SIGTERM')
     expect(await Promise.all(rest.map(({ ended }) => ended))).toEqual(rest.map(() => 0))
-  }, 90_000)
+  }, 180_000)
 })
