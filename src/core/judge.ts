@@ -395,23 +395,7 @@ class Bench {
       if (this.#idle < line) this.#soon(this.#later(resume, line - this.#idle))
     const { clock } = this.#log
 
-    const derived = due !== null && !byRep
-    const onDate = (
-      rule: Rule,
-      holds: boolean,
-      value: number | null,
-      limit: number | null,
-      unit: RuleCheck['unit'],
-    ) => ({
-      rule,
-      holds,
-      value,
-      limit,
-      unit,
-      date: dueDate,
-      derived,
-      capped,
-    })
+    const date = { date: dueDate, derived: due !== null && !byRep, capped }
     // Who cannot answer or set a date, because the field is gone, is not flagged for it.
     const { decision: field, decisionDue } = this.#context.reference.fields ?? {}
     const blind = [field, decisionDue].some((one) => one?.readable === false)
@@ -426,8 +410,8 @@ class Bench {
     const maybes = decision.maybes > 0 ? decision.maybes : null
     const answered = yes === null ? null : toDate(yes)
     return [
-      onDate('decision_overdue', isOverdue, late, presented ? 0 : null, 'working_days'),
-      onDate('answered_maybe', isMaybe, maybes, 1, 'answers'),
+      { ...check('decision_overdue', isOverdue, late, presented ? 0 : null, 'working_days'), ...date },
+      { ...check('answered_maybe', isMaybe, maybes, 1, 'answers'), ...date },
       check('yes_not_closed', isYes, yesDays, YES_PROTECTS, 'working_days', answered),
       check('close_date_passed', isPast, past, grace, 'working_days', deal.closeDate),
       check('pushed_repeatedly', isPushed, pushes.length, policy.pushes, 'pushes', pushes.at(-1)?.on ?? null),
