@@ -1,6 +1,7 @@
 // Step name -> handler, and what a failed step means for its run. The queue only carries steps; the run row decides.
 import { localTime } from '../src/core/calendar.ts'
 import { Fatal, RetryLater } from '../src/errors.ts'
+import { logging } from '../src/log.ts'
 import type { QueueHandlers } from '../src/queue.ts'
 import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
@@ -57,11 +58,12 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
   return {
     ...all,
     step: async (runId, step, signal) => {
-      const { starts = 0 } = (await getRun(ctx.db, runId)) ?? {}
-      if (starts < SUSPECT) return all.step(runId, step, signal)
+      const { starts = 0, connection } = (await getRun(ctx.db, runId)) ?? {}
+      const work = () => logging({ run: runId, connection }, () => all.step(runId, step, signal))
+      if (starts < SUSPECT) return work()
       const mine = suspect.then(() => {
         signal.throwIfAborted()
-        return all.step(runId, step, signal)
+        return work()
       })
       suspect = mine.catch(() => {}) // its own job hears of it
       return mine

@@ -12,7 +12,7 @@ import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openScheduled } from '../jobs/nightly.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
-import type { Connector, ConnectorOptions, Consent } from './connector.ts'
+import type { ApiCall, Connector, ConnectorOptions, Consent } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
@@ -42,6 +42,10 @@ export interface AppOptions {
   /** Of a process of the service; absent: a command. */
   readonly role?: Role
   readonly log?: Log
+  /** Log lines for people; default: on a terminal. */
+  readonly pretty?: boolean | undefined
+  /** Told of every call of a CRM's API. */
+  readonly called?: (connection: Pick<ConnectionConfig, 'name' | 'system'>, call: ApiCall) => void
   /** Tests that kill processes shorten these; see queue.ts, jobs/context.ts and connector.ts (ConnectorOptions). */
   readonly timing?: {
     readonly lockMs?: number
@@ -95,7 +99,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     )
   const does = role ? ROLES[role] : null
   const concurrency = options.concurrency ?? (does?.works === false ? 0 : config.environment.concurrency)
-  const log = options.log ?? createLog(config.environment.logLevel ?? (role ? 'info' : 'warn'))
+  const log = options.log ?? createLog(config.environment.logLevel ?? (role ? 'info' : 'warn'), options)
   const connectors = new Map<string, Connector>()
   const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
@@ -111,6 +115,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           tokens,
           awake: () => queue.awake(),
           unpaced: options.unpaced === true,
+          called: (call) => options.called?.(connection(name), call),
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
             return new Map([...known].map(([id, { deal }]) => [id, deal]))
@@ -234,7 +239,7 @@ export async function currentTime(connection: ConnectionConfig, clock: () => Ins
 
 const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
 
-interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
+interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs' | 'called'> {
   readonly unpaced?: boolean
   /** See the gate: asked before every call. */
   readonly awake?: () => void
@@ -262,6 +267,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
       ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}),
     }),
     ...(options.known ? { known: options.known } : {}),
+    ...(options.called ? { called: options.called } : {}),
     ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     clock: Date.now,

@@ -13,6 +13,7 @@ import { type Setting, withSettings } from './config-edit.ts'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
 import { loopback } from './connector.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
+import { type DigestSettings, digestSettings } from './core/digests.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
 
@@ -41,6 +42,8 @@ export interface Environment {
   readonly oldSecretKey: Secret | null
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (0: any free port; null: not set). */
   readonly host: string
+  /** UNSTALL_METRICS_TOKEN: what a Prometheus on another machine sends; null: the metrics are for this machine only. */
+  readonly metricsToken: Secret | null
   readonly port: number | null
   /** UNSTALL_CONCURRENCY: runs a process works on at the same time (4). */
   readonly concurrency: number
@@ -69,6 +72,7 @@ export interface Config {
   readonly schedule: string
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
+  readonly digests: DigestSettings
   readonly connections: readonly ConnectionConfig[]
   readonly environment: Environment
 }
@@ -172,6 +176,7 @@ function fileSchema(variables: Variables) {
     absences: absences.default({}),
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
+    digests: digestSettings(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
@@ -243,7 +248,7 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const { schedule, dataDir, digests, connections, holidays: dates, absences: inline, ...shared } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -258,7 +263,8 @@ export function parseConfig(
     return { name, system, baseUrl, loopback: isLoopback(url), auth, settings: Settings.parse({ ...settings, policy }) }
   })
   const { timezone } = shared
-  return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
+  const where = { file, dataDir: resolve(dirname(file), dataDir) }
+  return { ...where, timezone, schedule, digests, connections: resolved, environment }
 }
 
 /** Throws UsageError unless the text is good, whatever variables are yet to be set. */
@@ -291,6 +297,8 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   }
   const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
+  const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
+  if (metricsToken && metricsToken.length < 20) problem('UNSTALL_METRICS_TOKEN', 'have at least 20 characters')
   const whole = (name: string, least: number, most: number) => {
     const value = variables[name] ? Number(variables[name]) : null
     if (value !== null && !(Number.isInteger(value) && value >= least && value <= most))
@@ -305,6 +313,7 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     secretKey: key ? new Secret(key) : null,
     oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
+    metricsToken: metricsToken ? new Secret(metricsToken) : null,
     port: whole('UNSTALL_PORT', 0, 65_535),
     concurrency: whole('UNSTALL_CONCURRENCY', 1, 100) ?? 4,
     logLevel: level.data ?? null,

@@ -127,8 +127,7 @@ export const judged = (
   level: 'warn' | 'problem' = 'warn',
 ): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo })
 
-/** A host of this machine: where sandboxes are, and the only ones a token may go to without https. */
-export const loopback = (hostname: string) => /^(localhost|\[::1\]|127(\.\d+){3})$/.test(hostname)
+export { loopback } from './core/text.ts'
 
 export interface Health {
   readonly findings: readonly Finding[]
@@ -223,6 +222,12 @@ export interface Gate {
   ): void
 }
 
+/** One call of the API as it ended. `status` null: without an answer. `leftToday`: calls left, where the answer says so. */
+export interface ApiCall {
+  readonly status: number | null
+  readonly leftToday?: number
+}
+
 /** What app.ts hands to every connector. */
 export interface ConnectorOptions {
   /** Origin, for example https://api.hubapi.com or https://acme.my.salesforce.com; loopback for the sandbox. */
@@ -244,6 +249,8 @@ export interface ConnectorOptions {
   readonly known?: (
     ids: readonly DealId[],
   ) => Promise<ReadonlyMap<DealId, Pick<Deal, 'pipelineId' | 'stageId' | 'amount' | 'closeDate'>>>
+  /** Told of every call (signing in not counted), for the metrics. */
+  readonly called?: (call: ApiCall) => void
   /** Warnings for the log: never tokens, never whole records. */
   readonly warn?: (message: string, data?: Record<string, unknown>) => void
 }

@@ -62,6 +62,8 @@ export interface StepQueue {
   /** Aborts the running steps if this process stood still (stopped, suspended) longer than its locks live: by now another
    *  worker may have taken them over, and a call that still leaves could double its writes. */
   awake(): void
+  /** Jobs by state: waiting, running, parked until a moment. Rejects when the queue's store does not answer. */
+  depth(): Promise<Readonly<Record<'waiting' | 'active' | 'delayed', number>>>
   /** Waits up to `graceMs` (default 8 s) for running steps, then aborts their signal and gives them back. */
   close(graceMs?: number): Promise<void>
 }
@@ -244,6 +246,10 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     add,
     sweep,
     awake,
+    async depth() {
+      const { waiting = 0, prioritized = 0, active = 0, delayed = 0 } = await queue.getJobCounts()
+      return { waiting: waiting + prioritized, active, delayed }
+    },
     async schedule(wanted) {
       nights = wanted
       lookAt.clear()

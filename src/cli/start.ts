@@ -2,23 +2,34 @@
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { isRole, openApp, ROLES } from '../app.ts'
+import { createDigests } from '../digest/deliver.ts'
 import { UsageError } from '../errors.ts'
 import { listRuns } from '../store/runs.ts'
+import { createMetrics } from '../web/metrics.ts'
+import { operations } from '../web/operations.ts'
+import { digestService } from './digest.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
 
 /** Of the pages. Other roles answer /healthz on any free port, so that many fit on one machine. */
 const PORT = 4000
 
-export async function start({ config, json, role }: GlobalOptions & { role?: unknown }): Promise<ExitCode> {
+export async function start(options: GlobalOptions & { role?: unknown; pretty?: true }): Promise<ExitCode> {
+  const { config, json, role, pretty } = options
   if (!isRole(role)) throw new UsageError(`--role is one of ${Object.keys(ROLES).join(', ')}.`)
   const told = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  const app = await openApp(config, { role })
+  const metrics = createMetrics()
+  metrics.watchProcess()
+  const app = await openApp(config, { role, pretty, called: metrics.called })
   const { host, port } = app.config.environment
   const web = new Hono()
+  const { ctx, database, queue } = app
+  const fleet = { db: ctx.db, clock: ctx.clock, connections: app.config.connections, depth: () => queue.depth() }
+  operations(web, { database, metrics, fleet, metricsToken: app.config.environment.metricsToken })
+  const endDigests = ROLES[role].schedules ? createDigests(digestService(app)).start() : null
   web.get('/healthz', async (c) => {
     const [last] = await listRuns(app.ctx.db, { limit: 1 })
     return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
@@ -30,6 +41,7 @@ export async function start({ config, json, role }: GlobalOptions & { role?: unk
     server.once('error', () => resolve(false))
   })
   if (!listening) {
+    await endDigests?.()
     await app.close()
     throw new UsageError(`Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`)
   }
@@ -44,6 +56,7 @@ export async function start({ config, json, role }: GlobalOptions & { role?: unk
   await told
   leaveBy(EXIT.ok)
   server.close()
+  await endDigests?.()
   await app.close()
   return EXIT.ok
 }

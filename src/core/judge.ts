@@ -496,7 +496,7 @@ type Scope = Settings['scope']
 const scopes = new WeakMap<Reference, { readonly scope: Scope; readonly owners: ReadonlySet<OwnerId> }>()
 
 /** Owners named in the scope by e-mail, name or id, or through their team. */
-function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
+export function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
   const made = scopes.get(reference)
   if (made?.scope === scope) return made.owners
   const named = new Set((scope.owners ?? []).map((one) => one.toLowerCase()))

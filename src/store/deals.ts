@@ -171,15 +171,21 @@ export async function liveIds(db: Executor, connection: string, page: Page): Pro
   return rows.map((row) => row.id)
 }
 
+/** So many that their JSON weighs little. */
+const inParts = <T>(all: readonly T[]): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(all.length / 1000) }, (_, part) => all.slice(1000 * part, 1000 * (part + 1)))
+
 export async function saveStandings(
   trx: Executor,
   connection: string,
   rows: readonly { readonly id: DealId; readonly standing: Standing }[],
 ): Promise<void> {
-  const values = rows.map(({ id, standing }) => ({ id, standing, unsettled: !settled(standing) }))
-  await sql`
-    UPDATE deal SET standing = row.standing, unsettled = row.unsettled, due_at = 0
-    FROM ${rowsOf('deal', values)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
+  for (const some of inParts(rows)) {
+    const values = some.map(({ id, standing }) => ({ id, standing, unsettled: !settled(standing) }))
+    await sql`
+      UPDATE deal SET standing = row.standing, unsettled = row.unsettled, due_at = 0
+      FROM ${rowsOf('deal', values)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
+  }
 }
 
 /** To be looked at next night whatever their standing: what was planned for them may be refused or dropped. Those
@@ -199,8 +205,10 @@ const settled = (standing: Standing) =>
 
 /** Saving the same transition of a run twice changes nothing. */
 export async function saveTransitions(trx: Executor, run: string, transitions: readonly Transition[]): Promise<void> {
-  const values = transitions.map(({ deal: { connection, id }, ...rest }) => ({ ...rest, run, connection, deal: id }))
-  await sql`INSERT INTO transition SELECT * FROM ${rowsOf('transition', values)} ON CONFLICT DO NOTHING`.execute(trx)
+  for (const some of inParts(transitions)) {
+    const values = some.map(({ deal: { connection, id }, ...rest }) => ({ ...rest, run, connection, deal: id }))
+    await sql`INSERT INTO transition SELECT * FROM ${rowsOf('transition', values)} ON CONFLICT DO NOTHING`.execute(trx)
+  }
 }
 
 /** By exact id or link, else by exact name, else by part of the name (any case). At most ten, open ones first. */

@@ -45,6 +45,12 @@ export interface Failure {
   readonly problem: string
 }
 
+/** `mark`: changes when there is something new to say about it. */
+export interface Told {
+  readonly key: string
+  readonly mark: string
+}
+
 export interface Schema {
   connection: {
     name: string
@@ -148,7 +154,26 @@ export interface Schema {
     leaseBy: string
     leaseUntil: Instant
   }
-  /** One row, `budget`, locked while the shared task budget is reserved. */
+  /** What was told to whom: see digests.ts. */
+  digest: {
+    kind: 'weekly' | 'nightly'
+    /** ISO week `2026-W48`, or the date of the night. */
+    period: string
+    /** An e-mail address, or `slack`. */
+    recipient: string
+    /** `unknown`: handed over, no answer (yet). `quiet`: there was nothing to say. `held`: over the person's budget. */
+    status: 'unknown' | 'sent' | 'quiet' | 'held' | 'retry' | 'failed'
+    /** ISO week it counts in. */
+    week: string
+    /** Troubles it speaks of, without their words. */
+    told: ColumnType<readonly Told[], string, string>
+    attempts: Generated<number>
+    nextAt: Instant | null
+    problem: string | null
+    createdAt: Instant
+    sentAt: Instant | null
+  }
+  /** `budget`: locked while the shared task budget is reserved. `digests`: whoever works on digests. */
   lease: { name: string; by: string; until: Instant }
 }
 
