@@ -7,12 +7,11 @@ import {
   type Known,
   type LocalDate,
   type OwnerId,
-  type Reference,
   RULES,
   type Rule,
 } from './deal.ts'
 import { type MovementContext, type MovementKind, type MovementLog, PUSH_WINDOW } from './movement.ts'
-import { type Settings, type StageFacts, stageTable } from './policy.ts'
+import { ownersInScope, type Settings, type StageFacts, stageTable } from './policy.ts'
 
 export interface RuleCheck {
   readonly rule: Rule
@@ -475,22 +474,3 @@ function check(
 
 const UNITS: Partial<Record<Rule, RuleCheck['unit']>> = { pushed_repeatedly: 'pushes', answered_maybe: 'answers' }
 const NO_CHECKS = RULES.map((rule) => check(rule, false, null, null, UNITS[rule] ?? 'working_days'))
-
-type Scope = Settings['scope']
-const scopes = new WeakMap<Reference, { readonly scope: Scope; readonly owners: ReadonlySet<OwnerId> }>()
-
-/** Owners named in the scope by e-mail, name or id, or through their team. */
-export function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
-  const made = scopes.get(reference)
-  if (made?.scope === scope) return made.owners
-  const named = new Set((scope.owners ?? []).map((one) => one.toLowerCase()))
-  const teams = new Set(scope.teams ?? [])
-  const inside = reference.owners.filter(
-    ({ id, email, name, team }) =>
-      [id, email, name].some((one) => one !== null && named.has(one.toLowerCase())) ||
-      (team !== null && teams.has(team)),
-  )
-  const owners = new Set(inside.map((one) => one.id))
-  scopes.set(reference, { scope, owners })
-  return owners
-}
