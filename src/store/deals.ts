@@ -3,7 +3,7 @@
 import { type Selectable, sql } from 'kysely'
 import type { DealId, Instant, Known, LocalDate, Rule } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
-import { among, rowsOf } from './db.ts'
+import { among, plain, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
 const STORED = ['known', 'standing', 'gone', 'seenRun'] as const
@@ -179,9 +179,10 @@ export async function findDeal(db: Executor, words: string, connection?: string)
   return []
 }
 
-/** Deals that share everything lists are filtered by. `ownerId` and `currency` empty: none. */
+/** Open deals that share everything lists are filtered by. `ownerId` and `currency` empty: none. */
 export interface Facet {
   readonly connection: string
+  readonly state: 'moving' | 'stalled' | 'parked' | 'answered_no'
   readonly ownerId: string
   readonly pipelineId: string
   readonly stageId: string
@@ -191,53 +192,59 @@ export interface Facet {
   readonly value: number
 }
 
-export const DEAL_ORDERS = {
+export const DEAL_ORDERS = ['amount', 'since', 'movement', 'close'] as const
+export type DealOrder = (typeof DEAL_ORDERS)[number]
+const ORDER_BY = {
   amount: sql`amount DESC NULLS LAST`,
   since: sql`since NULLS LAST`,
   movement: sql`moved_at NULLS LAST`,
   close: sql`close_date NULLS LAST`,
 }
-export type DealOrder = keyof typeof DEAL_ORDERS
 
-/** `state` null: every open deal. `text`: part of the name, any case; empty: all. */
-export interface Listed {
+interface Listed {
   readonly connections: readonly string[]
-  readonly state: 'stalled' | 'parked' | 'answered_no' | null
+  /** Part of the name, any case; empty: all. */
   readonly text: string
 }
 
 // The second condition is that of the index `deal_listed`.
-const listed = ({ connections, state, text }: Listed) => sql`connection = ${among(connections)}
-  AND state NOT IN ('closed', 'gone') ${state === null ? sql`` : sql`AND state = ${state}`}
-  ${text === '' ? sql`` : sql`AND name ILIKE ${partOf(text)}`}`
+const listed = ({ connections, text }: Listed) => sql`connection = ${among(connections)}
+  AND state NOT IN ('closed', 'gone') ${text === '' ? sql`` : sql`AND name ILIKE ${partOf(plain(text))}`}`
 
 /** Counts and sums of every combination there is, for filters and totals. */
 export async function facetsOf(db: Executor, which: Listed): Promise<readonly Facet[]> {
   const { rows } = await sql<Facet>`
-    SELECT connection, owner_id, pipeline_id, stage_id, rule, coalesce(currency, '') AS currency,
+    SELECT connection, state, owner_id, pipeline_id, stage_id, rule, coalesce(currency, '') AS currency,
       count(*) AS deals, coalesce(sum(amount), 0) AS value
-    FROM deal WHERE ${listed(which)} GROUP BY 1, 2, 3, 4, 5, 6`.execute(db)
+    FROM deal WHERE ${listed(which)} GROUP BY 1, 2, 3, 4, 5, 6, 7`.execute(db)
   return rows
 }
 
-/** One page of the deals of some facets, those without a value of the order last. */
+/** One page of the deals of some facets; those without a value of the order last. */
 export async function listDeals(
   db: Executor,
-  which: Listed & {
+  {
+    facets,
+    order,
+    offset,
+    limit,
+    ...which
+  }: Listed & {
     readonly facets: readonly Facet[]
     readonly order: DealOrder
     readonly offset: number
     readonly limit: number
   },
 ): Promise<readonly StoredDeal[]> {
+  const states = [...new Set(facets.map(({ state }) => state))]
+  const key = sql`connection, state, owner_id, pipeline_id, stage_id, coalesce(rule, '')`
   const { rows } = await sql<StoredDeal>`
-    SELECT known, standing, gone, seen_run FROM deal WHERE ${listed(which)}
-      AND (connection, owner_id, pipeline_id, stage_id, coalesce(rule, '')) IN (
-        SELECT connection, owner_id, pipeline_id, stage_id, coalesce(rule, '') FROM ${rowsOf('deal', which.facets.map(snake))})
-    ORDER BY ${DEAL_ORDERS[which.order]}, connection, id LIMIT ${which.limit} OFFSET ${which.offset}`.execute(db)
+    SELECT known, standing, gone, seen_run FROM deal WHERE ${listed(which)} AND state = ${among(states)}
+      AND (${key}) IN (SELECT ${key} FROM ${rowsOf('deal', facets.map(inColumns))})
+    ORDER BY ${ORDER_BY[order]}, connection, id LIMIT ${limit} OFFSET ${offset}`.execute(db)
   return rows
 }
 
-const snake = ({ connection, ownerId, pipelineId, stageId, rule }: Facet) => ({
-  ...{ connection, owner_id: ownerId, pipeline_id: pipelineId, stage_id: stageId, rule },
+const inColumns = ({ connection, state, ownerId, pipelineId, stageId, rule }: Facet) => ({
+  ...{ connection, state, owner_id: ownerId, pipeline_id: pipelineId, stage_id: stageId, rule },
 })

@@ -1,8 +1,10 @@
 // Words of the dashboard, in French; same keys as web-en.ts.
 import type { WebWords } from './web-en.ts'
+import { pagesFr } from './web-pages-fr.ts'
 
 export const webFr: WebWords = {
   language: 'fr',
+  pages: pagesFr,
   skip: 'Aller au contenu',
   navigation: 'Pages',
   nav: {

@@ -77,14 +77,13 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
     return { measured, limit: String(limit), notes }
   }
 
-  function rule({ check: { rule: of, holds, ...rest } }: Extract<ExplainStep, { step: 'rule' }>): string {
-    const rule = names.rules[of]
-    const found = check({ rule: of, holds, ...rest })
+  function rule({ check: one }: Extract<ExplainStep, { step: 'rule' }>): string {
+    const rule = names.rules[one.rule]
+    const found = check(one)
     if (found === null) return say(steps.not_applicable, { rule })
     const { measured: value, limit, notes } = found
-    return (
-      say(steps.rule, { rule, holds: holds ? steps.holds : steps.holds_not, value, limit }) + (notes && ` (${notes})`)
-    )
+    const holds = one.holds ? steps.holds : steps.holds_not
+    return say(steps.rule, { rule, holds, value, limit }) + (notes && ` (${notes})`)
   }
 
   const eventLine = ({ on, what, counts, source }: ReturnType<Texts['event']>) =>
