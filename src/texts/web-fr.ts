@@ -9,7 +9,7 @@ export const webFr: WebWords = {
   navigation: 'Pages',
   nav: {
     tonight: 'Cette nuit',
-    deals: 'Affaires au point mort',
+    deals: 'Affaires à l’arrêt',
     coaching: 'Fiche de coaching',
     runs: 'Exécutions',
     connections: 'Connexions',

@@ -57,7 +57,7 @@ export function dealPage(web: Web, service: WebService): void {
     ]
     const rule = state === 'stalled' ? (standing.stall?.rule ?? verdict.rule) : null
     const lines = [...of(steps, 'protection'), ...of(steps, 'clears'), ...of(steps, 'out')]
-    const body = html`<p class="lead">${badge(state, texts.names.states[state])} ${rule === null ? '' : html`<strong>${texts.names.rules[rule]}</strong>`}
+    const body = html`<p class="state">${badge(state, texts.names.states[state])} ${rule === null ? '' : html`<strong>${texts.names.rules[rule]}</strong>`}
 ${crmLink(deal.url, fill(words.list.open, { system: t.report.system[system] }), deal.name)}</p>
 ${stored.gone ? html`<p class="alarm">${words.deal.gone}</p>` : ''}
 ${odd ? html`<p class="alarm">${fill(words.deal.odd, { problem: plain(odd.problem, 300) })}</p>` : ''}
@@ -138,7 +138,7 @@ function writes(rows: readonly StoredRow[], t: Told): Html {
   const { language } = t.texts
   const line = ({ run, group, cause, status, message, hold }: StoredRow) => {
     const rest = message ? remark(language, plain(message, 300)) : hold ? t.texts.hold(hold) : '–'
-    return html`<tr><th scope="row"><a href="${runHref(run)}">${run}</a></th><td>${remark(language, GROUPS[group])}: ${t.report.changes[cause]}</td><td>${t.report.statuses[status]}</td><td dir="auto">${rest}</td></tr>`
+    return html`<tr><th scope="row"><a href="${runHref(run)}">${run}</a></th><td>${fill(t.words.of, { what: remark(language, GROUPS[group]), said: t.report.changes[cause] })}</td><td>${t.report.statuses[status]}</td><td dir="auto">${rest}</td></tr>`
   }
   const { run, wrote, status, rest } = deal.columns
   const body =
