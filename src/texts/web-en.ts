@@ -1,9 +1,12 @@
 // Words of the dashboard, in English; web-fr.ts has the same keys.
+import { type AccessWords, accessEn } from './web-access-en.ts'
+
 export interface WebWords {
   readonly language: 'en' | 'fr'
   readonly skip: string
   readonly navigation: string
   readonly nav: Readonly<Record<'tonight' | 'deals' | 'coaching' | 'runs' | 'connections' | 'queue', string>>
+  readonly access: AccessWords
 }
 
 export const webEn: WebWords = {
@@ -18,4 +21,5 @@ export const webEn: WebWords = {
     connections: 'Connections',
     queue: 'Queue',
   },
+  access: accessEn,
 }

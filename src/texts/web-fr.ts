@@ -1,4 +1,5 @@
 // Words of the dashboard, in French; same keys as web-en.ts.
+import { accessFr } from './web-access-fr.ts'
 import type { WebWords } from './web-en.ts'
 
 export const webFr: WebWords = {
@@ -13,4 +14,5 @@ export const webFr: WebWords = {
     connections: 'Connexions',
     queue: 'File d’attente',
   },
+  access: accessFr,
 }

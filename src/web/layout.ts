@@ -14,6 +14,8 @@ export interface Viewer {
   readonly csrf: string
   /** Null: nobody signed in, because this machine alone can reach the page. */
   readonly name: string | null
+  /** Signed in with a password: there is something to sign out of. */
+  readonly signsOut: boolean
 }
 
 export interface Page {
@@ -21,6 +23,8 @@ export interface Page {
   /** Path of the navigation entry it belongs to. */
   readonly at: string
   readonly body: Html
+  /** Nobody is signed in: no navigation. */
+  readonly bare?: boolean
 }
 
 /** Entries of the navigation, in order; `operator`: only shown to operators. */
@@ -37,7 +41,8 @@ export const NAVIGATION: readonly {
   { path: '/queue', text: 'queue', operator: true },
 ]
 
-export function layout({ words, role, name }: Viewer, { title, at, body }: Page): Html {
+export function layout(viewer: Viewer, { title, at, body, bare = false }: Page): Html {
+  const { words, role, name, signsOut } = viewer
   const entries = NAVIGATION.filter(({ operator }) => !operator || role === 'operator')
   return html`<!doctype html>
 <html lang="${words.language}">
@@ -51,9 +56,15 @@ export function layout({ words, role, name }: Viewer, { title, at, body }: Page)
 <body>
 <a class="skip" href="#content">${words.skip}</a>
 <header><a class="brand" href="/">unstall</a>
-<nav aria-label="${words.navigation}"><ul>
+${
+  bare
+    ? ''
+    : html`<nav aria-label="${words.navigation}"><ul>
 ${entries.map(({ path, text }) => html`<li><a href="${path}"${at === path ? html` aria-current="page"` : ''}>${words.nav[text]}</a></li>`)}
-</ul></nav>${name === null ? '' : html`<span class="who">${name}</span>`}</header>
+</ul></nav>`
+}
+${name === null || bare ? '' : html`<span class="who">${name}</span>`}
+${signsOut && !bare ? html`<form method="post" action="/logout">${formToken(viewer)}<button class="quiet">${words.access.signOut}</button></form>` : ''}</header>
 <main id="content" tabindex="-1">
 <h1>${title}</h1>
 ${body}
