@@ -237,7 +237,12 @@ export function accessOf({ dataDir, environment, web }: Config): Access {
 const PAGE_PATIENCE_MS = 60_000
 
 /** What the pages may ask for. Runs are opened here and carried out by whichever process works. */
-export async function webService({ config, connection, ctx, queue }: App): Promise<WebService> {
+export async function webService({
+  config,
+  connection,
+  ctx,
+  queue,
+}: Pick<App, 'config' | 'connection' | 'ctx' | 'queue'>): Promise<WebService> {
   const asked: JobContext = { ...ctx, patienceMs: PAGE_PATIENCE_MS }
   const added = async (opened: Opened): Promise<Opened> => {
     if ('run' in opened && opened.run.step !== 'done') await queue.add(opened.run.id, opened.run.step)

@@ -1,5 +1,6 @@
 // Words of the dashboard, in English; web-fr.ts has the same keys.
 import { type AccessWords, accessEn } from './web-access-en.ts'
+import { type OperateWords, operateEn } from './web-operate-en.ts'
 
 export interface WebWords {
   readonly language: 'en' | 'fr'
@@ -7,6 +8,7 @@ export interface WebWords {
   readonly navigation: string
   readonly nav: Readonly<Record<'tonight' | 'deals' | 'coaching' | 'runs' | 'connections' | 'queue', string>>
   readonly access: AccessWords
+  readonly operate: OperateWords
 }
 
 export const webEn: WebWords = {
@@ -22,4 +24,5 @@ export const webEn: WebWords = {
     queue: 'Queue',
   },
   access: accessEn,
+  operate: operateEn,
 }

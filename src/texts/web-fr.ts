@@ -1,6 +1,7 @@
 // Words of the dashboard, in French; same keys as web-en.ts.
 import { accessFr } from './web-access-fr.ts'
 import type { WebWords } from './web-en.ts'
+import { operateFr } from './web-operate-fr.ts'
 
 export const webFr: WebWords = {
   language: 'fr',
@@ -8,11 +9,12 @@ export const webFr: WebWords = {
   navigation: 'Pages',
   nav: {
     tonight: 'Cette nuit',
-    deals: 'Affaires au point mort',
+    deals: 'Affaires à l’arrêt',
     coaching: 'Fiche de coaching',
     runs: 'Exécutions',
     connections: 'Connexions',
     queue: 'File d’attente',
   },
   access: accessFr,
+  operate: operateFr,
 }

@@ -12,6 +12,8 @@ import { type WebWords, webEn } from '../texts/web-en.ts'
 import { webFr } from '../texts/web-fr.ts'
 import type { Access } from './access.ts'
 import { formToken, layout, type Viewer } from './layout.ts'
+import { operatorPages } from './operate.ts'
+import { runPages } from './runs.ts'
 import type { WebService } from './service.ts'
 
 export type Web = Hono<{ Variables: { viewer: Viewer } }>
@@ -39,7 +41,7 @@ function problem(
   return c.html(layout(viewer, { title, at: '', body, bare: viewer.csrf === '' }), status)
 }
 
-export const missing = (c: WebContext) => problem(c, 404, 'missing')
+const missing = (c: WebContext) => problem(c, 404, 'missing')
 
 export function createWeb(service: WebService, access: Access): Web {
   const web: Web = new Hono()
@@ -95,6 +97,8 @@ export function createWeb(service: WebService, access: Access): Web {
     return next()
   })
   signingIn(web, access)
+  runPages(web, service)
+  operatorPages(web, service)
   if (service.board) board(web, service.board)
   return web
 }
