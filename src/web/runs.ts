@@ -11,7 +11,7 @@ import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { type Html, layout, type Viewer } from './layout.ts'
-import { facts, outside, pageOf, pager, table } from './parts.ts'
+import { facts, outside, pageOf, pager, table } from './tables.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
 
