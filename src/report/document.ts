@@ -46,6 +46,32 @@ type Keys = keyof ReportWords['columns'] & keyof DealLine
 
 /** Without its title. */
 export function documentOf({ connections, timezone }: Report, texts: Texts, raw: ReportWords): readonly Block[] {
+  const blocks = blocksOf(texts, raw, timezone)
+  if (connections.length === 0) return [{ is: 'text', text: raw.typeset(raw.nothing), alarm: false }]
+  return connections.flatMap((report) => [
+    {
+      ...{ is: 'heading', level: 2 },
+      text: `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`,
+    } as const,
+    ...blocks.inShort(report),
+    ...blocks.forecast(report),
+    ...blocks.history(report),
+    ...blocks.night(report),
+    ...blocks.cycle(report),
+    ...blocks.stops(report),
+    ...blocks.coaching(report),
+    ...blocks.quality(report),
+    ...blocks.standing(report),
+  ])
+}
+
+/** The parts of the document, each of one connection. `ownerHref`: where a rep's line of the coaching sheet leads. */
+export function blocksOf(
+  texts: Texts,
+  raw: ReportWords,
+  timezone: string,
+  ownerHref: (owner: string | null) => string = () => '',
+) {
   const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(raw.typeset(template), values)
   const { names, number, percent } = texts
   const money = (value: number, currency: string | null) => texts.money(value, currency || null)
@@ -255,7 +281,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
   }
   const share = (part: number, whole: number) => (whole > 0 ? percent(part / whole) : '–')
 
-  function stopsBlocks({ stops }: ConnectionReport): readonly Block[] {
+  function stopsBlocks({ stops }: Pick<ConnectionReport, 'stops'>): readonly Block[] {
     if (stops.length === 0) return []
     const values = stops.map(({ open, stalled }) => [open - stalled, open] as const)
     const labels = stops.map(({ stage }) => name(stage))
@@ -286,7 +312,7 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     ]
   }
 
-  function coachingBlocks({ coaching }: ConnectionReport): readonly Block[] {
+  function coachingBlocks({ coaching }: Pick<ConnectionReport, 'coaching'>): readonly Block[] {
     if (coaching.length === 0) return []
     const { coaching: words } = raw
     const list = (parts: readonly (readonly [string, number])[]) => {
@@ -295,7 +321,8 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     }
     const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = coaching.map((rep) => [
-      ...[name(rep.owner), number(rep.open), number(rep.stalled), moneys(rep.stalledValue)],
+      ...[{ text: name(rep.owner), href: ownerHref(rep.owner) }, number(rep.open), number(rep.stalled)],
+      moneys(rep.stalledValue),
       list(rep.stops.map(({ stage, stalled }) => [name(stage), stalled])),
       ...[number(rep.maybes), number(rep.pushes), days(rep.ageDays), days(rep.idleDays)],
       list(CAUSES.flatMap((cause) => (rep.causes[cause] ? [[names.causes[cause], rep.causes[cause]]] : []))),
@@ -351,17 +378,8 @@ export function documentOf({ connections, timezone }: Report, texts: Texts, raw:
     ]
   }
 
-  if (connections.length === 0) return [text(raw.nothing)]
-  return connections.flatMap((report) => [
-    heading(2, `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`),
-    ...inShort(report),
-    ...forecastBlocks(report),
-    ...historyBlocks(report),
-    ...nightBlocks(report),
-    ...cycleBlocks(report),
-    ...stopsBlocks(report),
-    ...coachingBlocks(report),
-    ...qualityBlocks(report),
-    ...standingBlocks(report),
-  ])
+  return {
+    ...{ inShort, forecast: forecastBlocks, history: historyBlocks, night: nightBlocks, cycle: cycleBlocks },
+    ...{ stops: stopsBlocks, coaching: coachingBlocks, quality: qualityBlocks, standing: standingBlocks },
+  }
 }

@@ -19,6 +19,7 @@ import { Migrator } from 'kysely/migration'
 import pg from 'pg'
 import { lock } from 'proper-lockfile'
 import * as first from './migrations/0001-first.ts'
+import * as web from './migrations/0003-web.ts'
 import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
@@ -127,7 +128,7 @@ function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): 
   const plugins = [new CamelCasePlugin({ maintainNestedObjectKeys: true })]
   const kysely = (pool: Pool) => new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
   const db = kysely(pool)
-  const provider = { getMigrations: async () => ({ '0001-first': first }) }
+  const provider = { getMigrations: async () => ({ '0001-first': first, '0003-web': web }) }
   const migrate = async () => {
     const own = patient?.()
     const migrator = new Migrator({ db: own ? kysely(own) : db, provider, migrationTableSchema: 'unstall' })

@@ -1,8 +1,11 @@
 // Words of the dashboard, in English; web-fr.ts has the same keys.
 import { type AccessWords, accessEn } from './web-access-en.ts'
 import { type OperateWords, operateEn } from './web-operate-en.ts'
+import { type PageWords, pagesEn } from './web-pages-en.ts'
 
 export interface WebWords {
+  /** Of the manager's pages. */
+  readonly pages: PageWords
   readonly language: 'en' | 'fr'
   readonly skip: string
   readonly navigation: string
@@ -13,6 +16,7 @@ export interface WebWords {
 
 export const webEn: WebWords = {
   language: 'en',
+  pages: pagesEn,
   skip: 'Skip to content',
   navigation: 'Pages',
   nav: {

@@ -2,9 +2,11 @@
 import { accessFr } from './web-access-fr.ts'
 import type { WebWords } from './web-en.ts'
 import { operateFr } from './web-operate-fr.ts'
+import { pagesFr } from './web-pages-fr.ts'
 
 export const webFr: WebWords = {
   language: 'fr',
+  pages: pagesFr,
   skip: 'Aller au contenu',
   navigation: 'Pages',
   nav: {

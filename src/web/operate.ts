@@ -10,11 +10,12 @@ import { getRun, latestRun, listRuns } from '../store/runs.ts'
 import type { Circuit } from '../store/schema.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
-import { formToken, type Html, layout, type Viewer } from './layout.ts'
-import { facts, outside, table } from './tables.ts'
+import { formToken, type Html, type Viewer } from './layout.ts'
+import { told } from './parts.ts'
 import { fillHtml, leftTable } from './runs.ts'
 import type { Web } from './server.ts'
 import type { Opened, UndoPreview, WebConnection, WebService } from './service.ts'
+import { facts, outside, table } from './tables.ts'
 
 const MOST_HELD = 50
 
@@ -29,20 +30,20 @@ export function operatorPages(web: Web, service: WebService): void {
     const viewer = c.get('viewer')
     const sections = await Promise.all(service.connections.map((one) => connectionSection(service, viewer, one)))
     const { title } = viewer.words.operate.connections
-    return c.html(layout(viewer, { title, at: '/connections', body: html`${sections}` }))
+    return told(c, service).page({ title, at: '/connections', body: html`${sections}` })
   })
   for (const action of ['preview', 'run'] as const)
     web.post(`/connections/:name/${action}`, async (c) => {
       const { name } = c.req.param()
       return named(name) ? c.redirect(toRun(await service[action](name)), 303) : c.notFound()
     })
-  web.post('/connections/:name/check', async (c) => {
+  web.get('/connections/:name/check', async (c) => {
     const connection = named(c.req.param('name'))
     if (!connection) return c.notFound()
     const viewer = c.get('viewer')
     const body = await checkBody(service, viewer, connection)
     const title = fill(viewer.words.operate.check.title, { connection: connection.name })
-    return c.html(layout(viewer, { title, at: '/connections', body }))
+    return told(c, service).page({ title, at: '/connections', body })
   })
 
   web.post('/runs/:id/confirm', async (c) => {
@@ -65,7 +66,7 @@ export function operatorPages(web: Web, service: WebService): void {
     }
     const name = deal === undefined ? null : await dealName(service, run.connection, deal)
     const body = undoBody(viewer, { id: run.id, deal, name }, drawn)
-    return c.html(layout(viewer, { title: fill(viewer.words.operate.undo.title, { run: run.id }), at: '/runs', body }))
+    return told(c, service).page({ title: fill(viewer.words.operate.undo.title, { run: run.id }), at: '/runs', body })
   })
   web.post('/runs/:id/undo', async (c) => {
     const { deal } = await c.req.parseBody()
@@ -139,10 +140,10 @@ async function connectionSection(service: WebService, viewer: Viewer, connection
   const held = await quarantined(db, name)
   const confirmed = stored?.confirmedAt != null
   const link = (id: string, text: string) => html`<a href="${runPath(id)}">${text}</a>`
-  const button = (action: 'preview' | 'run' | 'check') => {
-    const label = fill(say.of, { action: say[action], connection: name })
-    return html`<form method="post" action="/connections/${encodeURIComponent(name)}/${action}">${formToken(viewer)}<button aria-label="${label}">${say[action]}</button></form>`
-  }
+  const path = `/connections/${encodeURIComponent(name)}`
+  const label = (action: string) => fill(say.of, { action, connection: name })
+  const button = (action: 'preview' | 'run') =>
+    html`<form method="post" action="${path}/${action}">${formToken(viewer)}<button aria-label="${label(say[action])}">${say[action]}</button></form>`
   return html`<section class="connection"><h2 dir="auto">${name} <small>${systems[system]}</small></h2>
 ${circuit ? html`<p class="alarm" dir="auto">${circuitWords(viewer, circuit, at)}</p>` : ''}
 ${confirmed ? '' : html`<p class="notice">${say.unconfirmed}</p>`}
@@ -153,7 +154,7 @@ ${facts([
   [say.quarantine, texts.number(held.length)],
 ])}
 ${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id, one.url)}: <span dir="auto">${plain(one.problem, 500)}</span></li>`)}</ul></details>` : ''}
-${viewer.role === 'operator' ? html`<div class="actions">${button('preview')}${confirmed ? button('run') : ''}${button('check')}</div>` : ''}</section>`
+<div class="actions">${viewer.role === 'operator' ? html`${button('preview')}${confirmed ? button('run') : ''}` : ''}<a class="button quiet" href="${path}/check" aria-label="${label(say.check)}">${say.check}</a></div></section>`
 }
 
 /** Why it is not called, and what happens next. */

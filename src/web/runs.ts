@@ -10,10 +10,11 @@ import { countRuns, getRun, listRuns, type Run } from '../store/runs.ts'
 import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
-import { type Html, layout, type Viewer } from './layout.ts'
-import { facts, outside, pageOf, pager, table } from './tables.ts'
+import type { Html, Viewer } from './layout.ts'
+import { told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
+import { facts, outside, pageOf, pager, table } from './tables.ts'
 
 const RUNS = 25
 const DEALS = 25
@@ -69,7 +70,7 @@ export function runPages(web: Web, service: WebService): void {
     const all = Math.ceil((await countRuns(db)) / RUNS)
     const body = html`${found.length === 0 ? html`<p class="empty">${runs.none}</p>` : table(runs.caption, heads, rows)}
 ${pager(pages, page, all, (to) => `/runs?page=${to}`)}`
-    return c.html(layout(viewer, { title: runs.title, at: '/runs', body }))
+    return told(c, service).page({ title: runs.title, at: '/runs', body })
   })
 
   web.get('/runs/:id', async (c) => {
@@ -82,7 +83,7 @@ ${pager(pages, page, all, (to) => `/runs?page=${to}`)}`
     const still = c.req.query('still') !== undefined
     const body = await runBody(service, viewer, run, { show, page, still, busy: c.req.query('busy') !== undefined })
     if (run.status === 'open' && !still) c.header('Refresh', String(RELOAD_S))
-    return c.html(layout(viewer, { title: fill(viewer.words.operate.run.title, { run: run.id }), at: '/runs', body }))
+    return told(c, service).page({ title: fill(viewer.words.operate.run.title, { run: run.id }), at: '/runs', body })
   })
 }
 
@@ -221,7 +222,7 @@ async function writesOf(service: WebService, viewer: Viewer, run: Run, { show, p
   const sections = [...found.writes].map(([id, writes]) =>
     dealSection(service, viewer, run, { id, writes, reference, stored: deals.get(id) }),
   )
-  return html`<nav class="filter" aria-label="${operate.run.filter}"><ul>${filters.map(
+  return html`<nav class="tabs" aria-label="${operate.run.filter}"><ul>${filters.map(
     (one) =>
       html`<li><a href="${path}?show=${one}&amp;still"${one === show ? html` aria-current="true"` : ''}>${operate.run.filters[one]}</a></li>`,
   )}</ul></nav>

@@ -11,10 +11,15 @@ import type { AccessWords } from '../texts/web-access-en.ts'
 import { type WebWords, webEn } from '../texts/web-en.ts'
 import { webFr } from '../texts/web-fr.ts'
 import type { Access } from './access.ts'
+import { coaching } from './coaching.ts'
+import { deals } from './deals.ts'
 import { formToken, layout, type Viewer } from './layout.ts'
 import { operatorPages } from './operate.ts'
+import { overview } from './overview.ts'
 import { runPages } from './runs.ts'
 import type { WebService } from './service.ts'
+import { STYLE } from './style.ts'
+import { OPERATE_STYLE } from './tables.ts'
 
 export type Web = Hono<{ Variables: { viewer: Viewer } }>
 type WebContext = Context<{ Variables: { viewer: Viewer } }>
@@ -38,7 +43,10 @@ function problem(
   const { title, words } = access.problems[of]
   const body = html`<p role="alert">${text ?? words}</p>
 <p><a href="/">${access.back}</a></p>`
-  return c.html(layout(viewer, { title, at: '', body, bare: viewer.csrf === '' }), status)
+  return c.html(
+    layout(viewer, { title, at: '', body, search: new URL(c.req.url).search, bare: viewer.csrf === '' }),
+    status,
+  )
 }
 
 const missing = (c: WebContext) => problem(c, 404, 'missing')
@@ -66,10 +74,15 @@ export function createWeb(service: WebService, access: Access): Web {
     c.header('Referrer-Policy', 'same-origin')
     if (!c.res.headers.has('Cache-Control')) c.header('Cache-Control', 'no-store')
   })
-  web.use(async (c, next) => (access.foreignHost(c) ? problem(c, 403, 'host') : next()))
+  web.use(async (c, next) => {
+    // Other sites may lead people here, and use nothing of ours: neither as a picture nor in a frame.
+    const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-mode') !== 'navigate'
+    if (used) return problem(c, 403, 'form')
+    return access.foreignHost(c) ? problem(c, 403, 'host') : next()
+  })
   web.get('/style.css', (c) => {
     c.header('Cache-Control', 'no-cache')
-    return c.body(STYLE, 200, { 'Content-Type': 'text/css; charset=utf-8' })
+    return c.body(STYLE + OPERATE_STYLE, 200, { 'Content-Type': 'text/css; charset=utf-8' })
   })
   web.use(bodyLimit({ maxSize: FORM_BYTES, onError: (c) => problem(c, 413, 'large') }))
   web.use(async (c, next) => {
@@ -97,6 +110,9 @@ export function createWeb(service: WebService, access: Access): Web {
     return next()
   })
   signingIn(web, access)
+  overview(web, service)
+  deals(web, service)
+  coaching(web, service)
   runPages(web, service)
   operatorPages(web, service)
   if (service.board) board(web, service.board)
@@ -115,7 +131,10 @@ ${wrong === null ? '' : html`<p role="alert" id="wrong">${wrong}</p>`}
 <input id="password" name="password" type="password" autocomplete="current-password" required autofocus${wrong === null ? '' : html` aria-describedby="wrong"`}></p>
 <p><button>${signIn}</button></p>
 </form>`
-    return c.html(layout(viewer, { title: signIn, at: '', body, bare: true }), status)
+    return c.html(
+      layout(viewer, { title: signIn, at: '', body, search: new URL(c.req.url).search, bare: true }),
+      status,
+    )
   }
   /** A path of ours, never another site. */
   const local = (to: unknown) => (typeof to === 'string' && /^\/(?![/\\])[\w/.:%?&=+~-]*$/.test(to) ? to : '/')
@@ -142,5 +161,3 @@ function board(web: Web, pages: Hono): void {
   web.use('/queue/*', async (c, next) => (c.get('viewer').role === 'operator' ? next() : problem(c, 403, 'viewer')))
   web.route('/queue', pages)
 }
-
-const STYLE = ''

@@ -38,10 +38,10 @@ export const outside = (name: string, url: string | null | undefined, label?: st
 export function pager(words: OperateWords['pages'], page: number, pages: number, href: (page: number) => string): Html {
   if (pages < 2) return html``
   const values = { page: String(page), pages: String(pages) }
-  return html`<nav class="pages" aria-label="${words.label}">
-${page > 1 ? html`<a href="${href(page - 1)}" rel="prev">${words.newer}</a>` : ''}
+  return html`<nav class="pager" aria-label="${words.label}">
+${page > 1 ? html`<a href="${href(page - 1)}" rel="prev" class="button">${words.newer}</a>` : ''}
 <span>${fill(words.which, values)}</span>
-${page < pages ? html`<a href="${href(page + 1)}" rel="next">${words.older}</a>` : ''}</nav>`
+${page < pages ? html`<a href="${href(page + 1)}" rel="next" class="button">${words.older}</a>` : ''}</nav>`
 }
 
 /** Counting from 1; anything else is the first page. */
@@ -49,3 +49,13 @@ export function pageOf(text: string | undefined): number {
   const page = Number(text)
   return Number.isInteger(page) && page > 0 && page < 1e6 ? page : 1
 }
+
+/** On top of style.ts: one run, its deals, the connections. */
+export const OPERATE_STYLE = `
+.connection, .deal { background: var(--card); border: 1px solid var(--rule); border-radius: var(--edge); box-shadow: var(--shade); padding: 18px 22px; margin: 18px 0 }
+.connection h2 small { display: inline; margin-inline-start: .5em } .connection .facts dd { font-size: 1.02rem } .deal h3 { margin: 0 0 8px; overflow-wrap: anywhere } .deal .scroll { border: 0; box-shadow: none }
+.actions { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; margin-top: 16px } .actions form { margin: 0 } .action { margin: 18px 0 }
+.notice { padding: 10px 16px; border-inline-start: 4px solid var(--moving); background: var(--card) } .body { white-space: pre-wrap }
+.mark { font-weight: 700 } .mark.ok { color: var(--moving) } .mark.problem { color: var(--alarm) }
+@media screen and (max-width: 700px) { .connection, .deal { padding: 14px } .deal td:not(.n) { min-width: 6em } }
+`
