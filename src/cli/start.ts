@@ -1,9 +1,11 @@
-// `unstall start`: the service. Scheduler and workers in one process, and /healthz for whoever watches it.
+// `unstall start`: the service. Scheduler, workers and pages in one process, and /healthz for whoever watches it.
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
-import { openApp } from '../app.ts'
+import { accessOf, openApp, webService } from '../app.ts'
+import { loadConfig } from '../config.ts'
 import { UsageError } from '../errors.ts'
 import { listRuns } from '../store/runs.ts'
+import { createWeb } from '../web/server.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
 
@@ -16,6 +18,7 @@ export async function start(options: GlobalOptions & { role?: unknown }): Promis
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
+  const access = accessOf(loadConfig(options.config, Date.now()))
   const app = await openApp(options.config, { scheduled: true })
   const { host, port } = app.config.environment
   const web = new Hono()
@@ -23,6 +26,8 @@ export async function start(options: GlobalOptions & { role?: unknown }): Promis
     const [last] = await listRuns(app.ctx.db, { limit: 1 })
     return c.json({ ok: true, lastRun: last ? { id: last.id, status: last.status } : null })
   })
+  const pages = createWeb(await webService(app), access)
+  web.notFound((c) => pages.fetch(c.req.raw, c.env))
   const server = serve({ fetch: web.fetch, hostname: host, port })
   const listening = await new Promise<boolean>((resolve) => {
     server.once('listening', () => resolve(true))
@@ -35,7 +40,7 @@ export async function start(options: GlobalOptions & { role?: unknown }): Promis
   if (options.json) printJson({ listening: `http://${host}:${port}`, schedule: app.config.schedule })
   else
     say(
-      `unstall runs: nights at "${app.config.schedule}" (${app.config.timezone}), health at http://${host}:${port}/healthz`,
+      `unstall runs: nights at "${app.config.schedule}" (${app.config.timezone}), pages at http://${host}:${port}, health at /healthz`,
     )
   await told
   leaveBy(EXIT.ok)

@@ -134,11 +134,21 @@ export async function getRun(db: Executor, id: string): Promise<Run | null> {
 }
 
 /** Newest first; 50 unless told. */
-export async function listRuns(db: Executor, filter: { connection?: string; limit?: number } = {}): Promise<Run[]> {
+export async function listRuns(
+  db: Executor,
+  filter: { connection?: string; limit?: number; offset?: number } = {},
+): Promise<Run[]> {
   const all = db.selectFrom('run').select(COLUMNS)
   const some = filter.connection === undefined ? all : all.where('connection', '=', filter.connection)
   const newest = some.orderBy('createdAt', 'desc').orderBy('localDate', 'desc').orderBy('seq', 'desc')
-  return newest.limit(filter.limit ?? 50).execute()
+  return newest
+    .limit(filter.limit ?? 50)
+    .offset(filter.offset ?? 0)
+    .execute()
+}
+
+export async function countRuns(db: Executor): Promise<number> {
+  return (await db.selectFrom('run').select(sql<number>`count(*)`.as('count')).executeTakeFirstOrThrow()).count
 }
 
 /** The newest finished run of these kinds. */

@@ -1,5 +1,7 @@
 // Words of the dashboard, in French; same keys as web-en.ts.
+import { accessFr } from './web-access-fr.ts'
 import type { WebWords } from './web-en.ts'
+import { operateFr } from './web-operate-fr.ts'
 import { pagesFr } from './web-pages-fr.ts'
 
 export const webFr: WebWords = {
@@ -15,4 +17,6 @@ export const webFr: WebWords = {
     connections: 'Connexions',
     queue: 'File d’attente',
   },
+  access: accessFr,
+  operate: operateFr,
 }

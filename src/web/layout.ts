@@ -14,6 +14,8 @@ export interface Viewer {
   readonly csrf: string
   /** Null: nobody signed in, because this machine alone can reach the page. */
   readonly name: string | null
+  /** Signed in with a password: there is something to sign out of. */
+  readonly signsOut: boolean
 }
 
 export interface Page {
@@ -22,6 +24,8 @@ export interface Page {
   /** Path of the navigation entry it belongs to. */
   readonly at: string
   readonly body: Html
+  /** Nobody is signed in: no navigation. */
+  readonly bare?: boolean
   /** Query of its address, `?…`: kept when the language changes. */
   readonly search?: string
   /** Something is being prepared: looks again after so many seconds. */
@@ -42,7 +46,8 @@ export const NAVIGATION: readonly {
   { path: '/queue', text: 'queue', operator: true },
 ]
 
-export function layout({ words, role, name }: Viewer, { title, at, body, search = '', refreshAfter }: Page): Html {
+export function layout(viewer: Viewer, { title, at, body, search = '', refreshAfter, bare = false }: Page): Html {
+  const { words, role, name, signsOut } = viewer
   const entries = NAVIGATION.filter(({ operator }) => !operator || role === 'operator')
   return html`<!doctype html>
 <html lang="${words.language}">
@@ -58,9 +63,13 @@ ${refreshAfter === undefined ? '' : html`<meta http-equiv="refresh" content="${r
 <body>
 <a class="skip" href="#content">${words.skip}</a>
 <header class="top"><div><a class="brand" href="/">unstall</a>
-<nav aria-label="${words.navigation}"><ul>
+${
+  bare
+    ? ''
+    : html`<nav aria-label="${words.navigation}"><ul>
 ${entries.map(({ path, text }) => html`<li><a href="${path}"${at === path ? html` aria-current="page"` : ''}>${words.nav[text]}</a></li>`)}
-</ul></nav>${name === null ? '' : html`<span class="who">${name}</span>`}</div></header>
+</ul></nav>${name === null ? '' : html`<span class="who">${name}</span>`}${signsOut ? html`<form method="post" action="/logout">${formToken(viewer)}<button class="quiet">${words.access.signOut}</button></form>` : ''}`
+}</div></header>
 <main id="content" tabindex="-1">
 <h1 dir="auto">${title}</h1>
 ${body}
