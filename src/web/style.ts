@@ -57,7 +57,7 @@ figure { padding: 18px 22px; margin: 12px 0 } .wide { max-width: none }
 .filters { padding: 14px 18px; margin: 0 0 18px; display: flex; flex-wrap: wrap; align-items: end; gap: 12px 14px } .filters p { margin: 0; max-width: none } .filters .words { flex: 1 1 220px } .filters .words input { width: 100% }
 .filters details { flex: 1 0 100%; order: 1; margin: 0 } .filters details > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr)); gap: 10px 14px; padding-top: 10px } .filters select { width: 100% } .filters .go a { margin-inline-start: 10px }
 .scroll { margin: 0; overflow-x: auto } .scroll table { font-size: .92rem } .scroll th, .scroll td { padding: 9px 12px } .scroll tbody tr:last-child > * { border-bottom: 0 }
-.scroll caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) } section > .scroll + .scroll, figure + .scroll { margin-top: 12px }
+caption { padding-inline: 12px } h2 + .scroll caption, h3 + .scroll caption, summary + .scroll caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) } section > .scroll + .scroll, figure + .scroll { margin-top: 12px }
 thead a { color: inherit } th[aria-sort] a { color: var(--text); font-weight: 700 } th[aria-sort=descending] a::after { content: ' ↓' } th[aria-sort=ascending] a::after { content: ' ↑' }
 .deals tbody th { font-weight: 600; min-width: 14em } .deals td:not(.n) { min-width: 6.2em } .deals .why { min-width: 23em } .deals .out { font-size: .82rem; font-weight: 400 }
 .badge { display: inline-block; padding: 1px 10px; border-radius: 99px; font-size: .82rem; font-weight: 600; background: color-mix(in srgb, var(--moving) 20%, transparent); white-space: nowrap }

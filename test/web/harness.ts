@@ -9,6 +9,7 @@ import type { Database } from '../../src/store/db.ts'
 import type { Run } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
 import { fr } from '../../src/texts/fr.ts'
+import { createAccess } from '../../src/web/access.ts'
 import { createWeb, type Web } from '../../src/web/server.ts'
 import type { WebService } from '../../src/web/service.ts'
 import { type Crm, DAY, MONDAY, setUp, startCrm } from '../jobs/harness.ts'
@@ -23,9 +24,14 @@ export const serviceOver = (database: Database, more: Partial<WebService> = {}):
   ...{ schedule: '0 2 * * *', timezone: 'UTC', language: 'en' },
   clock: () => MONDAY + 4 * DAY,
   texts: (language) => ({ en, fr })[language],
-  ...{ preview: notHere, run: notHere, undo: notHere, check: notHere, board: null },
+  ...{ preview: notHere, run: notHere, undo: notHere, check: notHere, drawUndo: notHere, board: null },
+  log: { error: (data, message) => console.error(message, data) },
   ...more,
 })
+
+/** Whoever sits at this machine. */
+export const openAccess = () =>
+  createAccess({ operator: null, viewer: null, proxy: null, url: null, secret: 'of a test', clock: () => MONDAY })
 
 export interface Filled {
   readonly crms: readonly Crm[]
@@ -71,7 +77,7 @@ export async function filled(
   }
   const connections = crms.map(({ name, system }) => ({ name, system, settings }))
   const service = serviceOver(database, { connections, language, clock: () => MONDAY + (nights + 0.2) * DAY })
-  const web = createWeb(service)
+  const web = createWeb(service, openAccess())
   return {
     ...{ crms, program, service, web, night },
     async get(path) {
