@@ -1,6 +1,6 @@
 // What several pages are made of: tables, figures, links into the CRM, page numbers. The same markup as the report's.
 import { html } from 'hono/html'
-import { fill, plain } from '../texts/shared.ts'
+import { fill } from '../texts/shared.ts'
 import type { OperateWords } from '../texts/web-operate-en.ts'
 import type { Html } from './layout.ts'
 
@@ -9,15 +9,16 @@ export interface Column {
   readonly number?: boolean
 }
 
-/** The first cell of a row is its heading. */
+/** The first cell of a row is its heading. `told`: a heading above says what the caption does. */
 export function table(
   caption: string,
   columns: readonly Column[],
   rows: readonly (readonly (string | Html)[])[],
+  told = false,
 ): Html {
   const number = (at: number) => (columns[at]?.number ? html` class="n"` : '')
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
-<caption>${caption}</caption>
+<caption${told ? html` class="unseen"` : ''}>${caption}</caption>
 <thead><tr>${columns.map(({ title }, at) => html`<th scope="col"${number(at)}>${title}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (cells) =>
@@ -27,12 +28,6 @@ export function table(
 
 export const facts = (all: readonly (readonly [label: string, value: string | Html])[]): Html =>
   html`<dl class="facts">${all.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`
-
-/** A name from outside, leading into the CRM where its address is one. */
-export const outside = (name: string, url: string | null | undefined, label?: string): Html =>
-  url && /^https?:\/\//i.test(url)
-    ? html`<a href="${url}" rel="noreferrer" dir="auto"${label ? html` aria-label="${label}"` : ''}>${plain(name)}</a>`
-    : html`<span dir="auto">${plain(name)}</span>`
 
 /** `page` counts from 1; `href` of a page. Nothing where there is only one. */
 export function pager(words: OperateWords['pages'], page: number, pages: number, href: (page: number) => string): Html {
