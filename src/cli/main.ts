@@ -52,9 +52,13 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 
   on('demo', async () => (await import('./demo.ts')).demo)
-    .description('everything on this machine, no account needed: two lookalike CRMs and two weeks of nights')
+    .description(
+      'everything on this machine, no account needed: two lookalike CRMs, two weeks of nights, the dashboard',
+    )
     .option('--seed <n>', 'another company', whole, 1)
     .option('--nights <n>', 'nights after the first', whole, 14)
+    .option('--serve', 'serve the dashboard afterwards, until Ctrl-C (as it does in a terminal)')
+    .option('--no-serve', 'end after the nights')
   on('init', async () => async (options) => (await import('./init.ts')).init(options)).description(
     'asks what it needs and writes the configuration file; again at any time, your edits stay',
   )

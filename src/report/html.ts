@@ -16,7 +16,7 @@ export async function toHtml(
   language: Texts['language'],
   blocks: readonly Block[],
 ): Promise<string> {
-  const parts = blocks.map(blockHtml)
+  const parts = blocks.map((block, at) => blockHtml(block, at))
   const chapters = blocks.flatMap((block, at) =>
     block.is === 'heading' && block.level === 2 ? [{ ...block, at }] : [],
   )
@@ -45,8 +45,8 @@ ${parts}
   return String(await page)
 }
 
-/** One block as the dashboard shows it too. `at`: its place, for links to headings. */
-export function blockHtml(block: Block, at: number) {
+/** One block as the dashboard shows it too. `at`: its place, for links to headings; `wide`: of a chart's drawing. */
+export function blockHtml(block: Block, at: number, wide = WIDE) {
   switch (block.is) {
     case 'heading':
       return block.level === 2
@@ -57,15 +57,15 @@ export function blockHtml(block: Block, at: number) {
     case 'facts':
       return html`<dl class="facts">${block.facts.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>\n`
     case 'chart':
-      return figure(block.chart)
+      return figure(block.chart, wide)
     case 'table':
       return table(block)
   }
 }
 
-function figure(chart: Chart) {
+function figure(chart: Chart, wide: number) {
   return html`<figure role="img" aria-label="${chart.title}"><figcaption>${chart.title}</figcaption>
-<div class="wide">${raw(toSvg(chart, WIDE))}</div><div class="narrow">${raw(toSvg(chart, NARROW))}</div></figure>\n`
+<div class="wide">${raw(toSvg(chart, wide))}</div><div class="narrow">${raw(toSvg(chart, NARROW))}</div></figure>\n`
 }
 
 function table({ caption, columns, rows, note }: Extract<Block, { is: 'table' }>) {

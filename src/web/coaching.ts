@@ -85,9 +85,12 @@ function sheetHtml(sheet: Sheet, { name: connection }: Seen, several: boolean, t
   const toDeals = (owner: string | null) =>
     href('/deals', { owner: owner ?? '–', connection: several ? connection : null })
   const of = blocksOf(texts, t.report, '', toDeals)
-  const section = (title: string, some: readonly Block[]) =>
-    html`<section>${several ? html`<h3>${title}</h3>` : html`<h2>${title}</h2>`}${blocks(some)}</section>`
-  return html`${section(words.sheet.where, of.stops(sheet))}
+  const section = (title: string, some: readonly Block[], drawn = false) => {
+    const tables = blocks(some.filter(({ is }) => is !== 'chart'))
+    return html`<section>${several ? html`<h3>${title}</h3>` : html`<h2>${title}</h2>`}
+${blocks(some.filter(({ is }) => is === 'chart'))}${drawn ? html`<details><summary>${words.sheet.figures}</summary>${tables}</details>` : tables}</section>`
+  }
+  return html`${section(words.sheet.where, of.stops(sheet), true)}
 ${section(words.sheet.reps, of.coaching(sheet))}
 ${sheet.coaching.some(({ team }) => team !== null) ? section(words.sheet.teams, [teams(sheet.coaching, several ? connection : null, t)]) : ''}`
 }

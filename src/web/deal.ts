@@ -13,6 +13,7 @@ import type { Html } from './layout.ts'
 import { badge, crmLink, outside, runHref, seen, type Told, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
+import { table } from './tables.ts'
 
 /** Events beyond these are folded up. */
 const MOST_EVENTS = 25
@@ -57,7 +58,7 @@ export function dealPage(web: Web, service: WebService): void {
     ]
     const rule = state === 'stalled' ? (standing.stall?.rule ?? verdict.rule) : null
     const lines = [...of(steps, 'protection'), ...of(steps, 'clears'), ...of(steps, 'out')]
-    const body = html`<p class="lead">${badge(state, texts.names.states[state])} ${rule === null ? '' : html`<strong>${texts.names.rules[rule]}</strong>`}
+    const body = html`<p class="state">${badge(state, texts.names.states[state])} ${rule === null ? '' : html`<strong>${texts.names.rules[rule]}</strong>`}
 ${crmLink(deal.url, fill(words.list.open, { system: t.report.system[system] }), deal.name)}</p>
 ${stored.gone ? html`<p class="alarm">${words.deal.gone}</p>` : ''}
 ${odd ? html`<p class="alarm">${fill(words.deal.odd, { problem: plain(odd.problem, 300) })}</p>` : ''}
@@ -88,24 +89,19 @@ ${
   })
 }
 
-function tableOf(caption: string, columns: readonly string[], rows: readonly Html[]): Html {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table><caption class="unseen">${caption}</caption>
-<thead><tr>${columns.map((title) => html`<th scope="col">${title}</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`
-}
-
 function rules(checks: readonly Of<'rule'>[], decision: readonly Of<'decision'>[], t: Told): Html | string {
   const { deal } = t.words
   if (checks.length === 0) return ''
   const { columns } = deal
   const rows = checks.map(({ check }) => {
     const found = t.texts.check(check)
-    const name = html`<th scope="row">${t.texts.names.rules[check.rule]}</th>`
-    if (found === null) return html`<tr>${name}<td class="soft" colspan="4">${deal.notApplicable}</td></tr>`
+    const name = t.texts.names.rules[check.rule]
+    if (found === null) return [name, deal.notApplicable, '–', '–', '–']
     const holds = check.holds ? html`<strong class="holds">${deal.yes}</strong>` : deal.no
-    return html`<tr>${name}<td>${found.measured}</td><td>${found.limit}</td><td>${holds}</td><td>${found.notes || '–'}</td></tr>`
+    return [name, found.measured, found.limit, holds, found.notes || '–']
   })
   const { rule, measured, limit, holds, note } = columns
-  return html`<section><h2>${deal.rules}</h2>${tableOf(deal.rules, [rule, measured, limit, holds, note], rows)}
+  return html`<section><h2>${deal.rules}</h2>${table(deal.rules, titled(rule, measured, limit, holds, note), rows)}
 ${decision.map((step) => html`<p>${t.texts.step(step)}</p>`)}</section>`
 }
 
@@ -113,7 +109,7 @@ function timeline(steps: readonly ExplainStep[], t: Told): Html {
   const { deal } = t.words
   const item = (step: Of<'event'>) => {
     const { on, what, counts, source } = t.texts.event(step)
-    return html`<li class="${step.entry.counts}"><p><time>${on}</time> <strong dir="auto">${what}</strong></p><p><span class="mark">${counts}</span> <span class="source">${outside(source, 40)}</span></p></li>`
+    return html`<li class="${step.entry.counts}"><p><time>${on}</time> <strong dir="auto">${what}</strong></p><p><span>${counts}</span> <span class="source">${outside(source, 40)}</span></p></li>`
   }
   const events = of(steps, 'event').toReversed()
   const begun = of(steps, 'created').map((step) => html`<li class="no"><p>${t.texts.step(step)}</p></li>`)
@@ -126,24 +122,22 @@ ${older.length === 0 ? '' : html`<details><summary>${deal.older} (${t.texts.numb
 function pushes(found: readonly { readonly on: string; readonly from: string; readonly to: string }[], t: Told): Html {
   const { deal } = t.words
   const { date, from, to } = deal.columns
-  const day = t.texts.date
-  const rows = found.map(
-    (push) => html`<tr><th scope="row">${day(push.on)}</th><td>${day(push.from)}</td><td>${day(push.to)}</td></tr>`,
-  )
-  return html`<section><h2>${deal.pushes}</h2>${found.length === 0 ? html`<p>${deal.noPushes}</p>` : tableOf(deal.pushes, [date, from, to], rows)}</section>`
+  const rows = found.map((push) => [push.on, push.from, push.to].map(t.texts.date))
+  return html`<section><h2>${deal.pushes}</h2>${found.length === 0 ? html`<p>${deal.noPushes}</p>` : table(deal.pushes, titled(date, from, to), rows)}</section>`
 }
 
 function writes(rows: readonly StoredRow[], t: Told): Html {
   const { deal } = t.words
   const { language } = t.texts
-  const line = ({ run, group, cause, status, message, hold }: StoredRow) => {
+  const lines = rows.toReversed().map(({ run, group, cause, status, message, hold }) => {
     const rest = message ? remark(language, plain(message, 300)) : hold ? t.texts.hold(hold) : '–'
-    return html`<tr><th scope="row"><a href="${runHref(run)}">${run}</a></th><td>${remark(language, GROUPS[group])}: ${t.report.changes[cause]}</td><td>${t.report.statuses[status]}</td><td dir="auto">${rest}</td></tr>`
-  }
+    const what = fill(t.words.of, { what: remark(language, GROUPS[group]), said: t.report.changes[cause] })
+    return [html`<a href="${runHref(run)}">${run}</a>`, what, t.report.statuses[status], rest]
+  })
   const { run, wrote, status, rest } = deal.columns
   const body =
-    rows.length === 0
-      ? html`<p>${deal.noWrites}</p>`
-      : tableOf(deal.writes, [run, wrote, status, rest], rows.toReversed().map(line))
+    rows.length === 0 ? html`<p>${deal.noWrites}</p>` : table(deal.writes, titled(run, wrote, status, rest), lines)
   return html`<section><h2>${deal.writes}</h2>${body}</section>`
 }
+
+const titled = (...titles: readonly string[]) => titles.map((title) => ({ title }))

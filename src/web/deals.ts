@@ -156,7 +156,7 @@ function nothing(query: Query, t: Told): Html {
   return html`<section class="empty"><p>${query.state === 'stalled' && !filtered ? list.emptyStalled : list.empty}</p>${filtered ? clear : ''}</section>`
 }
 
-const COLUMNS = ['deal', 'owner', 'amount', 'why', 'since', 'movement', 'close', 'answer', 'crm'] as const
+const COLUMNS = ['deal', 'owner', 'amount', 'why', 'since', 'movement', 'close', 'answer'] as const
 const SORTED = { amount: 'amount', since: 'since', movement: 'movement', close: 'close' } as const
 const isSorted = (column: string): column is keyof typeof SORTED => column in SORTED
 
@@ -215,15 +215,14 @@ function line(
   const label = (column: (typeof COLUMNS)[number]) => html` data-label="${list.columns[column]}"`
   const dash = (text: string | null) => text ?? NONE
   const states = state === 'moving' || query.state === 'open' ? badge(state, texts.names.states[state]) : ''
-  return html`<tr><th scope="row"><a href="${dealHref(ref)}">${outside(deal.name, 100)}</a><small>${outside(stage)}${context.reference.pipelines.length > 1 ? html` · ${outside(pipeline)}` : ''}</small></th>
+  return html`<tr><th scope="row"><a href="${dealHref(ref)}">${outside(deal.name, 100)}</a><small>${outside(stage)}${context.reference.pipelines.length > 1 ? html` · ${outside(pipeline)}` : ''}</small>${crmLink(deal.url, t.report.system[system], deal.name)}</th>
 <td${label('owner')}>${owner === null ? NONE : outside(owner)}${team === null ? '' : html`<small>${outside(team)}</small>`}</td>
 <td class="n"${label('amount')}>${deal.amount === null ? NONE : texts.money(deal.amount, deal.currency)}</td>
 <td class="why"${label('why')}>${states} ${state === 'stalled' && rule !== null ? html`<strong>${texts.names.rules[rule]}</strong>` : ''}${why === '' ? '' : html`<small dir="auto">${why}</small>`}</td>
 <td${label('since')}>${dash(since === null ? null : texts.shortDate(localDate(since)))}</td>
 <td${label('movement')}>${texts.shortDate(localDate(verdict.lastMovement))}<small>${t.counted(t.words.days, verdict.idleDays)}</small></td>
 <td${label('close')}>${dash(deal.closeDate && texts.shortDate(deal.closeDate))}</td>
-<td${label('answer')}>${said.length === 0 ? NONE : said.join(', ')}</td>
-<td${label('crm')}>${crmLink(deal.url, t.report.system[system], deal.name)}</td></tr>`
+<td${label('answer')}>${said.length === 0 ? NONE : said.join(', ')}</td></tr>`
 }
 
 function pager(query: Query, at: number, pages: number, t: Told): Html {

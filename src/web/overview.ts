@@ -5,7 +5,6 @@ import { z } from 'zod'
 import type { Rule } from '../core/deal.ts'
 import { cents } from '../core/forecast.ts'
 import { StoredParts } from '../report/build.ts'
-import { blockHtml } from '../report/html.ts'
 import { SumLine } from '../report/model.ts'
 import { NO_SUMMARY, Summary, written } from '../report/summary.ts'
 import { circuits, getConnection } from '../store/connections.ts'
@@ -17,6 +16,7 @@ import { fill, plain } from '../texts/shared.ts'
 import type { Html } from './layout.ts'
 import {
   bar,
+  blocks,
   chosen,
   connectionTabs,
   dealHref,
@@ -54,7 +54,9 @@ export function overview(web: Web, service: WebService): void {
     if (service.connections.length === 0)
       return t.page({ ...page, body: emptiness(t.words.start.title, html`<p>${t.words.start.none}</p>`) })
     const circuit = await circuits(service.db, service.clock())
-    const todo = found.flatMap((one) => needs(one, circuit.get(one.name), service, t))
+    const todo = found
+      .flatMap((one) => needs(one, circuit.get(one.name), service, t))
+      .sort((a, b) => Number(b.alarm) - Number(a.alarm))
     if (nights.length === 0) return t.page({ ...page, body: html`${tabs}${todoList(todo, t)}${starts}` })
     const newest = Math.max(...nights.map(({ night }) => night?.now ?? 0))
     const facets = await facetsOf(service.db, { connections: nights.map(({ name }) => name), text: '' })
@@ -192,7 +194,7 @@ function headline(nights: readonly Night[], t: Told): Html {
 <div class="honest"><dt>${tonight.honest}</dt><dd>${t.money(movingForecast, currency)}</dd></div></dl>
 ${bar(share)}
 <p class="gap">${says}</p>
-<p class="note">${fill(tonight.pipeline, whole)}</p></div>`
+${value === forecast ? '' : html`<p class="note">${fill(tonight.pipeline, whole)}</p>`}</div>`
   }
   const note = nights.some(({ plainTotals }) => plainTotals) ? html`<p class="note">${tonight.noForecast}</p>` : ''
   return html`<section class="headline" aria-label="${tonight.figures}">${totals.map(one)}${note}</section>`
@@ -209,7 +211,7 @@ function lastNight(nights: readonly Night[], t: Told): Html {
   ]
   const runs = nights.flatMap(({ name, night }) => (night ? [{ name, night }] : []))
   return html`<section><h2>${tonight.night}</h2>
-${blockHtml({ is: 'facts', facts: facts.map(([label, n]) => [label, t.texts.number(n)]) }, 0)}
+${blocks([{ is: 'facts', facts: facts.map(([label, n]) => [label, t.texts.number(n)]) }])}
 <p>${tonight.runs} ${runs.map(
     ({ name, night: { id, localDate } }, at) =>
       html`${at > 0 ? ', ' : ''}<a href="${runHref(id)}">${fill(tonight.run, { connection: name, date: t.texts.date(localDate) })}</a>`,
@@ -281,16 +283,16 @@ function history(past: readonly Past[], t: Told): Html {
   const { tonight } = t.words
   const { charts } = t.report
   const drawn = past.filter(({ nights }) => nights.length > 1)
-  const charted = drawn.map(({ currency, nights }, at) => {
+  const charted = drawn.map(({ currency, nights }) => {
     const title = currency === '' ? tonight.chartPlain : fill(tonight.chart, { currency: plain(currency, 10) })
     const series = [
       { name: t.report.typeset(charts.moving), values: nights.map(([, , moving]) => moving) },
       { name: t.report.typeset(charts.stalled), values: nights.map(([, all, moving]) => cents(all - moving)) },
     ]
     const labels = nights.map(([date]) => t.texts.shortDate(date))
-    return blockHtml({ is: 'chart', chart: { kind: 'area', title, labels, series, unit: t.texts.compact } }, at)
+    return { is: 'chart', chart: { kind: 'area', title, labels, series, unit: t.texts.compact } } as const
   })
-  return html`<section><h2>${tonight.history}</h2>${drawn.length > 0 ? charted : html`<p>${tonight.firstNight}</p>`}</section>`
+  return html`<section><h2>${tonight.history}</h2>${drawn.length > 0 ? blocks(charted) : html`<p>${tonight.firstNight}</p>`}</section>`
 }
 
 // ---- what needs a person
@@ -349,7 +351,8 @@ function needs(one: Night, circuit: Circuit | undefined, service: WebService, t:
       .map(({ deal, name }, at) => html`${at > 0 ? ', ' : ''}<a href="${dealHref(deal)}">${outside(name, 50)}</a>`)
     const rest = deals.length - named.length
     const more = html`${named}${rest > 0 ? ` ${t.counted(t.words.more, rest)}` : ''}`
-    const text = t.counted(tonight.lists[list], deals.length)
+    const said = t.counted(tonight.lists[list], deals.length)
+    const text = service.connections.length > 1 ? fill(t.words.of, { what: connection, said }) : said
     found.push({ alarm: false, text, more, to })
   }
   return found

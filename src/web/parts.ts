@@ -94,7 +94,7 @@ export const outside = (text: string, length = 80): Html => html`<bdi>${plain(te
 export const crmLink = (url: string, text: string, name: string): Html =>
   /^https?:\/\//i.test(url)
     ? html`<a class="out" href="${url}" rel="noopener noreferrer" target="_blank">${text}<span class="unseen"> ${plain(name)}</span></a>`
-    : html`–`
+    : html``
 
 export const badge = (state: State | 'open', text: string): Html => html`<span class="badge ${state}">${text}</span>`
 
@@ -102,9 +102,12 @@ export const badge = (state: State | 'open', text: string): Html => html`<span c
 export const bar = (share: number): Html =>
   html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="whole" width="100" height="6"></rect><rect width="${(100 * Math.min(1, Math.max(0, share))).toFixed(1)}" height="6"></rect></svg>`
 
+/** As wide as a page is. */
+const PAGE_WIDE = 1120
+
 /** Blocks of the report, without its headings: pages have their own. */
 export const blocks = (some: readonly Parameters<typeof blockHtml>[0][]): readonly Html[] =>
-  some.filter(({ is }) => is !== 'heading').map((block, at) => blockHtml(block, at))
+  some.filter(({ is }) => is !== 'heading').map((block, at) => blockHtml(block, at, PAGE_WIDE))
 
 /** Of one of several connections; nothing where there is one. */
 export function connectionTabs(

@@ -23,7 +23,7 @@ a { text-underline-offset: .15em; text-decoration-thickness: 1px } a:hover { tex
 .who { margin-inline-start: auto; color: var(--soft) } .top form { margin: 0 }
 main { flex: 1; padding-block: 28px 56px } h1 { font-size: 1.75rem; line-height: 1.2; letter-spacing: -.02em; margin: 0 0 6px; overflow-wrap: anywhere }
 h2 { font-size: 1.15rem; margin: 0 0 12px } h2.name { margin: 36px 0 0; font-size: 1.35rem } h3 { font-size: 1.05rem; margin: 0 0 10px }
-.lead { color: var(--soft); margin: 0 0 18px } section { margin: 28px 0 }
+.lead { color: var(--soft); margin: 0 0 18px } .state { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 14px } section { margin: 28px 0 }
 footer { border-top: 1px solid var(--rule); color: var(--soft); font-size: .87rem } footer > div { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 4px 24px; padding-block: 18px }
 footer p { margin: 0 } footer ul { gap: 16px } footer a[aria-current] { color: var(--text); font-weight: 600; text-decoration: none }
 
@@ -33,6 +33,7 @@ footer p { margin: 0 } footer ul { gap: 16px } footer a[aria-current] { color: v
 button, .button { display: inline-block; font: inherit; font-weight: 600; padding: 8px 18px; border: 1px solid transparent; border-radius: 8px; background: var(--link); color: var(--page); text-decoration: none; cursor: pointer }
 button:hover, .button:hover { filter: brightness(1.12) } .quiet, .pager .button { background: transparent; color: var(--link); border-color: var(--rule) }
 input, select, textarea { font: inherit; color: var(--text); background: var(--page); border: 1px solid var(--soft); border-radius: 7px; padding: 7px 10px; max-width: 100% }
+input, select, button { min-height: 40px } h1 + .tabs { margin-top: 14px }
 label { display: block; font-size: .85rem; color: var(--soft); margin-bottom: 3px }
 
 .headline, .empty, .verdict, .columns > section, .filters, .facts div, .scroll, .todo li, .calm, figure { background: var(--card); border: 1px solid var(--rule); border-radius: var(--edge); box-shadow: var(--shade) }
@@ -56,9 +57,9 @@ figure { padding: 18px 22px; margin: 12px 0 } .wide { max-width: none }
 .filters { padding: 14px 18px; margin: 0 0 18px; display: flex; flex-wrap: wrap; align-items: end; gap: 12px 14px } .filters p { margin: 0; max-width: none } .filters .words { flex: 1 1 220px } .filters .words input { width: 100% }
 .filters details { flex: 1 0 100%; order: 1; margin: 0 } .filters details > div { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 190px), 1fr)); gap: 10px 14px; padding-top: 10px } .filters select { width: 100% } .filters .go a { margin-inline-start: 10px }
 .scroll { margin: 0; overflow-x: auto } .scroll table { font-size: .92rem } .scroll th, .scroll td { padding: 9px 12px } .scroll tbody tr:last-child > * { border-bottom: 0 }
-.scroll caption { padding: 10px 12px 4px } section > .scroll + .scroll, figure + .scroll { margin-top: 12px }
+caption { padding-inline: 12px } h2 + .scroll caption, h3 + .scroll caption, summary + .scroll caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) } section > .scroll + .scroll, figure + .scroll { margin-top: 12px }
 thead a { color: inherit } th[aria-sort] a { color: var(--text); font-weight: 700 } th[aria-sort=descending] a::after { content: ' ↓' } th[aria-sort=ascending] a::after { content: ' ↑' }
-.deals tbody th { font-weight: 600; min-width: 13em } .deals td:not(.n) { min-width: 6.5em } .deals .why { min-width: 17em }
+.deals tbody th { font-weight: 600; min-width: 14em } .deals td:not(.n) { min-width: 6.2em } .deals .why { min-width: 23em } .deals .out { font-size: .82rem; font-weight: 400 }
 .badge { display: inline-block; padding: 1px 10px; border-radius: 99px; font-size: .82rem; font-weight: 600; background: color-mix(in srgb, var(--moving) 20%, transparent); white-space: nowrap }
 .badge.stalled { background: color-mix(in srgb, var(--stalled) 28%, transparent) } .badge.parked, .badge.answered_no, .badge.closed, .badge.gone { background: color-mix(in srgb, var(--soft) 22%, transparent) }
 .pager { display: flex; justify-content: space-between; align-items: center; gap: 16px; margin: 16px 0 } .out::after { content: ' ↗'; color: var(--soft) }
@@ -72,8 +73,8 @@ form.narrow { max-width: 26rem }
 @media screen and (max-width: 700px) {
   .top > div, footer > div, main { padding-inline: 16px } .top nav { width: 100%; order: 2 } .top ul { gap: 0 16px } .top nav a { padding: 6px 0 7px } .brand { padding: 10px 0 2px }
   main { padding-block: 20px 40px } h1 { font-size: 1.45rem } .figure { padding: 18px } .figure + .figure { border-inline-start: 0; border-top: 1px solid var(--rule) } .columns > section, .verdict { padding: 16px } figure { padding: 14px }
-  .deals thead { display: none } .deals, .deals tbody, .deals tr, .deals th, .deals td { display: block } .deals tr { padding: 12px 14px; border-bottom: 1px solid var(--rule) } .deals tbody tr:last-child { border: 0 }
-  .deals tbody th, .deals td, .deals td:not(.n), .deals .why { padding: 2px 0; border: 0; min-width: 0; max-width: none; text-align: start } .deals td::before { content: attr(data-label) ' '; color: var(--soft); font-size: .82rem } .deals small { display: inline } .deals tbody th small { display: block } .deals .why small { display: block } .deals td.why::before { content: none }
+  .deals thead { display: none } .deals, .deals tbody { display: block } .deals tbody tr { display: grid; grid-template-columns: 1fr 1fr; gap: 6px 14px; padding: 14px; border-bottom: 1px solid var(--rule) } .deals tbody tr:last-child { border: 0 }
+  .deals tbody th, .deals td, .deals td:not(.n), .deals .why { padding: 0; border: 0; min-width: 0; max-width: none; text-align: start; white-space: normal } .deals th, .deals .why { grid-column: 1 / -1 } .deals td::before { content: attr(data-label); display: block; color: var(--soft); font-size: .82rem } .deals td.why::before { content: none }
   .filters p { flex: 1 1 100% } .filters select { width: 100% }
 }
 @media print { .top nav, footer, .filters, .tabs, .pager, .skip { display: none } body { background: #fff } }
