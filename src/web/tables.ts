@@ -22,7 +22,7 @@ export function table(
 <thead><tr>${columns.map(({ title }, at) => html`<th scope="col"${number(at)}>${title}</th>`)}</tr></thead>
 <tbody>${rows.map(
     (cells) =>
-      html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row"${number(at)} dir="auto">${cell}</th>` : html`<td${number(at)} dir="auto">${cell}</td>`))}</tr>\n`,
+      html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row"${number(at)} dir="auto">${cell}</th>` : html`<td${number(at)} dir="auto" data-label="${columns[at]?.title ?? ''}">${cell}</td>`))}</tr>\n`,
   )}</tbody></table></div>`
 }
 
@@ -52,5 +52,8 @@ export const OPERATE_STYLE = `
 .actions { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; margin-top: 16px } .actions form { margin: 0 } .action { margin: 18px 0 }
 .notice { padding: 10px 16px; border-inline-start: 4px solid var(--moving); background: var(--card) } .body { white-space: pre-wrap }
 .mark { font-weight: 700 } .mark.ok { color: var(--moving) } .mark.problem { color: var(--alarm) }
-@media screen and (max-width: 700px) { .connection, .deal { padding: 14px } .deal td:not(.n) { min-width: 6em } }
+main > .scroll { margin: 16px 0 }
+@media screen and (max-width: 700px) { .connection, .deal { padding: 14px } .deal thead { display: none } .deal table, .deal tbody, .deal tr, .deal th, .deal td { display: block }
+  .deal tr { padding: 8px 4px; border-bottom: 1px solid var(--rule) } .deal tbody th, .deal td, .deal td:not(.n) { padding: 1px 0; border: 0; max-width: none } .deal tbody th { font-weight: 600 }
+  .deal td::before { content: attr(data-label) ': '; color: var(--soft); font-size: .85rem } .deal td:empty { display: none } }
 `

@@ -2,6 +2,8 @@
 import { webService } from '../../src/app.ts'
 import { type ConnectionConfig, Secret } from '../../src/config.ts'
 import type { Database } from '../../src/store/db.ts'
+import { en } from '../../src/texts/en.ts'
+import { fr } from '../../src/texts/fr.ts'
 import { createWeb, type Web } from '../../src/web/server.ts'
 import { type Crm, setUp } from '../jobs/harness.ts'
 import { type Program, settings, startProgram } from '../jobs/program.ts'
@@ -30,7 +32,8 @@ export async function operated(
     return found
   }
   const { ctx, queue } = program
-  const service = await webService({ config: { ...place, connections, environment }, ctx, queue, connection })
+  const words: typeof ctx = { ...ctx, texts: (language) => ({ en, fr })[language] }
+  const service = await webService({ config: { ...place, connections, environment }, ctx: words, queue, connection })
   return {
     program,
     web: createWeb(service, access()),
