@@ -112,7 +112,9 @@ async function runBody(service: WebService, viewer: Viewer, run: Run, shown: Sho
   }
   const { undoes, deals } = run.options
   const paths = runHref(run.id)
-  const writes = await writesOf(service, viewer, run, counts, shown)
+  // Not while the page loads itself again every few seconds.
+  const lists = counts.length > 0 && (run.status !== 'open' || shown.still)
+  const writes = lists ? await writesOf(service, viewer, run, counts, shown) : ''
   const failures = run.failures.map((one) => [at(one.at), operate.steps[stepOf(one.step)], plain(one.problem, 1000)])
   const failed = [{ title: columns.at }, { title: columns.step }, { title: columns.why }]
   return html`<p>${fill(words.about, about)} ${run.finishedAt === null ? '' : fill(words.times, { begun: at(run.createdAt), ended: at(run.finishedAt) })}</p>
@@ -124,7 +126,7 @@ ${summary && run.kind !== 'undo' ? figures(service, viewer, summary) : ''}
 ${actions(viewer, run, counts)}
 <h2>${run.kind === 'preview' ? words.would : words.writes}</h2>
 ${counts.length === 0 ? html`<p class="empty">${run.kind === 'preview' ? words.nothingPlanned : words.nothing}</p>` : countTable(viewer, counts, texts.number)}
-${counts.length === 0 ? '' : writes}
+${writes}
 ${run.kind === 'undo' && summary ? leftTable(viewer, words.left, summary.conflicts) : ''}`
 }
 
