@@ -220,31 +220,34 @@ export async function facetsOf(db: Executor, which: Listed): Promise<readonly Fa
   return rows
 }
 
-/** One page of the deals of some facets; those without a value of the order last. */
+/** One page of the deals in a state (null: any open one), all or only those of some facets; those without a value of the
+ *  order last. */
 export async function listDeals(
   db: Executor,
   {
+    state,
     facets,
     order,
     offset,
     limit,
     ...which
   }: Listed & {
-    readonly facets: readonly Facet[]
+    readonly state: Facet['state'] | null
+    readonly facets: readonly Facet[] | null
     readonly order: DealOrder
     readonly offset: number
     readonly limit: number
   },
 ): Promise<readonly StoredDeal[]> {
-  const states = [...new Set(facets.map(({ state }) => state))]
-  const key = sql`connection, state, owner_id, pipeline_id, stage_id, coalesce(rule, '')`
+  const key = sql`connection, owner_id, pipeline_id, stage_id, coalesce(rule, '')`
   const { rows } = await sql<StoredDeal>`
-    SELECT known, standing, gone, seen_run FROM deal WHERE ${listed(which)} AND state = ${among(states)}
-      AND (${key}) IN (SELECT ${key} FROM ${rowsOf('deal', facets.map(inColumns))})
+    SELECT known, standing, gone, seen_run FROM deal WHERE ${listed(which)}
+      ${state === null ? sql`` : sql`AND state = ${state}`}
+      ${facets === null ? sql`` : sql`AND (${key}) IN (SELECT ${key} FROM ${rowsOf('deal', facets.map(inColumns))})`}
     ORDER BY ${ORDER_BY[order]}, connection, id LIMIT ${limit} OFFSET ${offset}`.execute(db)
   return rows
 }
 
-const inColumns = ({ connection, state, ownerId, pipelineId, stageId, rule }: Facet) => ({
-  ...{ connection, state, owner_id: ownerId, pipeline_id: pipelineId, stage_id: stageId, rule },
+const inColumns = ({ connection, ownerId, pipelineId, stageId, rule }: Facet) => ({
+  ...{ connection, owner_id: ownerId, pipeline_id: pipelineId, stage_id: stageId, rule },
 })

@@ -22,7 +22,7 @@ interface Kept {
 const PATIENCE_MS = 1_500
 const LOOK_AGAIN_S = 3
 
-/** `patienceMs`: how long a request waits for a sheet. */
+/** `patienceMs`: how long a request waits for a sheet; 0: not at all. */
 export function coaching(web: Web, service: WebService, patienceMs = PATIENCE_MS): void {
   const kept = new Map<string, Kept>()
 
@@ -44,7 +44,7 @@ export function coaching(web: Web, service: WebService, patienceMs = PATIENCE_MS
       // Whoever waits hears of a failure; the next request tries again.
       sheet.then(over, () => over(null))
     }
-    await within(found.underway.sheet, patienceMs)
+    if (patienceMs > 0) await within(found.underway.sheet, patienceMs)
     return found.ready
   }
 

@@ -24,7 +24,8 @@ const of = <S extends ExplainStep['step']>(steps: readonly ExplainStep[], step: 
 
 export function dealPage(web: Web, service: WebService): void {
   web.get('/deals/:connection/:id', async (c) => {
-    const { connection, id } = c.req.param()
+    const { connection } = c.req.param()
+    const id = plain(c.req.param('id'), 200)
     const t = told(c, service)
     const some = service.connections.filter(({ name }) => name === connection)
     const [read] = await seen(service, some, t.texts)

@@ -68,11 +68,18 @@ export function deals(web: Web, service: WebService): void {
     const total = shown.reduce((sum, one) => sum + one.deals, 0)
     const pages = Math.max(1, Math.ceil(total / query.size))
     const at = Math.min(query.page, pages)
-    const which = { connections: [...of.keys()], text: query.text, order: query.order }
+    const all = query.rule === '' && CHOICES.every((choice) => query[choice] === '')
+    const state = query.state === 'open' ? null : query.state
+    const which = { connections: [...of.keys()], text: query.text, order: query.order, state }
     const rows =
       total === 0
         ? []
-        : await listDeals(service.db, { ...which, facets: shown, offset: (at - 1) * query.size, limit: query.size })
+        : await listDeals(service.db, {
+            ...which,
+            facets: all ? null : shown,
+            offset: (at - 1) * query.size,
+            limit: query.size,
+          })
     const body = html`${stateTabs(fits, query, t)}
 ${filters(named, query, t)}
 ${total === 0 ? nothing(query, t) : html`<p class="lead">${totals(shown, total, t)}</p>${await table(service, rows, of, query, t)}${pager(query, at, pages, t)}`}`
