@@ -143,8 +143,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option('--token-life <s>', 'seconds until a token expires', whole)
     .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
   on('start', async () => (await import('./start.ts')).start)
-    .description('the service: nightly schedule and workers')
+    .description('the service: nightly schedule, workers and pages')
     .option('--role <role>', 'all', 'all')
+  on('password', async () => async (options) => (await import('./password.ts')).password(options)).description(
+    'makes the hash of a password for the pages of `unstall start`',
+  )
   const key = program.command('key').description('what stored access is encrypted with')
   on('rotate', async () => (await import('./key.ts')).rotate, key).description(
     'encrypts it anew: from UNSTALL_SECRET_KEY_OLD to UNSTALL_SECRET_KEY, or with a new key file',

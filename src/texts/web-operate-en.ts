@@ -101,7 +101,7 @@ export const operateEn = {
     },
     noneSuch: 'None.',
     ofDeal: 'Writes on {deal}',
-    inCrm: 'Open {deal} in {system}',
+    inCrm: 'Open in {system}',
     left: 'Left alone: what people or later runs changed',
     more: 'And {count} more.',
     task: 'Follow-up task',

@@ -104,7 +104,7 @@ export const operateFr: OperateWords = typesetAll({
     },
     noneSuch: 'Aucune.',
     ofDeal: 'Écritures sur {deal}',
-    inCrm: 'Ouvrir {deal} dans {system}',
+    inCrm: 'Ouvrir dans {system}',
     left: "Laissé tel quel : ce que des personnes ou d'autres exécutions ont changé",
     more: 'Et {count} de plus.',
     task: 'Tâche de relance',

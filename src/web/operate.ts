@@ -11,17 +11,16 @@ import type { Circuit } from '../store/schema.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { formToken, type Html, type Viewer } from './layout.ts'
-import { told } from './parts.ts'
+import { crmLink, outside, runHref, told } from './parts.ts'
 import { fillHtml, leftTable } from './runs.ts'
 import type { Web } from './server.ts'
 import type { Opened, UndoPreview, WebConnection, WebService } from './service.ts'
-import { facts, outside, table } from './tables.ts'
+import { facts, table } from './tables.ts'
 
 const MOST_HELD = 50
 
-const runPath = (id: string) => `/runs/${encodeURIComponent(id)}`
 /** To the run that was opened, or to the one in the way. */
-const toRun = (opened: Opened) => ('run' in opened ? runPath(opened.run.id) : `${runPath(opened.busy.id)}?busy`)
+const toRun = (opened: Opened) => ('run' in opened ? runHref(opened.run.id) : `${runHref(opened.busy.id)}?busy`)
 
 export function operatorPages(web: Web, service: WebService): void {
   const named = (name: string) => service.connections.find((one) => one.name === name)
@@ -91,9 +90,9 @@ function undoBody(viewer: Viewer, { id, deal, name }: ToUndo, drawn: UndoPreview
   const { language, operate } = viewer.words
   const { undo: say, columns, groups } = operate
   const nothing = typeof drawn !== 'string' && drawn.plan.rows.length === 0
-  const confirm = html`<form method="post" action="${runPath(id)}/undo" class="action">${formToken(viewer)}
+  const confirm = html`<form method="post" action="${runHref(id)}/undo" class="action">${formToken(viewer)}
 ${deal === undefined ? '' : html`<input type="hidden" name="deal" value="${deal}">`}
-<p><button>${say.confirm}</button> <a href="${runPath(id)}">${say.cancel}</a></p></form>`
+<p><button>${say.confirm}</button> <a href="${runHref(id)}">${say.cancel}</a></p></form>`
   const counts = typeof drawn === 'string' ? [] : [...Map.groupBy(drawn.plan.rows, ({ group }) => group)]
   const heads = [{ title: columns.what }, { title: say.count, number: true }]
   const rows = counts.map(([group, of]) => [groups[group], String(of.length)])
@@ -139,7 +138,7 @@ async function connectionSection(service: WebService, viewer: Viewer, connection
   const [newest] = await listRuns(db, { connection: name, limit: 1 })
   const held = await quarantined(db, name)
   const confirmed = stored?.confirmedAt != null
-  const link = (id: string, text: string) => html`<a href="${runPath(id)}">${text}</a>`
+  const link = (id: string, text: string) => html`<a href="${runHref(id)}">${text}</a>`
   const path = `/connections/${encodeURIComponent(name)}`
   const label = (action: string) => fill(say.of, { action, connection: name })
   const button = (action: 'preview' | 'run') =>
@@ -153,7 +152,7 @@ ${facts([
   [say.next, at(nextNight(now, schedule, timezone))],
   [say.quarantine, texts.number(held.length)],
 ])}
-${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id, one.url)}: <span dir="auto">${plain(one.problem, 500)}</span></li>`)}</ul></details>` : ''}
+${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id)}: <span dir="auto">${plain(one.problem, 500)}</span> ${one.url ? crmLink(one.url, fill(operate.run.inCrm, { system: systems[system] }), one.name ?? one.id) : ''}</li>`)}</ul></details>` : ''}
 <div class="actions">${viewer.role === 'operator' ? html`${button('preview')}${confirmed ? button('run') : ''}` : ''}<a class="button quiet" href="${path}/check" aria-label="${label(say.check)}">${say.check}</a></div></section>`
 }
 

@@ -2,6 +2,7 @@
 import { html } from 'hono/html'
 import type { DealId, Reference } from '../core/deal.ts'
 import type { LedgerStatus } from '../core/plan.ts'
+import { FIELD_KEYS } from '../core/reaffirm.ts'
 import { undoable } from '../core/undo.ts'
 import { FIELDS, type Left, Summary, written } from '../report/summary.ts'
 import { getConnection } from '../store/connections.ts'
@@ -11,10 +12,10 @@ import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import type { Html, Viewer } from './layout.ts'
-import { told } from './parts.ts'
+import { crmLink, dealHref, outside, runHref, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
-import { facts, outside, pageOf, pager, table } from './tables.ts'
+import { facts, pageOf, pager, table } from './tables.ts'
 
 const RUNS = 25
 const DEALS = 25
@@ -34,7 +35,7 @@ const FILTERS = {
 type Filter = keyof typeof FILTERS
 const isFilter = (text: string | undefined): text is Filter => text !== undefined && Object.hasOwn(FILTERS, text)
 
-const runLink = (id: string): Html => html`<a href="/runs/${encodeURIComponent(id)}">${id}</a>`
+const runLink = (id: string): Html => html`<a href="${runHref(id)}">${id}</a>`
 
 export function runPages(web: Web, service: WebService): void {
   const { db } = service
@@ -110,8 +111,10 @@ async function runBody(service: WebService, viewer: Viewer, run: Run, shown: Sho
     at: at(run.now),
   }
   const { undoes, deals } = run.options
-  const paths = `/runs/${encodeURIComponent(run.id)}`
-  const writes = await writesOf(service, viewer, run, shown)
+  const paths = runHref(run.id)
+  // Not while the page loads itself again every few seconds.
+  const lists = counts.length > 0 && (run.status !== 'open' || shown.still)
+  const writes = lists ? await writesOf(service, viewer, run, counts, shown) : ''
   const failures = run.failures.map((one) => [at(one.at), operate.steps[stepOf(one.step)], plain(one.problem, 1000)])
   const failed = [{ title: columns.at }, { title: columns.step }, { title: columns.why }]
   return html`<p>${fill(words.about, about)} ${run.finishedAt === null ? '' : fill(words.times, { begun: at(run.createdAt), ended: at(run.finishedAt) })}</p>
@@ -123,7 +126,7 @@ ${summary && run.kind !== 'undo' ? figures(service, viewer, summary) : ''}
 ${actions(viewer, run, counts)}
 <h2>${run.kind === 'preview' ? words.would : words.writes}</h2>
 ${counts.length === 0 ? html`<p class="empty">${run.kind === 'preview' ? words.nothingPlanned : words.nothing}</p>` : countTable(viewer, counts, texts.number)}
-${counts.length === 0 ? '' : writes}
+${writes}
 ${run.kind === 'undo' && summary ? leftTable(viewer, words.left, summary.conflicts) : ''}`
 }
 
@@ -180,7 +183,7 @@ ${rows.length > 0 ? table(dead, heads, rows) : ''}`
 /** What an operator can do with it. */
 function actions({ words, role, csrf }: Viewer, run: Run, counts: Counts): Html {
   const { run: say } = words.operate
-  const path = `/runs/${encodeURIComponent(run.id)}`
+  const path = runHref(run.id)
   if (role !== 'operator' || run.status === 'open' || run.kind === 'undo') return html``
   if (run.kind !== 'preview')
     return sum(counts, ['done']) > 0 ? html`<p><a class="button" href="${path}/undo">${say.undo}</a></p>` : html``
@@ -205,9 +208,15 @@ function countTable({ words: { operate } }: Viewer, counts: Counts, number: (val
   return table(operate.run.counts, heads, rows)
 }
 
-async function writesOf(service: WebService, viewer: Viewer, run: Run, { show, page }: Shown): Promise<Html> {
+async function writesOf(
+  service: WebService,
+  viewer: Viewer,
+  run: Run,
+  counts: Counts,
+  { show, page }: Shown,
+): Promise<Html> {
   const { operate } = viewer.words
-  const path = `/runs/${encodeURIComponent(run.id)}`
+  const path = runHref(run.id)
   const found = await pageOfWrites(service.db, run, {
     statuses: FILTERS[show],
     offset: (page - 1) * DEALS,
@@ -215,16 +224,15 @@ async function writesOf(service: WebService, viewer: Viewer, run: Run, { show, p
   })
   const deals = await getDeals(service.db, run.connection, [...found.writes.keys()])
   const stored = await getConnection(service.db, run.connection)
+  const { number } = service.texts(viewer.words.language)
   const reference = stored?.reference ?? null
-  const filters = (Object.keys(FILTERS) as Filter[]).filter(
-    (one) => run.kind !== 'preview' || /all|planned|held/.test(one),
-  )
+  const filters = (Object.keys(FILTERS) as Filter[]).filter((one) => one === show || sum(counts, FILTERS[one]) > 0)
   const sections = [...found.writes].map(([id, writes]) =>
     dealSection(service, viewer, run, { id, writes, reference, stored: deals.get(id) }),
   )
   return html`<nav class="tabs" aria-label="${operate.run.filter}"><ul>${filters.map(
     (one) =>
-      html`<li><a href="${path}?show=${one}&amp;still"${one === show ? html` aria-current="true"` : ''}>${operate.run.filters[one]}</a></li>`,
+      html`<li><a href="${path}?show=${one}&amp;still"${one === show ? html` aria-current="true"` : ''}>${operate.run.filters[one]} <span class="count">${number(sum(counts, FILTERS[one]))}</span></a></li>`,
   )}</ul></nav>
 ${sections.length > 0 ? sections : html`<p class="empty">${operate.run.noneSuch}</p>`}
 ${pager(operate.pages, page, Math.ceil(found.deals / DEALS), (to) => `${path}?show=${show}&page=${to}&still`)}`
@@ -249,18 +257,20 @@ function dealSection(service: WebService, viewer: Viewer, run: Run, { id, writes
     const state = why ? html`${statuses[status]}: <span dir="auto">${why}</span>` : statuses[status]
     if (row.kind !== 'fields') return [[operate.groups[row.group], '', task(viewer, row, texts.date), state]]
     const value = shown(service, viewer, run, reference)
-    return Object.entries(row.after).map(([field, after]) => {
-      const before = Object.entries(row.before).find(([key]) => key === field)?.[1]
-      return [remark(language, FIELDS[field] ?? field), value(field, before), value(field, after), state]
+    const written = FIELD_KEYS.filter((field) => field in row.after)
+    return written.map((field) => {
+      const [before, after] = [row.before[field], row.after[field]].map((each) => value(field, each))
+      return [remark(language, FIELDS[field] ?? field), before ?? '', after ?? '', state]
     })
   })
   const heads = (['what', 'before', 'after', 'state'] as const).map((key) => ({ title: columns[key] }))
   const mine = viewer.role === 'operator' && run.status !== 'open' && /night|manual/.test(run.kind)
   const back = mine && writes.some(({ row, status }) => undoable({ ...row, ...NEVER, status }))
-  const inCrm = system ? fill(say.inCrm, { deal: name, system: systems[system] }) : name
-  return html`<section class="deal"><h3>${outside(name, deal?.url, inCrm)}</h3>
-${table(fill(say.ofDeal, { deal: name }), heads, rows)}
-${back ? html`<p><a href="/runs/${encodeURIComponent(run.id)}/undo?deal=${encodeURIComponent(id)}" aria-label="${say.undoDeal} ${name}">${say.undoDeal}</a></p>` : ''}</section>`
+  const inCrm = deal && system ? crmLink(deal.url, fill(say.inCrm, { system: systems[system] }), name) : ''
+  const own = dealHref({ connection: run.connection, id })
+  return html`<section class="deal"><h3><a href="${own}">${outside(name)}</a></h3><p>${inCrm}</p>
+${table(fill(say.ofDeal, { deal: name }), heads, rows, true)}
+${back ? html`<p><a href="${runHref(run.id)}/undo?deal=${encodeURIComponent(id)}" aria-label="${say.undoDeal} ${name}">${say.undoDeal}</a></p>` : ''}</section>`
 }
 const NEVER = { run: '', plannedAt: 0, sentAt: null, settledAt: null, remote: null, message: null }
 

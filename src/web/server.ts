@@ -28,7 +28,7 @@ const CSP = `default-src 'none'; style-src 'self'; img-src 'self' data:; form-ac
 /** Of bull-board, which is one script. It asks for fonts of another site and does without them. */
 const BOARD_CSP = `default-src 'none'; script-src 'self'; connect-src 'self'; font-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; form-action 'none'; frame-ancestors 'none'; base-uri 'self'`
 const FORM_BYTES = 64 * 1024
-const LANGUAGES: Readonly<Record<string, WebWords>> = { en: webEn, fr: webFr }
+const LANGUAGES = new Map<string | undefined, WebWords>([webEn, webFr].map((words) => [words.language, words]))
 const YEAR_S = 365 * 86_400
 
 /** A page that says what is in the way, and how to go on. */
@@ -63,8 +63,8 @@ export function createWeb(service: WebService, access: Access): Web {
   web.notFound(missing)
 
   web.use(async (c, next) => {
-    const asked = LANGUAGES[c.req.query('language') ?? '']?.language
-    const words = LANGUAGES[asked ?? getCookie(c, 'language') ?? ''] ?? LANGUAGES[service.language] ?? webEn
+    const asked = LANGUAGES.get(c.req.query('language'))?.language
+    const words = LANGUAGES.get(asked ?? getCookie(c, 'language')) ?? LANGUAGES.get(service.language) ?? webEn
     c.set('viewer', { role: 'viewer', words, csrf: '', name: null, signsOut: false })
     await next()
     if (asked) setCookie(c, 'language', asked, { path: '/', sameSite: 'Lax', httpOnly: true, maxAge: YEAR_S })
@@ -78,6 +78,8 @@ export function createWeb(service: WebService, access: Access): Web {
     // Other sites may lead people here, and use nothing of ours: neither as a picture nor in a frame.
     const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-mode') !== 'navigate'
     if (used) return problem(c, 403, 'form')
+    // No name or id has a NUL in it, and the database takes none.
+    if (/%00/.test(c.req.url)) return missing(c)
     return access.foreignHost(c) ? problem(c, 403, 'host') : next()
   })
   web.get('/style.css', (c) => {
@@ -95,6 +97,7 @@ export function createWeb(service: WebService, access: Access): Web {
     const name = visit.name ?? (signsOut && visit.role ? words.access.names[visit.role] : null)
     c.set('viewer', { words, role: visit.role ?? 'viewer', csrf: visit.role === null ? '' : csrf, name, signsOut })
     if (!reads && !access.ownForm(c, visit, form.csrf)) return problem(c, 403, 'form')
+    if (Object.values(form).some((value) => String(value).includes('\0'))) return missing(c)
     if (c.req.path === '/login') {
       // The form of nobody yet has a token too.
       c.set('viewer', { ...c.get('viewer'), csrf })
