@@ -71,7 +71,7 @@ thead a { color: inherit } th[aria-sort] a { color: var(--text); font-weight: 70
 form.narrow { max-width: 26rem }
 
 @media screen and (max-width: 700px) {
-  .facts { grid-template-columns: 1fr 1fr }
+  .facts { grid-template-columns: 1fr 1fr } .sheet td:not(.n) { min-width: 17em }
   .top > div, footer > div, main { padding-inline: 16px } .top nav { width: 100%; order: 2 } .top ul { gap: 0 16px } .top nav a { padding: 6px 0 7px } .brand { padding: 10px 0 2px }
   main { padding-block: 20px 40px } h1 { font-size: 1.45rem } .figure { padding: 18px } .figure + .figure { border-inline-start: 0; border-top: 1px solid var(--rule) } .columns > section, .verdict { padding: 16px } figure { padding: 14px }
   .deals thead { display: none } .deals, .deals tbody { display: block } .deals tbody tr { display: grid; grid-template-columns: 1fr 1fr; gap: 6px 14px; padding: 14px; border-bottom: 1px solid var(--rule) } .deals tbody tr:last-child { border: 0 }

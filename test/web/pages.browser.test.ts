@@ -80,7 +80,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the manager in a b
     const reason = page.locator('table.ranking').first().getByRole('link').first()
     const name = await reason.innerText()
     await reason.click()
-    await page.getByRole('heading', { level: 1, name: words.list.title }).waitFor()
+    await page.getByRole('heading', { level: 1, name: words.list.titles.stalled }).waitFor()
     const whys = await page.locator('td.why strong').allInnerTexts()
     expect(whys.length).toBeGreaterThan(0)
     expect(new Set(whys)).toEqual(new Set([name]))
