@@ -52,9 +52,9 @@ export function operatorPages(web: Web, service: WebService): void {
   })
   web.get('/runs/:id/undo', async (c) => {
     const run = await getRun(service.db, c.req.param('id'))
-    if (!run) return c.notFound()
-    const viewer = c.get('viewer')
     const deal = c.req.query('deal')
+    if (!run || deal?.includes('\0')) return c.notFound()
+    const viewer = c.get('viewer')
     const deals = deal === undefined ? undefined : [deal]
     let drawn: UndoPreview | string
     try {

@@ -20,7 +20,8 @@ import { facts, pageOf, pager, table } from './tables.ts'
 const RUNS = 25
 const DEALS = 25
 const MOST_LEFT = 200
-const RELOAD_S = 3
+/** A short run is over after a look or two, a long one is looked at more and more rarely. */
+const reloadAfter = (ageMs: number): number => Math.min(10, Math.max(1, Math.ceil(ageMs / 10_000)))
 
 /** What can be shown of a run, and the states that belong to it. */
 const FILTERS = {
@@ -83,7 +84,7 @@ ${pager(pages, page, all, (to) => `/runs?page=${to}`)}`
     const page = pageOf(c.req.query('page'))
     const still = c.req.query('still') !== undefined
     const body = await runBody(service, viewer, run, { show, page, still, busy: c.req.query('busy') !== undefined })
-    if (run.status === 'open' && !still) c.header('Refresh', String(RELOAD_S))
+    if (run.status === 'open' && !still) c.header('Refresh', String(reloadAfter(service.clock() - run.createdAt)))
     return told(c, service).page({ title: fill(viewer.words.operate.run.title, { run: run.id }), at: '/runs', body })
   })
 }

@@ -86,7 +86,7 @@ export function createWeb(service: WebService, access: Access): Web {
     const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-mode') !== 'navigate'
     if (used) return problem(c, 403, 'form')
     // No name or id has a NUL in it, and the database takes none.
-    if (/%00/.test(c.req.url)) return missing(c)
+    if (/%00/.test(new URL(c.req.url).pathname)) return missing(c)
     return access.foreignHost(c) ? problem(c, 403, 'host') : next()
   })
   web.get('/style.css', (c) => {
