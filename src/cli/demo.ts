@@ -89,8 +89,7 @@ export async function demo(
       }
       if (options.json) printJson({ config: file, nights: history, deeds: tally(acted) })
       else await closing(app, history, acted, file, begin, performance.now() - begun)
-      // Whatever reads our output waits for its end.
-      if (options.serve ?? (process.stdout.isTTY && !options.json)) await dashboard(app, stop)
+      if (serves(options, process.stdout.isTTY)) await dashboard(app, stop)
       else if (options.serve === undefined) say('Not a terminal: the dashboard is not served. --serve serves it.')
       return EXIT.ok
     })
@@ -98,6 +97,10 @@ export async function demo(
     await Promise.all(crms.map(({ server }) => server.close()))
   }
 }
+
+/** Whatever reads our output instead of a person waits for its end. */
+export const serves = ({ serve, json }: { serve?: boolean; json: boolean }, terminal: boolean): boolean =>
+  serve ?? (terminal && !json)
 
 /** Until Ctrl-C, for this machine alone. The lookalikes are still there: previews, nights and undo work. */
 async function dashboard(app: App, stop: AbortSignal): Promise<void> {

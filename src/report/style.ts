@@ -22,7 +22,7 @@ tbody th { font-weight: 500; min-width: 9em; max-width: 24em } td { max-width: 3
 figure { margin: 14px 0 } figcaption { font-weight: 600; font-size: .92rem; padding-bottom: 6px }
 svg { display: block; width: 100%; height: auto } svg text { font: 12px system-ui, sans-serif }
 details { margin: 10px 0 } summary { cursor: pointer; font-weight: 600; color: var(--soft); font-size: .92rem } .unseen { position: absolute; left: -999em }
-.wide { max-width: 860px } .narrow { display: none }
-@media screen and (max-width: 600px) { .wide { display: none } .narrow { display: block }
+figure .wide { max-width: 860px } figure .narrow { display: none }
+@media screen and (max-width: 600px) { figure .wide { display: none } figure .narrow { display: block }
   th, td { padding: 5px 6px } .facts { grid-template-columns: 1fr 1fr } tbody th { min-width: 7em } }
 `

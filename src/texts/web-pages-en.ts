@@ -92,12 +92,19 @@ export const pagesEn = {
     preview: 'Look at the preview and confirm it',
   },
   list: {
-    title: 'Stalled deals',
+    titles: { stalled: 'Stalled deals', parked: 'Parked deals', answered_no: 'Deals answered no', open: 'Open deals' },
     states: { stalled: 'Stalled', parked: 'Parked', answered_no: 'Answered no', open: 'All open' },
     stateNav: 'State',
     filters: 'Filters',
     ...{ text: 'Name contains', owner: 'Owner', team: 'Team', pipeline: 'Pipeline', stage: 'Stage', rule: 'Reason' },
-    ...{ connection: 'Connection', any: 'Any', order: 'Sort by', size: 'Per page', show: 'Show', clear: 'Clear' },
+    ...{
+      connection: 'Connection',
+      any: 'Any',
+      order: 'Sort by',
+      size: 'Per page',
+      show: 'Show',
+      clear: 'Clear filters',
+    },
     orders: {
       ...{ amount: 'Amount, largest first', since: 'Since, longest first' },
       ...{ movement: 'Last movement, oldest first', close: 'Close date, earliest first' },

@@ -106,13 +106,16 @@ const words: PageWords = {
     preview: "Regarder l'aperçu et le confirmer",
   },
   list: {
-    title: "Affaires à l'arrêt",
+    titles: {
+      ...{ stalled: "Affaires à l'arrêt", parked: 'Affaires en pause', answered_no: 'Affaires à réponse non' },
+      open: 'Affaires ouvertes',
+    },
     states: { stalled: "À l'arrêt", parked: 'En pause', answered_no: 'Réponse non', open: 'Toutes les ouvertes' },
     stateNav: 'État',
     filters: 'Filtres',
     ...{ text: 'Le nom contient', owner: 'Propriétaire', team: 'Équipe', pipeline: 'Pipeline', stage: 'Étape' },
     ...{ rule: 'Motif', connection: 'Connexion', any: 'Indifférent', order: 'Trier par', size: 'Par page' },
-    ...{ show: 'Afficher', clear: 'Effacer' },
+    ...{ show: 'Afficher', clear: 'Effacer les filtres' },
     orders: {
       ...{ amount: "Montant, les plus élevés d'abord", since: "Depuis, les plus anciennes d'abord" },
       ...{

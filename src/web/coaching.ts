@@ -90,9 +90,9 @@ function sheetHtml(sheet: Sheet, { name: connection }: Seen, several: boolean, t
     return html`<section>${several ? html`<h3>${title}</h3>` : html`<h2>${title}</h2>`}
 ${blocks(some.filter(({ is }) => is === 'chart'))}${drawn ? html`<details><summary>${words.sheet.figures}</summary>${tables}</details>` : tables}</section>`
   }
-  return html`${section(words.sheet.where, of.stops(sheet), true)}
+  return html`<div class="sheet">${section(words.sheet.where, of.stops(sheet), true)}
 ${section(words.sheet.reps, of.coaching(sheet))}
-${sheet.coaching.some(({ team }) => team !== null) ? section(words.sheet.teams, [teams(sheet.coaching, several ? connection : null, t)]) : ''}`
+${sheet.coaching.some(({ team }) => team !== null) ? section(words.sheet.teams, [teams(sheet.coaching, several ? connection : null, t)]) : ''}</div>`
 }
 
 function teams(reps: readonly Rep[], connection: string | null, t: Told): Block {

@@ -110,7 +110,9 @@ function timeline(steps: readonly ExplainStep[], t: Told): Html {
   const { deal } = t.words
   const item = (step: Of<'event'>) => {
     const { on, what, counts, source } = t.texts.event(step)
-    return html`<li class="${step.entry.counts}"><p><time>${on}</time> <strong dir="auto">${what}</strong></p><p><span>${counts}</span> <span class="source">${outside(source, 40)}</span></p></li>`
+    // An activity has only a number there, a difference between two nights nothing.
+    const told = step.entry.field !== null && step.entry.source !== 'observed'
+    return html`<li class="${step.entry.counts}"><p><time>${on}</time> <strong dir="auto">${what}</strong></p><p><span>${counts}</span>${told ? html` <span class="source">${outside(source, 40)}</span>` : ''}</p></li>`
   }
   const events = of(steps, 'event').toReversed()
   const begun = of(steps, 'created').map((step) => html`<li class="no"><p>${t.texts.step(step)}</p></li>`)

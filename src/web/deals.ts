@@ -47,10 +47,7 @@ export function deals(web: Web, service: WebService): void {
     const { list } = t.words
     const query = Query.parse(c.req.query())
     const read = await seen(service, service.connections, t.texts)
-    const page = {
-      title: query.state === 'stalled' ? list.title : `${list.title}: ${list.states[query.state]}`,
-      at: '/deals',
-    }
+    const page = { title: list.titles[query.state], at: '/deals' }
     if (read.length === 0)
       return t.page({
         ...page,

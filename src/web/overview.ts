@@ -50,7 +50,8 @@ export function overview(web: Web, service: WebService): void {
     const reading = found.some(({ last, night }) => last?.status === 'open' && night === null)
     const page = { title: t.words.tonight.title, at: '/', ...(reading && { refreshAfter: LOOK_AGAIN_S }) }
     const waiting = found.filter((one) => one.night === null)
-    const starts = html`${waiting.map((one) => beginning(one, t))}`
+    const unread = waiting.filter(({ preview, last }) => preview === null && last?.status !== 'open')
+    const starts = html`${unread.length === 0 ? '' : beginning(unread, t)}${waiting.filter((one) => !unread.includes(one)).map((one) => first(one, t))}`
     if (service.connections.length === 0)
       return t.page({ ...page, body: emptiness(t.words.start.title, html`<p>${t.words.start.none}</p>`) })
     const circuit = await circuits(service.db, service.clock())
@@ -155,18 +156,21 @@ async function pastOf({ db }: WebService, some: readonly Night[]): Promise<reado
 
 const emptiness = (title: string, body: Html): Html => html`<section class="empty"><h2>${title}</h2>${body}</section>`
 
-/** A connection whose first night was not confirmed: what to do next. */
-function beginning({ name, preview, last, summary }: Night, t: Told): Html {
+const link = (to: string, text: string) => html`<p><a class="button" href="${to}">${text}</a></p>`
+
+/** Connections nobody has looked at: what to do next. */
+function beginning(some: readonly Night[], t: Told): Html {
+  const { start, of } = t.words
+  const what = some.map(({ name }) => name).join(', ')
+  const said = start.title.toLocaleLowerCase(t.texts.language)
+  return emptiness(fill(of, { what, said }), html`<p>${start.text}</p>${link('/connections', start.connections)}`)
+}
+
+/** A connection whose first night is being previewed, or waits for its confirmation. */
+function first({ name, preview, summary }: Night, t: Told): Html {
   const { start } = t.words
-  const link = (to: string, text: string) => html`<p><a class="button" href="${to}">${text}</a></p>`
-  if (preview === null) {
-    if (last?.status === 'open')
-      return emptiness(start.title, html`<p role="status">${fill(start.reading, { connection: name })}</p>`)
-    return emptiness(
-      `${plain(name)}: ${start.title.toLocaleLowerCase(t.texts.language)}`,
-      html`<p>${start.text}</p>${link('/connections', start.connections)}`,
-    )
-  }
+  if (preview === null)
+    return emptiness(start.title, html`<p role="status">${fill(start.reading, { connection: name })}</p>`)
   const { figures, forecast } = summary
   const open = t.texts.number(figures.open)
   return emptiness(

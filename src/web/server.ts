@@ -31,6 +31,12 @@ const FORM_BYTES = 64 * 1024
 const LANGUAGES = new Map<string | undefined, WebWords>([webEn, webFr].map((words) => [words.language, words]))
 const YEAR_S = 365 * 86_400
 
+/** The first language of the browser that we speak: browsers list them in order. */
+const preferred = (c: WebContext): WebWords | undefined =>
+  (c.req.header('accept-language') ?? '')
+    .split(',')
+    .flatMap((one) => LANGUAGES.get(one.trim().slice(0, 2).toLowerCase()) ?? [])[0]
+
 /** A page that says what is in the way, and how to go on. */
 function problem(
   c: WebContext,
@@ -64,7 +70,8 @@ export function createWeb(service: WebService, access: Access): Web {
 
   web.use(async (c, next) => {
     const asked = LANGUAGES.get(c.req.query('language'))?.language
-    const words = LANGUAGES.get(asked ?? getCookie(c, 'language')) ?? LANGUAGES.get(service.language) ?? webEn
+    const chosen = LANGUAGES.get(asked ?? getCookie(c, 'language')) ?? preferred(c)
+    const words = chosen ?? LANGUAGES.get(service.language) ?? webEn
     c.set('viewer', { role: 'viewer', words, csrf: '', name: null, signsOut: false })
     await next()
     if (asked) setCookie(c, 'language', asked, { path: '/', sameSite: 'Lax', httpOnly: true, maxAge: YEAR_S })

@@ -156,9 +156,9 @@ describe('the list of deals', () => {
   })
 
   test('what an address says wrongly counts as not said', async () => {
-    const wrong = await page('/deals?state=x&page=-1&size=7&order=;drop&rule=%00&connection=nobody%00')
+    const wrong = await page('/deals?state=x&page=-1&size=7&order=;drop&rule=%01&connection=nobody%01')
     expect(read(wrong)).toContain('No deal matches.')
-    expect(rowsOf(await page('/deals?state=x&page=1e9&size=7&order=;drop&rule=%00'))).toHaveLength(25)
+    expect(rowsOf(await page('/deals?state=x&page=1e9&size=7&order=;drop&rule=%01'))).toHaveLength(25)
     expect(rowsOf(await page(`/deals?text=${'x'.repeat(5000)}`))).toHaveLength(25)
   })
 })
@@ -276,6 +276,21 @@ describe('the frame', () => {
     const html = await page('/deals?state=open&owner=A%26B')
     expect(html).toContain('href="?state=open&amp;owner=A%26B&amp;language=fr"')
     expect(html).toMatch(/<a href="\/deals" aria-current="page">/)
+  })
+
+  test.each([
+    ['fr-CA,fr;q=0.9,en;q=0.8', 'fr'],
+    ['de-DE,de;q=0.9,en-US;q=0.8', 'en'],
+    ['de', 'en'],
+  ])('a browser that prefers %s gets %s, until somebody chooses', async (accepted, expected) => {
+    const ask = async (path: string, cookie = '') => {
+      const headers = { 'Accept-Language': accepted, cookie }
+      return (await at.web.request(`http://127.0.0.1${path}`, { headers })).text()
+    }
+    expect(await ask('/')).toContain(`<html lang="${expected}">`)
+    const other = expected === 'fr' ? 'en' : 'fr'
+    expect(await ask('/', `language=${other}`)).toContain(`<html lang="${other}">`)
+    expect(await ask(`/?language=${other}`)).toContain(`<html lang="${other}">`)
   })
 
   test('has its stylesheet, which loads nothing', async () => {
