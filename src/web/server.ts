@@ -83,7 +83,7 @@ export function createWeb(service: WebService, access: Access): Web {
   })
   web.use(async (c, next) => {
     // Other sites may lead people here, and use nothing of ours: neither as a picture nor in a frame.
-    const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-mode') !== 'navigate'
+    const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-dest') !== 'document'
     if (used) return problem(c, 403, 'form')
     // No name or id has a NUL in it, and the database takes none.
     if (/%00/.test(new URL(c.req.url).pathname)) return missing(c)

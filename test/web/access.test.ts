@@ -250,8 +250,9 @@ it('a form without its token, or from another site, does nothing', async () => {
   expect(started).toEqual([])
   // Nothing of ours is a picture or a frame of another site; its links may lead here.
   const embedded = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }
-  expect((await ask('/connections/hub/check', { headers: embedded })).status).toBe(403)
-  expect((await ask('/runs', { headers: { ...embedded, 'sec-fetch-mode': 'navigate' } })).status).toBe(200)
+  for (const dest of ['image', 'iframe', 'script', 'empty'])
+    expect((await ask('/connections/hub/check', { headers: { ...embedded, 'sec-fetch-dest': dest } })).status).toBe(403)
+  expect((await ask('/runs', { headers: { ...embedded, 'sec-fetch-dest': 'document' } })).status).toBe(200)
   expect(started).toEqual([])
   // The good one is let through, and says what the action says.
   const { status, text } = await press('/connections', path, {}, { headers: { 'sec-fetch-site': 'same-origin' } })
