@@ -99,6 +99,7 @@ export const operateEn = {
       left: 'Left alone',
       unknown: 'Without an answer',
     },
+    because: '{state}: {why}',
     noneSuch: 'None.',
     ofDeal: 'Writes on {deal}',
     inCrm: 'Open in {system}',

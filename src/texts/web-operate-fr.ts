@@ -102,6 +102,7 @@ export const operateFr: OperateWords = typesetAll({
       left: 'Laissées telles quelles',
       unknown: 'Sans réponse',
     },
+    because: '{state} : {why}',
     noneSuch: 'Aucune.',
     ofDeal: 'Écritures sur {deal}',
     inCrm: 'Ouvrir dans {system}',

@@ -129,6 +129,8 @@ export function createAccess({ operator, viewer, proxy, url, secret, clock }: Ac
       return begin(c, role)
     },
     signOut: (c: Context) => begin(c, null),
+    /** Of the other end of the connection, whatever headers say. */
+    addressOf,
   }
 }
 
@@ -139,7 +141,6 @@ function same(given: string, right: string): boolean {
 
 const hostOf = (c: Context): string => (c.req.header('host') ?? new URL(c.req.url).host).toLowerCase()
 
-/** Of the other end of the connection, whatever headers say. */
 const Socket = z.object({ incoming: z.object({ socket: z.object({ remoteAddress: z.string() }) }) })
 function addressOf({ env }: Context): string | null {
   const found = Socket.safeParse(env).data?.incoming.socket.remoteAddress

@@ -114,10 +114,10 @@ async function checkBody(service: WebService, { words }: Viewer, { name }: WebCo
     const rows = findings.map(({ level, what, todo }) => [
       html`<span class="mark ${level}">${marks[level]}</span>`,
       html`<span lang="en">${plain(what, 1000)}</span>`,
-      html`<span lang="en">${todo ? plain(todo, 1000) : ''}</span>`,
+      todo ? html`<span lang="en">${plain(todo, 1000)}</span>` : '',
     ])
     const heads = [{ title: columns.mark }, { title: columns.found }, { title: columns.todo }]
-    return html`${table(say.caption, heads, rows)}${back}`
+    return html`<section class="deal">${table(say.caption, heads, rows, true)}</section>${back}`
   } catch (error) {
     if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
     return html`<p class="alarm">${fill(say.unchecked, { why: error.message })}</p>${back}`

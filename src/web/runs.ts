@@ -255,7 +255,9 @@ function dealSection(service: WebService, viewer: Viewer, run: Run, { id, writes
   const texts = service.texts(language)
   const rows = writes.flatMap(({ row, status, message }) => {
     const why = row.hold && status === 'held' ? texts.hold(row.hold) : message && plain(remark(language, message), 500)
-    const state = why ? html`${statuses[status]}: <span dir="auto">${why}</span>` : statuses[status]
+    const state = why
+      ? fillHtml(say.because, { state: html`${statuses[status]}`, why: html`<span dir="auto">${why}</span>` })
+      : statuses[status]
     if (row.kind !== 'fields') return [[operate.groups[row.group], '', task(viewer, row, texts.date), state]]
     const value = shown(service, viewer, run, reference)
     const written = FIELD_KEYS.filter((field) => field in row.after)

@@ -83,7 +83,7 @@ export function createWeb(service: WebService, access: Access): Web {
   })
   web.use(async (c, next) => {
     // Other sites may lead people here, and use nothing of ours: neither as a picture nor in a frame.
-    const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-mode') !== 'navigate'
+    const used = c.req.header('sec-fetch-site') === 'cross-site' && c.req.header('sec-fetch-dest') !== 'document'
     if (used) return problem(c, 403, 'form')
     // No name or id has a NUL in it, and the database takes none.
     if (/%00/.test(new URL(c.req.url).pathname)) return missing(c)
@@ -116,10 +116,12 @@ export function createWeb(service: WebService, access: Access): Web {
       const to = new URLSearchParams({ to: pathname + search })
       return reads ? c.redirect(`/login?${to}`, 303) : problem(c, 403, 'form')
     }
-    if (!reads && c.req.path !== '/logout' && visit.role !== 'operator') return problem(c, 403, 'viewer')
+    if (reads || c.req.path === '/logout') return next()
+    if (visit.role !== 'operator') return problem(c, 403, 'viewer')
+    service.log.info({ by: name, path: c.req.path }, 'asked for on a page')
     return next()
   })
-  signingIn(web, access)
+  signingIn(web, service, access)
   overview(web, service)
   deals(web, service)
   coaching(web, service)
@@ -129,7 +131,7 @@ export function createWeb(service: WebService, access: Access): Web {
   return web
 }
 
-function signingIn(web: Web, access: Access): void {
+function signingIn(web: Web, service: WebService, access: Access): void {
   const page = (c: WebContext, to: string, wrong: string | null, status: 200 | 403 | 429 = 200) => {
     const viewer = c.get('viewer')
     const { signIn, ask, password } = viewer.words.access
@@ -155,6 +157,7 @@ ${wrong === null ? '' : html`<p role="alert" id="wrong">${wrong}</p>`}
     const { password, to } = await c.req.parseBody()
     const { wrong, later } = c.get('viewer').words.access
     const visit = await access.signIn(c, typeof password === 'string' ? password : '')
+    if (visit === null || 'later' in visit) service.log.info({ from: access.addressOf(c) }, 'not signed in')
     if (visit === null) return page(c, local(to), wrong, 403)
     if (!('later' in visit)) return c.redirect(local(to), 303)
     c.header('Retry-After', String(Math.ceil(visit.later / 1000)))

@@ -44,5 +44,5 @@ export interface WebService {
   readonly check: (connection: string) => Promise<readonly Finding[]>
   /** The queue as operators see it; null: this process has none. */
   readonly board: Hono | null
-  readonly log: { error(data: object, message: string): void }
+  readonly log: Record<'info' | 'error', (data: object, message: string) => void>
 }

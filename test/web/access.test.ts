@@ -37,6 +37,7 @@ afterAll(() => giveBack())
 let clock = 0
 const started: string[] = []
 const logged: object[] = []
+const acts: object[] = []
 const busy = (name: string) => async () => {
   started.push(name)
   throw new UsageError(
@@ -54,7 +55,7 @@ const service = (more: Partial<WebService> = {}): WebService => ({
     check: busy('check'),
   },
   board: null,
-  log: { error: (data) => void logged.push(data) },
+  log: { info: (data) => void acts.push(data), error: (data) => void logged.push(data) },
   ...more,
 })
 const pages = (options: Partial<AccessOptions> = {}, more: Partial<WebService> = {}) =>
@@ -219,7 +220,7 @@ async function signed(id: string): Promise<string> {
 }
 
 it('a form without its token, or from another site, does nothing', async () => {
-  started.length = 0
+  started.length = acts.length = 0
   const web = pages({}, { connections: [HUB] })
   const { ask, token, press } = browser(web)
   const csrf = await token('/connections')
@@ -249,14 +250,16 @@ it('a form without its token, or from another site, does nothing', async () => {
   expect(started).toEqual([])
   // Nothing of ours is a picture or a frame of another site; its links may lead here.
   const embedded = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }
-  expect((await ask('/connections/hub/check', { headers: embedded })).status).toBe(403)
-  expect((await ask('/runs', { headers: { ...embedded, 'sec-fetch-mode': 'navigate' } })).status).toBe(200)
+  for (const dest of ['image', 'iframe', 'script', 'empty'])
+    expect((await ask('/connections/hub/check', { headers: { ...embedded, 'sec-fetch-dest': dest } })).status).toBe(403)
+  expect((await ask('/runs', { headers: { ...embedded, 'sec-fetch-dest': 'document' } })).status).toBe(200)
   expect(started).toEqual([])
   // The good one is let through, and says what the action says.
   const { status, text } = await press('/connections', path, {}, { headers: { 'sec-fetch-site': 'same-origin' } })
   expect(status).toBe(409)
   expect(text).toContain('The settings have changed since preview x.')
   expect(started).toEqual(['preview'])
+  expect(acts).toEqual([{ by: null, path }])
 })
 
 it('a viewer looks, sees no buttons, and cannot act', async () => {
@@ -321,7 +324,9 @@ it('ten wrong passwords from an address, a hundred from everywhere, then a pause
   // A right one costs nothing.
   for (let n = 0; n < 3; n++) expect((await from('192.0.2.1').signIn('may act')).status).toBe(303)
   expect((await one.signIn('no')).status).toBe(403)
+  acts.length = 0
   const refused = await one.signIn('may act')
+  expect(acts).toEqual([{ from: '192.0.2.1' }])
   expect(refused.status).toBe(429)
   expect(refused.headers.get('retry-after')).toBe('900')
   expect(refused.text).toContain('Try again in 15 minutes')

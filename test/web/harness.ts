@@ -25,7 +25,7 @@ export const serviceOver = (database: Database, more: Partial<WebService> = {}):
   clock: () => MONDAY + 4 * DAY,
   texts: (language) => ({ en, fr })[language],
   ...{ preview: notHere, run: notHere, undo: notHere, check: notHere, drawUndo: notHere, board: null },
-  log: { error: (data, message) => console.error(message, data) },
+  log: { info: () => {}, error: (data, message) => console.error(message, data) },
   ...more,
 })
 

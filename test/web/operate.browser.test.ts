@@ -1,5 +1,5 @@
 // An operator in a real browser, by the names of buttons and links: preview, confirm, look at the run, take one
-// deal back. In both languages and widths, without a serious violation of accessibility.
+// deal back. In both languages and widths, light and dark, without a serious violation of accessibility.
 import { join } from 'node:path'
 import axe, { type AxeResults } from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
@@ -62,14 +62,14 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the operator in a 
   }
 
   it.each([
-    ['en', 'hubspot', 1280, webEn],
-    ['fr', 'salesforce', 390, webFr],
+    ['en', 'hubspot', 1280, 'light', webEn],
+    ['fr', 'salesforce', 390, 'dark', webFr],
   ] as const)(
-    '%s, %s, %i wide',
-    async (language, system: System, width, { operate: words, nav }) => {
+    '%s, %s, %i wide, %s',
+    async (language, system: System, width, colorScheme, { operate: words, nav }) => {
       const crm = crms.find((one) => one.system === system)
       if (!crm) throw new Error('no CRM')
-      const page = await browser.newPage({ viewport: { width, height: 800 } })
+      const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme })
       const heard: string[] = []
       page.on('console', (message) => heard.push(message.text()))
       page.on('request', (request) => {
