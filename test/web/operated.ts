@@ -23,7 +23,7 @@ export async function operated(
   )
   const environment = {
     ...{ databaseUrl: null, redisUrl: null, secretKey: null, oldSecretKey: null, operator: null, viewer: null },
-    ...{ host: '127.0.0.1', port: 4000, logLevel: null },
+    ...{ host: '127.0.0.1', port: 4000, logLevel: null, metricsToken: null, concurrency: 4 },
   }
   const place = { file: '', timezone: 'Europe/Paris', schedule: '0 2 * * *', dataDir: '', web: {} }
   const connection = (name: string) => {
