@@ -270,7 +270,9 @@ export async function webService({
   connection,
   ctx,
   queue,
-}: Pick<App, 'config' | 'connection' | 'ctx' | 'queue'>): Promise<WebService> {
+}: Pick<App, 'connection' | 'ctx' | 'queue'> & {
+  readonly config: Pick<Config, 'connections' | 'schedule' | 'timezone'>
+}): Promise<WebService> {
   const asked: JobContext = { ...ctx, patienceMs: PAGE_PATIENCE_MS }
   const added = async (opened: Opened): Promise<Opened> => {
     if ('run' in opened && opened.run.step !== 'done') await queue.add(opened.run.id, opened.run.step)
