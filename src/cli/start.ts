@@ -26,7 +26,7 @@ export async function start(options: GlobalOptions & { role?: unknown }): Promis
     const [last] = await listRuns(app.ctx.db, { limit: 1 })
     return c.json({ ok: true, lastRun: last ? { id: last.id, status: last.status } : null })
   })
-  const pages = createWeb(await webService(app), access)
+  const pages = createWeb(webService(app), access)
   web.notFound((c) => pages.fetch(c.req.raw, c.env))
   const server = serve({ fetch: web.fetch, hostname: host, port })
   const listening = await new Promise<boolean>((resolve) => {

@@ -33,7 +33,7 @@ export async function operated(
   }
   const { ctx, queue } = program
   const words: typeof ctx = { ...ctx, texts: (language) => ({ en, fr })[language] }
-  const service = await webService({ config: { ...place, connections, environment }, ctx: words, queue, connection })
+  const service = webService({ config: { ...place, connections, environment }, ctx: words, queue, connection })
   return {
     program,
     web: createWeb(service, access()),
