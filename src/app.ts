@@ -265,14 +265,14 @@ export function accessOf({ dataDir, environment, web }: Config): Access {
 const PAGE_PATIENCE_MS = 60_000
 
 /** What the pages may ask for. Runs are opened here and carried out by whichever process works. */
-export async function webService({
+export function webService({
   config,
   connection,
   ctx,
   queue,
 }: Pick<App, 'connection' | 'ctx' | 'queue'> & {
   readonly config: Pick<Config, 'connections' | 'schedule' | 'timezone'>
-}): Promise<WebService> {
+}): WebService {
   const asked: JobContext = { ...ctx, patienceMs: PAGE_PATIENCE_MS }
   const added = async (opened: Opened): Promise<Opened> => {
     if ('run' in opened && opened.run.step !== 'done') await queue.add(opened.run.id, opened.run.step)
@@ -315,7 +315,7 @@ export async function webService({
         await currentTime(connection(name))
         return (await examine(await ctx.connector(name), connection(name), signal)).findings
       }),
-    board: await queue.board('/queue'),
+    board: () => queue.board('/queue'),
   }
 }
 

@@ -107,7 +107,7 @@ async function dashboard(app: App, stop: AbortSignal): Promise<void> {
   const hostname = '127.0.0.1'
   const { environment } = app.config
   const access = accessOf({ ...app.config, environment: { ...environment, host: hostname } })
-  const { fetch } = createWeb(await webService(app), access)
+  const { fetch } = createWeb(webService(app), access)
   const listen = (port: number) =>
     new Promise<ServerType | null>((resolve) => {
       const server = serve({ fetch, hostname, port }, () => resolve(server))

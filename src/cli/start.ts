@@ -35,7 +35,7 @@ export async function start(options: GlobalOptions & { role?: unknown; pretty?: 
     return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
   })
   if (access) {
-    const pages = createWeb(await webService(app), access)
+    const pages = createWeb(webService(app), access)
     web.notFound((c) => pages.fetch(c.req.raw, c.env))
   }
   const wanted = port ?? (ROLES[role].pages ? PORT : 0)

@@ -170,7 +170,11 @@ ${wrong === null ? '' : html`<p role="alert" id="wrong">${wrong}</p>`}
 }
 
 /** Operators only; it changes nothing (queue.ts). */
-function board(web: Web, pages: Hono): void {
-  web.use('/queue/*', async (c, next) => (c.get('viewer').role === 'operator' ? next() : problem(c, 403, 'viewer')))
-  web.route('/queue', pages)
+function board(web: Web, load: () => Promise<Hono>): void {
+  let pages: Promise<Hono> | undefined
+  web.get('/queue/*', async (c) => {
+    if (c.get('viewer').role !== 'operator') return problem(c, 403, 'viewer')
+    pages ??= load().then((loaded) => new Hono().route('/queue', loaded))
+    return (await pages).fetch(c.req.raw, c.env)
+  })
 }

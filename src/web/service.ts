@@ -42,7 +42,7 @@ export interface WebService {
   /** What `undo` would do now, and what it would leave. Asks the CRM; bounded in time, as is `check`. */
   readonly drawUndo: (run: string, deals?: readonly DealId[]) => Promise<UndoPreview>
   readonly check: (connection: string) => Promise<readonly Finding[]>
-  /** The queue as operators see it; null: this process has none. */
-  readonly board: Hono | null
+  /** The queue as operators see it, loaded when somebody looks; null: this process has none. */
+  readonly board: (() => Promise<Hono>) | null
   readonly log: Record<'info' | 'error', (data: object, message: string) => void>
 }

@@ -29,7 +29,7 @@ export async function operated(
   const { ctx, queue } = program
   const words: typeof ctx = { ...ctx, texts: (language) => ({ en, fr })[language] }
   const config = { timezone: 'Europe/Paris', schedule: '0 2 * * *', connections }
-  const service = await webService({ config, ctx: words, queue, connection })
+  const service = webService({ config, ctx: words, queue, connection })
   return {
     program,
     web: createWeb(service, access()),
