@@ -17,7 +17,7 @@ import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
 import { Fatal, RetryLater, UsageError } from './errors.ts'
-import { createGate } from './gate.ts'
+import { createGate, type GateOptions } from './gate.ts'
 import { createLog, type Log } from './log.ts'
 import { type StepQueue, startQueue } from './queue.ts'
 import { createTokens, createVault, secretOf, type Tokens, type TokensOptions } from './secrets.ts'
@@ -37,8 +37,8 @@ export interface AppOptions {
   readonly patienceMs?: number
   /** Runs that write are left to others. */
   readonly previewsOnly?: boolean
-  /** Lookalikes without limits: calls are not spaced. */
-  readonly unpaced?: boolean
+  /** Instead of the gate's own: of lookalikes without limits (UNPACED) or with shorter windows. */
+  readonly pace?: Pace
   /** Sets the schedules of every connection. */
   readonly scheduled?: boolean
   readonly log?: Log
@@ -91,7 +91,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           ...options.timing,
           tokens,
           awake: () => queue.awake(),
-          unpaced: options.unpaced === true,
+          ...(options.pace ? { pace: options.pace } : {}),
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
             return new Map([...known].map(([id, { deal }]) => [id, deal]))
@@ -211,10 +211,13 @@ export async function currentTime(connection: ConnectionConfig, clock: () => Ins
   }
 }
 
-const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
+type Pace = Pick<GateOptions, 'normal' | 'search'>
+const FREE = { max: 10_000, windowMs: 1000, burst: 100 }
+/** Calls are not spaced. */
+export const UNPACED: Pace = { normal: FREE, search: FREE }
 
 interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
-  readonly unpaced?: boolean
+  readonly pace?: Pace
   /** See the gate: asked before every call. */
   readonly awake?: () => void
   /** Where tokens are kept; absent: only in this process, which `check` of client credentials makes do with. */
@@ -238,7 +241,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     gate: createGate({
       sleep,
       ...(options.awake ? { awake: options.awake } : {}),
-      ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}),
+      ...options.pace,
     }),
     ...(options.known ? { known: options.known } : {}),
     ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),

@@ -2,7 +2,7 @@
 // with years of dead deals, a first night as preview and then confirmed, and two weeks in which simulated people react.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { type App, currentTime } from '../app.ts'
+import { type App, currentTime, UNPACED } from '../app.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
 import { buildReport } from '../report/build.ts'
@@ -60,7 +60,7 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
   const crms = await companies(first, options.seed ?? 1)
   try {
     const file = writeConfig(crms)
-    return await withApp(file, { unpaced: true }, async (app, progress, stop) => {
+    return await withApp(file, { pace: UNPACED }, async (app, progress, stop) => {
       const tell = options.json ? () => {} : print
       introduce(crms, tell)
       await connectAll(app, progress, tell)

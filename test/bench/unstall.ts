@@ -1,0 +1,99 @@
+// unstall in a process of its own: the real app with its queue and store does one night, and says what it cost.
+import { once } from 'node:events'
+import { createWriteStream, readFileSync } from 'node:fs'
+import { openNight } from '../../jobs/nightly.ts'
+import { type App, openApp } from '../../src/app.ts'
+import type { DealId } from '../../src/core/deal.ts'
+import { createLog } from '../../src/log.ts'
+import { getDeals, liveIds } from '../../src/store/deals.ts'
+import { getRun, type Run } from '../../src/store/runs.ts'
+import { NIGHTS } from './deals.ts'
+
+export interface UnstallOrder {
+  readonly config: string
+  readonly connection: string
+  readonly speed: number
+  /** `first`: preview and confirmation. `dump`: what the store holds, into `file`. */
+  readonly work: 'setup' | 'first' | 'later' | 'dump'
+  readonly file?: string
+}
+export interface Cost {
+  readonly wallS: number
+  readonly cpuS: number
+  readonly peakMb: number
+  /** Why it did not get to its end, if so. */
+  readonly problem?: string | undefined
+}
+
+/** Most memory (resident) this process has held; `maxRSS` would start with what its parent held. */
+export const peakMb = () => Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024
+export function costSince(begun: number, problem?: string): Cost {
+  const { user, system } = process.cpuUsage()
+  return { wallS: (performance.now() - begun) / 1000, cpuS: (user + system) / 1e6, peakMb: peakMb(), problem }
+}
+
+/** What the gate goes by before HubSpot's headers say more, and for searches, of which they do not tell. */
+const paceAt = (speed: number) => ({
+  normal: { max: 90, windowMs: 10_000 / speed },
+  search: { max: 4, windowMs: 1000 / speed, burst: 1 },
+})
+
+export async function work({ config, connection, speed, work, file = '' }: UnstallOrder): Promise<Cost> {
+  const app = await openApp(config, { patienceMs: 3_600_000, log: createLog('warn'), pace: paceAt(speed) })
+  const begun = performance.now()
+  try {
+    if (work === 'dump') await dump(app, connection, file)
+    else if (work === 'setup') {
+      const connector = await app.ctx.connector(connection)
+      for await (const step of connector.setup(new AbortController().signal))
+        if (step.action === 'conflict') throw new Error(step.what)
+    } else if (work === 'later') await night(app, connection, { kind: 'manual', now: NIGHTS[1] })
+    else {
+      const preview = await night(app, connection, { kind: 'preview', now: NIGHTS[0] })
+      await night(app, connection, { kind: 'manual', now: NIGHTS[0], confirm: preview.id })
+    }
+    return costSince(begun)
+  } catch (error) {
+    return costSince(begun, String(error))
+  } finally {
+    await app.close()
+  }
+}
+
+async function night(
+  app: App,
+  name: string,
+  asked: { readonly kind: 'manual' | 'preview'; readonly now: number; readonly confirm?: string },
+): Promise<Run> {
+  const { system, settings } = app.connection(name)
+  const opened = await openNight(app.ctx, { connection: name, system, settings, ...asked })
+  if ('busy' in opened) throw new Error(`${opened.busy.id} is in the way`)
+  await app.queue.add(opened.run.id, opened.run.step)
+  for (;;) {
+    const run = await getRun(app.ctx.db, opened.run.id)
+    if (run?.status === 'done') return run
+    if (run?.status !== 'open') throw new Error(`${opened.run.id}: ${run?.problem}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** One line a deal: id, stage, amount, close date. */
+async function dump({ ctx: { db } }: App, connection: string, file: string): Promise<void> {
+  const out = createWriteStream(file)
+  for (let after: DealId | null = null; ; ) {
+    const ids: readonly DealId[] = await liveIds(db, connection, { after, limit: 1000 })
+    for (const [id, { known }] of await getDeals(db, connection, ids)) {
+      const { stageId, amount, closeDate } = known.deal
+      if (!out.write(`${[id, stageId, amount, closeDate].join('|')}\n`)) await once(out, 'drain')
+    }
+    after = ids.at(-1) ?? null
+    if (after === null) break
+  }
+  out.end()
+  await once(out, 'close')
+}
+
+if (process.argv[1] === import.meta.filename) {
+  process.send?.(await work(JSON.parse(process.argv[2] ?? '')))
+  process.exit()
+}
