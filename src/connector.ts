@@ -139,9 +139,10 @@ export interface Capabilities {
   readonly taskKey: 'unique' | 'lookup' | 'none'
   /** How long a write without an answer may still commit. */
   readonly settleMs: number
-  /** Most ids a `read` call, most records a `write` call takes. Callers may pass more: connectors chunk. */
+  /** Most ids a `read` call takes. Callers may pass more: connectors chunk. */
   readonly readBatch: number
-  readonly writeBatch: number
+  /** Batches of so many deals that may be looked at and written side by side; 1: their records would lock each other. */
+  readonly parallel: number
 }
 
 export interface Connector {
