@@ -1,6 +1,7 @@
 // The rate gate of one connection: it spaces calls so that the CRM never has to say 429, and slows down when it does.
-// Nobody outside knows whether a CRM counts in a rolling window or refills a bucket, so the gate fits both: an even
-// pace just below the announced limit, with a burst far smaller than any known bucket. Clock and sleep are handed in.
+// Nobody outside knows whether a CRM counts in a rolling window or refills a bucket, so the gate fits both: calls start at
+// the pace of a bucket smaller than any known, and never more of them in a window than it allows. Clock and sleep are
+// handed in.
 
 import type { Gate } from './connector.ts'
 import type { Instant } from './core/deal.ts'
@@ -10,7 +11,7 @@ export interface Rate {
   /** Calls allowed within `windowMs`. */
   readonly max: number
   readonly windowMs: number
-  /** Calls that may start at once after a rest; default 4. With `max` they never exceed what a window allows. */
+  /** Calls that may start at once after a rest; default: what 0.7 seconds allow. */
   readonly burst?: number
 }
 
@@ -29,8 +30,11 @@ export interface GateOptions {
   readonly awake?: () => void
 }
 
-/** Share of an announced limit that is used: the rest absorbs jitter between our clock and the CRM's. */
-const SHARE = 0.95
+/** Share of an announced limit that is used, over time and within one window: the rest absorbs jitter between our starts
+ *  and the arrivals the CRM counts. */
+const SHARE = 0.98
+/** Seconds' worth of calls that may start at once: the smallest known bucket holds one. */
+const BURST_MS = 700
 /** After a 429 the pace falls to this share of itself; each good answer gives back a hundredth of the full pace. Around
  *  the pace of the last refusal, by a tenth up and down, only half a thousandth: where others use the same budget, or the
  *  limit is lower than it is said to be, that is as much as there is. */
@@ -70,27 +74,37 @@ export function createGate(options: GateOptions): Gate {
   }
 }
 
-/** Virtual scheduling (GCRA): `next` is when the bucket would be full again, so one number is the whole state. */
+/** Virtual scheduling (GCRA), `next` being when the bucket would be full again, and the starts of the last window. */
 class Lane {
   pausedUntil: Instant = Number.NEGATIVE_INFINITY
-  #burst: number
-  /** Milliseconds between calls at full pace. */
-  #interval: number
+  #rate: Rate
   #pace = 1
   /** The pace at the last refusal; infinite: none, or long passed. */
   #refused = Number.POSITIVE_INFINITY
   #next: Instant = Number.NEGATIVE_INFINITY
+  /** Oldest first, no more than a window may hold. */
+  readonly #starts: Instant[] = []
 
   constructor(rate: Rate) {
-    this.#burst = rate.burst ?? 4
-    this.#interval = rate.windowMs / rate.max
+    this.#rate = rate
+  }
+
+  /** Milliseconds between calls, and how far ahead of it a burst may go. */
+  get #spacing() {
+    const { max, windowMs, burst = Math.max(1, Math.floor((max * BURST_MS) / windowMs)) } = this.#rate
+    const interval = windowMs / max / this.#pace
+    return { interval, ahead: (burst - 1) * interval }
   }
 
   /** The moment at which one more call may start. */
   reserve(now: Instant): Instant {
-    const interval = this.#interval / this.#pace
-    const at = Math.max(now, this.pausedUntil, this.#next - (this.#burst - 1) * interval)
+    const { interval, ahead } = this.#spacing
+    const { max, windowMs } = this.#rate
+    const oldest = this.#starts[this.#starts.length - max] ?? Number.NEGATIVE_INFINITY
+    const at = Math.max(now, this.pausedUntil, this.#next - ahead, oldest + windowMs)
     this.#next = Math.max(this.#next, at) + interval
+    this.#starts.push(at)
+    if (this.#starts.length > 2 * max) this.#starts.splice(0, this.#starts.length - max)
     return at
   }
 
@@ -102,15 +116,17 @@ class Lane {
         this.#pace = Math.max(SLOWEST, this.#pace * SLOWER)
       }
       this.pausedUntil = Math.max(this.pausedUntil, now + Math.min(seen.pauseMs, LONGEST_WAIT_MS))
-      this.#next = Math.max(this.#next, this.pausedUntil + ((this.#burst - 1) * this.#interval) / this.#pace)
+      this.#next = Math.max(this.#next, this.pausedUntil + this.#spacing.ahead)
       return
     }
-    if (seen.max !== undefined && seen.windowMs !== undefined && seen.max > 0 && seen.windowMs > 0) {
-      this.#interval = seen.windowMs / Math.max(1, seen.max * SHARE - this.#burst / 2)
+    const { max, windowMs } = seen
+    if (max !== undefined && windowMs !== undefined && max > 0 && windowMs > 0) {
+      const { burst } = this.#rate
+      this.#rate = { max: Math.max(1, Math.floor(max * SHARE)), windowMs, ...(burst && { burst }) }
     }
     // Nothing left although our own pace would leave some: someone else spends the same budget.
     if (seen.remaining !== undefined && seen.remaining < 1) {
-      this.#next = Math.max(this.#next, now) + 2 * this.#interval
+      this.#next = Math.max(this.#next, now + this.#spacing.ahead) + 2 * this.#spacing.interval
     } else if (this.#pace < 1) {
       const near = this.#pace > this.#refused * (1 - AROUND)
       this.#pace = Math.min(1, this.#pace + (near ? this.#pace * CAREFUL : RECOVERY))
