@@ -4,8 +4,11 @@ import { OWNERS, PIPELINES } from '../../src/sandbox/generate.ts'
 import { DAY, dateOf, type Instant, type Seed, type SeedDeal, type SeedEvent } from '../../src/sandbox/seed.ts'
 
 const HOUR = 3_600_000
-/** A Monday and the Friday after it: four working days lie between, and less than a week. */
-export const NIGHTS: readonly [Instant, Instant] = [Date.parse('2026-11-23T03:00Z'), Date.parse('2026-11-27T03:00Z')]
+/** A Monday, the Friday after it (four working days lie between) and the Saturday: less than a week in all. */
+export const NIGHTS: readonly [Instant, Instant, Instant] = [
+  ...([Date.parse('2026-11-23T03:00Z'), Date.parse('2026-11-27T03:00Z')] as const),
+  Date.parse('2026-11-28T03:00Z'),
+]
 
 /** Per hundred deals. `stalled`: on both nights; `recovering`: on the first, then a person moves its stage; `turning`: on
  *  the second, without any event; `edited`: a person changes a field that is no movement. The rest moves. */
@@ -20,9 +23,9 @@ export function kindOf(index: number): Kind {
   }
   return 'lively'
 }
-/** What a night must have flagged. */
-export const isStalled = (kind: Kind, night: 0 | 1) =>
-  kind === 'stalled' || kind === (night === 0 ? 'recovering' : 'turning')
+/** What a night must have flagged; `moved`: those that recover have been moved before it. */
+export const isStalled = (kind: Kind, night: number, moved = false) =>
+  kind === 'stalled' || (kind === 'recovering' && !moved) || (kind === 'turning' && night > 0)
 
 /** Days before the first night of the last movement. The limit is 15 working days. */
 const IDLE: Readonly<Record<Kind, number>> = { stalled: 40, recovering: 35, turning: 18, edited: 3, lively: 3 }

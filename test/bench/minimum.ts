@@ -4,58 +4,57 @@ import type { Limits } from '../../src/sandbox/limits.ts'
 import { isStalled, kindOf } from './deals.ts'
 
 export type System = 'hubspot' | 'salesforce'
-export type Night = 0 | 1
+/** Before a night: nothing; what people usually do; EQUAL deals change at one moment; every deal does. */
+export type Happened = 'first' | 'usual' | 'equal' | 'edit'
+export const EQUAL = 25_000
 export type Term = readonly [what: string, calls: number]
 
 /** Deals by what happens to them. */
 export interface Counts {
   readonly deals: number
+  readonly first: boolean
   /** Flagged or cleaned up this night, so also looked at once more before. */
   readonly fields: number
   readonly tasks: number
   readonly completions: number
-  /** Changed by people since the night before. */
+  /** Changed since the night before, by people or by what that night wrote. */
   readonly changed: number
-  /** Written by the night before, so changed as well. */
-  readonly echo: number
-  /** Of those changed, the ones whose stage, amount or close date differs. */
+  /** Of those, the ones whose stage, amount or close date differs. */
   readonly moved: number
 }
 
-export function countsOf(deals: number, night: Night): Counts {
+export function countsOf(deals: number, happened: Happened): Counts {
   const kinds = Array.from({ length: deals }, (_, index) => kindOf(index))
   const count = (...some: readonly string[]) => kinds.filter((kind) => some.includes(kind)).length
-  const flagged = (at: Night) => kinds.filter((kind) => isStalled(kind, at)).length
-  if (night === 0)
-    return { deals, fields: flagged(0), tasks: flagged(0), completions: 0, changed: 0, echo: 0, moved: 0 }
-  const [recovering, turning] = [count('recovering'), count('turning')]
-  const changed = count('recovering', 'edited')
-  // A deal that changed and was written comes once.
-  const echo = flagged(0) - recovering
-  return {
-    deals,
-    fields: turning + recovering,
-    tasks: turning,
-    completions: recovering,
-    changed,
-    echo,
-    moved: recovering,
+  const [flagged, recovering, turning] = [count('stalled', 'recovering'), count('recovering'), count('turning')]
+  if (happened === 'first')
+    return { deals, first: true, fields: flagged, tasks: flagged, completions: 0, changed: 0, moved: 0 }
+  if (happened === 'usual') {
+    const changed = count('stalled', 'recovering', 'edited')
+    const fields = turning + recovering
+    return { deals, first: false, fields, tasks: turning, completions: recovering, changed, moved: recovering }
   }
+  // The edit comes a night after the equal timestamps: nothing falls due any more.
+  if (happened === 'edit')
+    return { deals, first: false, fields: 0, tasks: 0, completions: 0, changed: deals, moved: deals }
+  const moved = Math.min(EQUAL, deals)
+  const echo = kinds.filter((kind, index) => index >= moved && isStalled(kind, 0)).length
+  return { deals, first: false, fields: turning, tasks: turning, completions: 0, changed: moved + echo, moved }
 }
 
 const calls = (records: number, page: number) => Math.ceil(records / page)
 
-export function minimum(system: System, night: Night, counts: Counts): readonly Term[] {
-  const { deals, fields, tasks, completions, changed, echo, moved } = counts
+export function minimum(system: System, counts: Counts): readonly Term[] {
+  const { deals, first, fields, tasks, completions, changed, moved } = counts
+  const listed: Term[] = [['list with history, 50 a page', calls(deals, 50)]]
+  const searched: Term[] = [
+    ['search, 200 a page', calls(changed, 200)],
+    ['history of deals that moved, 50 a call', calls(moved, 50)],
+  ]
   if (system === 'hubspot')
     return [
       ['pipelines, owners, properties', 5],
-      ...(night === 0
-        ? [['list with history, 50 a page', calls(deals, 50)] as const]
-        : [
-            ['search, 200 a page', calls(changed + echo, 200)] as const,
-            ['history of deals that moved, 50 a call', calls(moved, 50)] as const,
-          ]),
+      ...(first ? listed : sum(searched) < sum(listed) ? searched : listed),
       ['fresh read, 100 a call', calls(fields, 100)],
       ['flags, 100 a call', calls(fields, 100)],
       ['tasks, 100 a call', calls(tasks, 100)],
@@ -63,7 +62,7 @@ export function minimum(system: System, night: Night, counts: Counts): readonly 
     ]
   return [
     ['stages, users, fields of Opportunity and Task', 4],
-    ...(night === 0
+    ...(first
       ? [
           ['opportunities, 2,000 a page', calls(deals, 2000)] as const,
           // Of each deal: made, two stages; a reply to each third, a meeting with each fifth.
@@ -72,7 +71,7 @@ export function minimum(system: System, night: Night, counts: Counts): readonly 
           ['incoming e-mail', calls(deals / 3, 2000)] as const,
         ]
       : [
-          ['opportunities, deleted ones too', calls(changed + echo, 2000)] as const,
+          ['opportunities, deleted ones too', calls(changed, 2000)] as const,
           ['history', Math.max(1, calls(moved, 2000))] as const,
           ['events: changed, due, booked', 3] as const,
           ['incoming e-mail', 1] as const,

@@ -9,6 +9,7 @@ import { type Kernel, type Lookalike, startSandbox } from '../../src/sandbox/ker
 import type { Limits } from '../../src/sandbox/limits.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
 import { kindOf, STAGES, seedOf } from './deals.ts'
+import { EQUAL, type Happened } from './minimum.ts'
 
 export interface SandboxOrder {
   readonly system: 'hubspot' | 'salesforce'
@@ -17,9 +18,7 @@ export interface SandboxOrder {
   readonly latencyMs: number
   readonly speed: number
 }
-/** `night`: what people do between the two nights. `equal`: 25,000 deals change at one moment. `edit`: every deal does. */
-export type Ask = { readonly ask: 'night' | 'equal' | 'edit' } | { readonly ask: 'dump'; readonly file: string }
-export const EQUAL = 25_000
+export type Ask = { readonly ask: Exclude<Happened, 'first'> } | { readonly ask: 'dump'; readonly file: string }
 
 const FIELDS = {
   hubspot: { next: 'hs_next_step', amount: 'amount', to: STAGES[3] ?? '' },
@@ -58,7 +57,7 @@ export async function startBenchSandbox(order: SandboxOrder) {
   const set = (index: number, field: string, value: string | number, by: Act['by'] = 'person') =>
     lookalike?.act({ act: 'set', id: ids[index] ?? '', field, value, by })
   const asks = {
-    night() {
+    usual() {
       for (const [index, id] of ids.entries()) {
         const kind = kindOf(index)
         if (kind === 'recovering') lookalike?.act({ act: 'move-stage', id, to, by: 'person' })

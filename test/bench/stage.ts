@@ -10,11 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { stringify } from 'yaml'
 import type { Calls as Row } from '../../src/sandbox/control.ts'
 import type { Limits } from '../../src/sandbox/limits.ts'
-import { clearPlaces, homes } from '../homes.ts'
+import { homes } from '../homes.ts'
 import { missing } from '../services.ts'
 import type { BaselineCost } from './baseline.ts'
 import { isStalled, kindOf, NIGHTS } from './deals.ts'
-import type { Night, System } from './minimum.ts'
+import type { Happened, System } from './minimum.ts'
 import type { Ask, SandboxOrder } from './sandbox.ts'
 import type { Cost, UnstallOrder } from './unstall.ts'
 
@@ -54,7 +54,7 @@ export interface Played extends Cost {
 const FLAGS = ['--max-semi-space-size=8']
 
 export async function openStage(setting: Setting) {
-  const { system, speed, deals } = setting
+  const { system, speed } = setting
   const folder = mkdtempSync(join(tmpdir(), 'unstall-bench-'))
   const children = new Set<ChildProcess>()
   const start = (file: string, order: object, flags: readonly string[]) => {
@@ -67,7 +67,7 @@ export async function openStage(setting: Setting) {
   }
   const toldBy = async (child: ChildProcess) => {
     const told = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => null)])
-    const [answer] = told ?? [{ error: `${child.spawnargs[1]} ended before it answered` }]
+    const [answer] = told ?? [{ error: `${child.spawnargs.at(-2)} ended before it answered` }]
     if (answer.error) throw new Error(answer.error)
     return answer
   }
@@ -124,7 +124,7 @@ export async function openStage(setting: Setting) {
     ),
   })
 
-  async function held(night: Night, stores: boolean): Promise<Held> {
+  async function held(night: 0 | 1 | 2, moved: boolean, stores: boolean): Promise<Held> {
     const [there, ours] = [join(folder, 'crm'), join(folder, 'store')]
     await ask({ ask: 'dump', file: there })
     const copies = new Set<string>()
@@ -144,7 +144,7 @@ export async function openStage(setting: Setting) {
         continue
       }
       if (copies.has([id, stage, amount, close].join('|'))) stored += 1
-      const should = isStalled(kindOf(Number(name.slice(-7))), night)
+      const should = isStalled(kindOf(Number(name.slice(-7))), night, moved)
       if (flag === 'true') flags.add(id)
       if (should) due += 1
       if (should && flag === 'true') flagged += 1
@@ -154,38 +154,39 @@ export async function openStage(setting: Setting) {
     return { stored: stores ? stored : null, due, flagged, wrong, doubled }
   }
 
-  /** Windows of the limiter that earlier calls have filled are let pass. */
-  const rest = () => delay((system === 'hubspot' && setting.limits !== 'none' ? 10_500 : 0) / speed)
-  async function measured<C extends Cost>(work: () => Promise<C>, night: Night, stores: boolean): Promise<C & Played> {
-    await rest()
+  /** What earlier calls have filled of the limiter's window is let pass. */
+  const rest = () => delay((system === 'hubspot' ? 10_500 : 0) / speed)
+  async function measured<C extends Cost>(
+    work: () => Promise<C>,
+    ...night: Parameters<typeof held>
+  ): Promise<C & Played> {
+    if (night[0] > 0) await rest()
     const before = await calls()
     const cost = await work()
-    return { ...cost, calls: since(before, await calls()), held: await held(night, stores) }
+    return { ...cost, calls: since(before, await calls()), held: await held(...night) }
   }
   const clock = (at: number) =>
     fetch(`${url}/__sandbox/clock`, { method: 'POST', body: JSON.stringify({ now: new Date(at).toISOString() }) })
 
   return {
-    deals,
-    ask,
     setup: () => unstall('setup'),
-    async night(night: Night): Promise<Played> {
-      return measured(() => unstall(night === 0 ? 'first' : 'later'), night, true)
+    /** The n-th night; `moved`: people have moved what recovers. */
+    night: (n: 0 | 1 | 2, moved: boolean): Promise<Played> =>
+      measured(() => unstall(n === 0 ? 'first' : n === 1 ? 'second' : 'third'), n, moved, true),
+    baseline(n: 0 | 1 | 2, moved: boolean): Promise<BaselineCost & Played> {
+      const order = { url, speed, memory: join(folder, 'tasks'), now: { at: NIGHTS[n], first: n === 0 } }
+      return measured(() => toldBy(start(`baseline-${system}.ts`, order, FLAGS)), n, moved, false)
     },
-    async baseline(night: Night): Promise<BaselineCost & Played> {
-      const order = { url, speed, memory: join(folder, 'tasks'), now: { at: NIGHTS[night], first: night === 0 } }
-      return measured(() => toldBy(start(`baseline-${system}.ts`, order, FLAGS)), night, false)
-    },
-    /** People act between the nights, then it is the second one. */
-    async between(what: Ask['ask'] & ('night' | 'equal' | 'edit')) {
-      await clock(NIGHTS[1] - 3 * 3_600_000)
+    /** What happens before the n-th night, three hours before it. */
+    async between(n: 1 | 2, what: Exclude<Happened, 'first'>) {
+      await clock(NIGHTS[n] - 3 * 3_600_000)
       await ask({ ask: what })
-      await clock(NIGHTS[1])
+      await clock(NIGHTS[n])
     },
-    async close() {
+    /** The place is cleared with all others at the end of the program. */
+    close() {
       for (const child of children) child.kill()
       rmSync(folder, { recursive: true, force: true })
-      await clearPlaces()
     },
   }
 }

@@ -15,7 +15,7 @@ export interface UnstallOrder {
   readonly connection: string
   readonly speed: number
   /** `first`: a night that is confirmed already. `dump`: what the store holds, into `file`. */
-  readonly work: 'setup' | 'first' | 'later' | 'dump'
+  readonly work: 'setup' | 'first' | 'second' | 'third' | 'dump'
   readonly file?: string
 }
 export interface Cost {
@@ -56,7 +56,7 @@ export async function work({ config, connection, speed, work, file = '' }: Unsta
       const connector = await app.ctx.connector(connection)
       for await (const step of connector.setup(new AbortController().signal))
         if (step.action === 'conflict') throw new Error(step.what)
-    } else if (work === 'later') await night(app, connection, NIGHTS[1])
+    } else if (work !== 'first') await night(app, connection, NIGHTS[work === 'second' ? 1 : 2])
     else {
       // A person who has seen the preview confirms it: the arithmetic of performance knows one whole night.
       await ensureConnection(app.ctx.db, connection, app.connection(connection).system)
