@@ -211,6 +211,8 @@ export async function currentTime(connection: ConnectionConfig, clock: () => Ins
   }
 }
 
+/** Salesforce counts calls by the day, not by the second: as many as keep ten of usual latency under way. */
+const SALESFORCE: Pace = { normal: { max: 60, windowMs: 1000, burst: 10 } }
 type Pace = Pick<GateOptions, 'normal' | 'search'>
 const FREE = { max: 10_000, windowMs: 1000, burst: 100 }
 /** Calls are not spaced. */
@@ -241,6 +243,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     gate: createGate({
       sleep,
       ...(options.awake ? { awake: options.awake } : {}),
+      ...(system === 'salesforce' ? SALESFORCE : {}),
       ...options.pace,
     }),
     ...(options.known ? { known: options.known } : {}),

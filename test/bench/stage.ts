@@ -103,7 +103,7 @@ export async function openStage(setting: Setting) {
     }),
   )
   const unstall = (work: UnstallOrder['work'], file?: string): Promise<Cost> =>
-    toldBy(start('unstall.ts', { config, connection: 'crm', speed, work, file }, FLAGS))
+    toldBy(start('unstall.ts', { config, connection: 'crm', system, speed, work, file }, FLAGS))
 
   async function calls(): Promise<Calls> {
     const answer = await fetch(`${url}/__sandbox/calls`)
