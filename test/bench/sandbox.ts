@@ -20,6 +20,15 @@ export interface SandboxOrder {
 }
 export type Ask = { readonly ask: Exclude<Happened, 'first'> } | { readonly ask: 'dump'; readonly file: string }
 
+interface BenchDeal {
+  readonly id: string
+  readonly name: string
+  readonly index: number
+  readonly flagged: boolean
+  /** By the CRM's own names. */
+  readonly values: Readonly<Record<string, unknown>>
+}
+
 const FIELDS = {
   hubspot: { next: 'hs_next_step', amount: 'amount', to: STAGES[3] ?? '' },
   salesforce: { next: 'NextStep', amount: 'Amount', to: STAGES[3] ?? '' },
@@ -45,12 +54,13 @@ export async function startBenchSandbox(order: SandboxOrder) {
   const ids: string[] = []
   for (const { id, index } of deals()) ids[index] = id
 
-  function* deals() {
+  function* deals(): Iterable<BenchDeal> {
     for (const line of lookalike?.state() ?? []) {
       if (line.kind !== 'deal') continue
       const values = system === 'hubspot' ? Object(line.properties) : line
       const name = String(values.dealname ?? values.Name)
-      yield { id: String(line.id ?? line.Id), name, index: Number(name.slice(-7)), values }
+      const flagged = String(values.unstall_stalled ?? values.Unstall_Stalled__c) === 'true'
+      yield { id: String(line.id ?? line.Id), name, index: Number(name.slice(-7)), flagged, values }
     }
   }
   const { next, amount, to } = FIELDS[system]
@@ -80,9 +90,8 @@ export async function startBenchSandbox(order: SandboxOrder) {
       if (!out.write(`${cells.join('|')}\n`)) await once(out, 'drain')
     }
     const first = system === 'hubspot'
-    for (const { id, name, values: v } of deals()) {
+    for (const { id, name, flagged, values: v } of deals()) {
       const close = String(v.closedate ?? v.CloseDate).slice(0, 10)
-      const flagged = String(v.unstall_stalled ?? v.Unstall_Stalled__c) === 'true'
       await line('deal', id, name, v.dealstage ?? v.StageName, Number(v.amount ?? v.Amount), close, flagged)
     }
     for (const task of lookalike?.state() ?? []) {
@@ -95,7 +104,12 @@ export async function startBenchSandbox(order: SandboxOrder) {
     await once(out, 'close')
   }
   const answer = async (ask: Ask) => (ask.ask === 'dump' ? dump(ask.file) : asks[ask.ask]())
-  return { url: sandbox.url, answer, close: () => sandbox.close() }
+  const clock = (now: number) =>
+    fetch(`${sandbox.url}/__sandbox/clock`, {
+      method: 'POST',
+      body: JSON.stringify({ now: new Date(now).toISOString() }),
+    })
+  return { url: sandbox.url, answer, clock, deals: () => [...deals()], close: () => sandbox.close() }
 }
 
 /** Windows so many times shorter, in what it does and in what it says; and the addresses the SDK still calls. */

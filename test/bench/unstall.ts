@@ -42,14 +42,10 @@ const paceAt = (speed: number, system: System) =>
     : { normal: { max: 90, windowMs: 10_000 / speed }, search: { max: 4, windowMs: 1000 / speed, burst: 1 } }
 
 export async function work({ config, connection, system, speed, work, file = '' }: UnstallOrder): Promise<Cost> {
-  const trace = (t: { step: string; run: string; done: number }) => {
-    if (process.env.BENCH_TRACE) console.error((performance.now() / 1000).toFixed(2), t.run, t.step, t.done)
-  }
   const app = await openApp(config, {
     patienceMs: 3_600_000,
     log: createLog('warn'),
     ...(speed === 1 ? {} : { pace: paceAt(speed, system) }),
-    progress: trace,
   })
   const begun = performance.now()
   try {
