@@ -245,9 +245,11 @@ async function affirm(
   signal: AbortSignal,
   lately: Look,
 ): Promise<readonly StoredRow[]> {
-  // A lost database plans tasks that are there. Only a stall of tonight, where the CRM refuses the second one, needs no look.
+  // A lost database plans tasks that are there. Only the task of a stall that began tonight cannot be, unless it was sent
+  // before and the CRM does not refuse a second one.
   const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
-  const existing = rows.filter(isTask).filter((row) => connector.can.taskKey === 'lookup' || !tonights(row))
+  const cannotBe = (row: StoredRow) => tonights(row) && (row.sentAt === null || connector.can.taskKey === 'unique')
+  const existing = rows.filter(isTask).filter((row) => !cannotBe(row))
   const seen = ctx.clock() - lately.at > YOUNG_MS ? nothingYet(ctx) : taken(lately, rows)
   await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, seen)
   const { fresh, tasks } = seen
