@@ -92,6 +92,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           tokens,
           awake: () => queue.awake(),
           ...(options.pace ? { pace: options.pace } : {}),
+          dayShare: config.maxDailyCallsShare,
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
             return new Map([...known].map(([id, { deal }]) => [id, deal]))
@@ -220,6 +221,8 @@ export const UNPACED: Pace = { normal: FREE, search: FREE }
 
 interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
   readonly pace?: Pace
+  /** See the gate; commands that only look are not held back by it. */
+  readonly dayShare?: number
   /** See the gate: asked before every call. */
   readonly awake?: () => void
   /** Where tokens are kept; absent: only in this process, which `check` of client credentials makes do with. */
@@ -245,6 +248,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
       ...(options.awake ? { awake: options.awake } : {}),
       ...(system === 'salesforce' ? SALESFORCE : {}),
       ...options.pace,
+      ...(options.dayShare === undefined ? {} : { dayShare: options.dayShare }),
     }),
     ...(options.known ? { known: options.known } : {}),
     ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),

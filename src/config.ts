@@ -63,6 +63,8 @@ export interface Config {
   readonly timezone: string
   /** Five cron fields, in `timezone`. */
   readonly schedule: string
+  /** See GateOptions.dayShare. */
+  readonly maxDailyCallsShare: number
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
   readonly connections: readonly ConnectionConfig[]
@@ -169,6 +171,7 @@ function fileSchema(variables: Variables) {
     absences: absences.default({}),
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
+    maxDailyCallsShare: z.number().min(0.05).max(1).default(0.9),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
@@ -240,7 +243,7 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const { schedule, dataDir, maxDailyCallsShare, connections, holidays: dates, absences: inline, ...shared } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -255,7 +258,10 @@ export function parseConfig(
     return { name, system, baseUrl, loopback: isLoopback(url), auth, settings: Settings.parse({ ...settings, policy }) }
   })
   const { timezone } = shared
-  return { file, timezone, schedule, dataDir: resolve(dirname(file), dataDir), connections: resolved, environment }
+  return {
+    ...{ file, timezone, schedule, maxDailyCallsShare, dataDir: resolve(dirname(file), dataDir) },
+    ...{ connections: resolved, environment },
+  }
 }
 
 /** A setting by its place in the file (`policy`, `pipelines`, …, `idleDays`); `before`: what stood there, null for nothing. */

@@ -214,9 +214,15 @@ export interface Consent<Set extends TokenSet = TokenSet> extends SignIn<Set> {
 export interface Gate {
   /** Resolves when a call of this cost may start; rejects with the signal's reason. `lane`: `search` has its own limit. */
   wait(signal: AbortSignal, lane?: 'normal' | 'search'): Promise<void>
-  /** Learns from an answer: remaining budget, or "not before". */
+  /** Learns from an answer: remaining budget, or "not before"; `day`: calls left of those of the day, however it counts. */
   observe(
-    seen: { readonly remaining?: number; readonly max?: number; readonly windowMs?: number; readonly pauseMs?: number },
+    seen: {
+      readonly remaining?: number
+      readonly max?: number
+      readonly windowMs?: number
+      readonly pauseMs?: number
+      readonly day?: { readonly left: number; readonly max: number }
+    },
     lane?: 'normal' | 'search',
   ): void
 }

@@ -26,6 +26,9 @@ export interface GateOptions {
   readonly search?: Rate
   /** Longest wait for a pause inside the process; a longer one rejects with RetryLater. Default 10 s. */
   readonly patienceMs?: number
+  /** Share of the CRM's calls of a day, whoever makes them, beyond which none is made here: the rest is the company's own.
+   *  Default: all. */
+  readonly dayShare?: number
   /** Looks, right before a call may start, whether this process stood still so long that others do its work by now. */
   readonly awake?: () => void
 }
@@ -35,6 +38,8 @@ export interface GateOptions {
 const SHARE = 0.98
 /** Seconds' worth of calls that may start at once: the smallest known bucket holds one. */
 const BURST_MS = 700
+/** When the calls of the day are looked at again: some CRMs count a sliding day. One call then. */
+const DAY_PAUSE_MS = 30 * 60_000
 /** After a 429 the pace falls to this share of itself; each good answer gives back a hundredth of the full pace. Around
  *  the pace of the last refusal, by a tenth up and down, only half a thousandth: where others use the same budget, or the
  *  limit is lower than it is said to be, that is as much as there is. */
@@ -49,7 +54,8 @@ const CAREFUL = 0.0005
  * reason, or with RetryLater when the CRM asked for a pause longer than `patienceMs`. Lanes do not share a budget.
  */
 export function createGate(options: GateOptions): Gate {
-  const { clock = () => performance.now(), sleep, patienceMs = 10_000, awake } = options
+  const { clock = () => performance.now(), sleep, patienceMs = 10_000, awake, dayShare = 1 } = options
+  let dayOver: { readonly until: Instant; readonly why: string } | null = null
   const lanes = {
     normal: new Lane(options.normal ?? { max: 90, windowMs: 10_000 }),
     search: new Lane(options.search ?? { max: 4, windowMs: 1000, burst: 1 }),
@@ -58,6 +64,7 @@ export function createGate(options: GateOptions): Gate {
     async wait(signal, lane = 'normal') {
       for (;;) {
         signal.throwIfAborted()
+        if (dayOver && dayOver.until > clock()) throw new RetryLater(dayOver.why, dayOver.until - clock())
         const pause = lanes[lane].pausedUntil - clock()
         if (pause > patienceMs) throw new RetryLater('the CRM asked for a pause', pause)
         const at = lanes[lane].reserve(clock())
@@ -69,6 +76,10 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     observe(seen, lane = 'normal') {
+      const { left = 1, max = 1 } = seen.day ?? {}
+      const used = `${max - left} of ${max} calls of the day are used`
+      if (seen.day && left < (1 - dayShare) * max)
+        dayOver = { until: clock() + DAY_PAUSE_MS, why: `${used}: the rest is left to others (maxDailyCallsShare)` }
       lanes[lane].observe(seen, clock())
     },
   }

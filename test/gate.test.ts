@@ -179,6 +179,25 @@ test('a pause beyond the patience is for the caller', async () => {
   await gate.wait(never)
 })
 
+test('beyond its share of the day it leaves the rest to others, and looks again after a while', async () => {
+  const { gate, advance } = simulate({ dayShare: 0.9 })
+  gate.observe({ day: { left: 10_000, max: 100_000 } })
+  await gate.wait(never)
+  gate.observe({ day: { left: 9_999, max: 100_000 } })
+  for (const lane of ['normal', 'search'] as const) {
+    const refusal = await gate.wait(never, lane).catch((error: unknown) => error)
+    expect(refusal).toBeInstanceOf(RetryLater)
+    expect(String(refusal)).toMatch(/90001 of 100000 calls of the day are used: the rest is left to others/)
+  }
+  advance(1_800_000)
+  await gate.wait(never)
+  gate.observe({ day: { left: 9_000, max: 100_000 } })
+  await expect(gate.wait(never)).rejects.toBeInstanceOf(RetryLater)
+  const { gate: whole } = simulate()
+  whole.observe({ day: { left: 0, max: 100_000 } })
+  await whole.wait(never)
+})
+
 test('no pause is longer than a day, whatever a header says', async () => {
   const { gate, advance } = simulate()
   gate.observe({ pauseMs: 1e12 })

@@ -104,7 +104,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
     const date = Date.parse(seen?.headers.date ?? '')
     if (!Number.isNaN(date)) serverTime = date
     const [, used, max] = /api-usage=(\d+)\/(\d+)/.exec(seen?.headers['sforce-limit-info'] ?? '') ?? []
-    if (used && max) gate.observe({ remaining: Number(max) - Number(used), max: Number(max) })
+    if (used && max) gate.observe({ day: { left: Number(max) - Number(used), max: Number(max) } })
   }
 
   /** Pages of a query; `all` includes deleted and archived rows. A repeated locator throws Fatal('data'). */
