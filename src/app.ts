@@ -12,7 +12,7 @@ import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openScheduled } from '../jobs/nightly.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
-import type { Connector, ConnectorOptions, Consent } from './connector.ts'
+import type { ApiCall, Connector, ConnectorOptions, Consent } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
@@ -39,14 +39,19 @@ export interface AppOptions {
   readonly previewsOnly?: boolean
   /** Instead of the gate's own: of lookalikes without limits (UNPACED) or with shorter windows. */
   readonly pace?: Pace
-  /** Sets the schedules of every connection. */
-  readonly scheduled?: boolean
+  /** Of a process of the service; absent: a command. */
+  readonly role?: Role
   readonly log?: Log
+  /** Log lines for people; default: on a terminal. */
+  readonly pretty?: boolean | undefined
+  /** Told of every call of a CRM's API. */
+  readonly called?: (connection: Pick<ConnectionConfig, 'name' | 'system'>, call: ApiCall) => void
   /** Tests that kill processes shorten these; see queue.ts, jobs/context.ts and connector.ts (ConnectorOptions). */
   readonly timing?: {
     readonly lockMs?: number
     readonly stalledCheckMs?: number
     readonly sweepMs?: number
+    readonly lateMs?: number
     readonly retryMs?: number
     readonly settleMs?: number
     readonly timeoutMs?: number
@@ -59,6 +64,17 @@ export interface AppOptions {
   readonly crash?: JobContext['crash']
   readonly mostStarts?: number
 }
+
+/** What a process of the service does: works on runs; sets the schedules, sweeps and watches for missed nights; shows the
+ *  pages. Any number of each may run. */
+export const ROLES = {
+  all: { works: true, schedules: true, pages: true },
+  worker: { works: true, schedules: false, pages: false },
+  scheduler: { works: false, schedules: true, pages: false },
+  web: { works: false, schedules: false, pages: true },
+} as const
+export type Role = keyof typeof ROLES
+export const isRole = (text: unknown): text is Role => typeof text === 'string' && Object.hasOwn(ROLES, text)
 
 export interface App {
   readonly config: Config
@@ -76,7 +92,14 @@ const HOUR_MS = 3_600_000
 /** @throws UsageError naming every problem of the configuration, or who holds the data directory */
 export async function openApp(file: string, options: AppOptions = {}): Promise<App> {
   const config = loadConfig(file, Date.now())
-  const log = options.log ?? createLog(config.environment.logLevel ?? (options.scheduled ? 'info' : 'warn'))
+  const { role } = options
+  if (role && role !== 'all' && !config.environment.databaseUrl)
+    throw new UsageError(
+      `--role ${role} needs DATABASE_URL: the embedded database admits one process. Name a PostgreSQL database that all processes share, or leave --role out.`,
+    )
+  const does = role ? ROLES[role] : null
+  const concurrency = options.concurrency ?? (does?.works === false ? 0 : config.environment.concurrency)
+  const log = options.log ?? createLog(config.environment.logLevel ?? (role ? 'info' : 'warn'), options)
   const connectors = new Map<string, Connector>()
   const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
@@ -93,6 +116,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           awake: () => queue.awake(),
           ...(options.pace ? { pace: options.pace } : {}),
           dayShare: config.maxDailyCallsShare,
+          called: (call) => options.called?.(connection(name), call),
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
             return new Map([...known].map(([id, { deal }]) => [id, deal]))
@@ -112,7 +136,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     ...(options.mostStarts === undefined ? {} : { mostStarts: options.mostStarts }),
     ...(options.crash ? { crash: options.crash } : {}),
   }
-  const unwatch = options.concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
+  const unwatch = concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
   let queue: StepQueue
   try {
     await database.migrate()
@@ -121,7 +145,9 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
       ...(config.environment.redisUrl ? { redisUrl: config.environment.redisUrl.reveal() } : {}),
       handlers: handlers(ctx, (name, lateMs) => night(ctx, connection(name), lateMs)),
       log,
-      concurrency: options.concurrency ?? 4,
+      concurrency,
+      // Every process would ask the queue about every open run.
+      ...(does?.schedules === false ? { sweepMs: 0 } : {}),
       ...options.timing,
     })
   } catch (error) {
@@ -129,7 +155,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     await database.close()
     throw error
   }
-  if (options.scheduled) {
+  if (does?.schedules) {
     const { schedule: cron, timezone } = config
     await queue.schedule(config.connections.map(({ name }) => ({ connection: name, cron, timezone })))
   }
@@ -219,7 +245,7 @@ const FREE = { max: 10_000, windowMs: 1000, burst: 100 }
 /** Calls are not spaced. */
 export const UNPACED: Pace = { normal: FREE, search: FREE }
 
-interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
+interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs' | 'called'> {
   readonly pace?: Pace
   /** See the gate; commands that only look are not held back by it. */
   readonly dayShare?: number
@@ -251,6 +277,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
       ...(options.dayShare === undefined ? {} : { dayShare: options.dayShare }),
     }),
     ...(options.known ? { known: options.known } : {}),
+    ...(options.called ? { called: options.called } : {}),
     ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     clock: Date.now,

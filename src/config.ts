@@ -7,10 +7,13 @@ import { inspect } from 'node:util'
 import { CronExpressionParser } from 'cron-parser'
 import { parse as parseCsv } from 'csv-parse/sync'
 import Holidays from 'date-holidays'
-import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml'
+import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
+import { type Setting, withSettings } from './config-edit.ts'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
+import { loopback } from './connector.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
+import { type DigestSettings, digestSettings } from './core/digests.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
 
@@ -37,9 +40,13 @@ export interface Environment {
   readonly secretKey: Secret | null
   /** UNSTALL_SECRET_KEY_OLD: the one before, for `unstall key rotate` only. */
   readonly oldSecretKey: Secret | null
-  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
+  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (0: any free port; null: not set). */
   readonly host: string
-  readonly port: number
+  /** UNSTALL_METRICS_TOKEN: what a Prometheus on another machine sends; null: the metrics are for this machine only. */
+  readonly metricsToken: Secret | null
+  readonly port: number | null
+  /** UNSTALL_CONCURRENCY: runs a process works on at the same time (4). */
+  readonly concurrency: number
   /** UNSTALL_LOG: a level of pino; null: `info` for the service, `warn` for a command. */
   readonly logLevel: z.infer<typeof Level> | null
 }
@@ -67,6 +74,7 @@ export interface Config {
   readonly maxDailyCallsShare: number
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
+  readonly digests: DigestSettings
   readonly connections: readonly ConnectionConfig[]
   readonly environment: Environment
 }
@@ -90,7 +98,6 @@ function isCron(text: string): boolean {
   }
 }
 
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 /** Null unless it is an origin and nothing more. */
 const origin = (text: string) => {
   const url = URL.parse(text)
@@ -98,7 +105,7 @@ const origin = (text: string) => {
 }
 const isLoopback = (text: string) => {
   const url = origin(text)
-  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
+  return url !== null && /^https?:$/.test(url.protocol) && loopback(url.hostname)
 }
 const isSalesforce = (text: string) => {
   const url = origin(text)
@@ -172,6 +179,7 @@ function fileSchema(variables: Variables) {
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
     maxDailyCallsShare: z.number().min(0.05).max(1).default(0.9),
+    digests: digestSettings(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
@@ -243,7 +251,16 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, maxDailyCallsShare, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const {
+    schedule,
+    dataDir,
+    maxDailyCallsShare,
+    digests,
+    connections,
+    holidays: dates,
+    absences: inline,
+    ...shared
+  } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -258,80 +275,8 @@ export function parseConfig(
     return { name, system, baseUrl, loopback: isLoopback(url), auth, settings: Settings.parse({ ...settings, policy }) }
   })
   const { timezone } = shared
-  return {
-    ...{ file, timezone, schedule, maxDailyCallsShare, dataDir: resolve(dirname(file), dataDir) },
-    ...{ connections: resolved, environment },
-  }
-}
-
-/** A setting by its place in the file (`policy`, `pipelines`, …, `idleDays`); `before`: what stood there, null for nothing. */
-export interface Setting {
-  readonly path: readonly string[]
-  /** null: it goes. What stays in a list keeps its place and its comment. */
-  readonly value: number | string | readonly string[] | null
-  readonly before?: unknown
-}
-
-/** Puts settings into the text of the file and says which are new. Lines that need not change stay as a person wrote them. */
-export function withSettings(
-  text: string,
-  settings: readonly Setting[],
-): { readonly text: string; readonly set: Setting[] } {
-  const set: Setting[] = []
-  for (const { path, value } of settings) {
-    const document = parseDocument(text)
-    const style = { lineWidth: 0, flowCollectionPadding: text.includes('{ ') }
-    const was = document.toString(style).split('\n')
-    const keys: unknown[] = []
-    for (const step of path) {
-      const group = document.getIn(keys, true)
-      if (isScalar(group) && group.value === null) {
-        const empty = document.createNode({})
-        empty.commentBefore = group.comment ?? null
-        document.setIn(keys, empty)
-      } else if (group !== undefined && !isMap(group))
-        throw new UsageError(`${keys.join('.')} is no group of settings: put ${path.join('.')} there by hand.`)
-      // Ids that are numbers stand there without quotes.
-      const held = isMap(group) ? group.items.find(({ key }) => String(key) === step)?.key : undefined
-      keys.push(isScalar(held) ? held.value : step)
-    }
-    const held = document.getIn(keys, true)
-    const before: unknown = isNode(held) ? held.toJS(document) : null
-    if (isSeq(held) && typeof value === 'object' && value !== null) {
-      const kept = held.items.filter((item) => value.includes(String(item)))
-      const added = value.filter((one) => !kept.some((item) => String(item) === one))
-      if (added.length === 0 && kept.length === held.items.length) continue
-      held.items = [...kept, ...added.map((one) => document.createNode(one))]
-    } else if (before === value) continue
-    else if (value === null) document.deleteIn(keys)
-    else if (isScalar(held) && typeof value !== 'object') held.value = value
-    else {
-      const node = document.createNode(value, { flow: true })
-      if (isNode(held)) Object.assign(node, { comment: held.comment, commentBefore: held.commentBefore })
-      document.setIn(keys, node)
-    }
-    set.push({ path, value, before })
-    text = patched(text, was, document.toString(style).split('\n'))
-  }
-  return { text, set }
-}
-
-/** `text` with what differs between two ways YAML would write it, before and after: no other line is touched. */
-function patched(text: string, was: readonly string[], now: readonly string[]): string {
-  const lines = text.split(/\r?\n/)
-  const squeeze = (line = '') => line.replace(/\s/g, '')
-  const at: number[] = []
-  for (let [i, n] = [0, 0]; i < was.length; i++, n++) {
-    // A file may have more empty lines than YAML would write.
-    while (lines[n]?.trim() === '' && was[i]?.trim() !== '') n++
-    if (squeeze(lines[n]) === squeeze(was[i])) at.push(n)
-  }
-  const head = now.findIndex((line, i) => line !== was[i])
-  const alike = now.toReversed().findIndex((line, i) => line !== was.at(-1 - i))
-  const tail = Math.min(alike, was.length - head, now.length - head)
-  const [from = 0, to = lines.length] = [at[head], at[was.length - tail]]
-  const kept = [...lines.slice(0, from), ...now.slice(head, now.length - tail), ...lines.slice(to)]
-  return (at.length === was.length ? kept : now).join(text.includes('\r\n') ? '\r\n' : '\n')
+  const where = { file, dataDir: resolve(dirname(file), dataDir) }
+  return { ...where, timezone, schedule, maxDailyCallsShare, digests, connections: resolved, environment }
 }
 
 /** Throws UsageError unless the text is good, whatever variables are yet to be set. */
@@ -364,8 +309,14 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   }
   const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
-  const port = Number(variables.UNSTALL_PORT || 4000)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
+  const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
+  if (metricsToken && metricsToken.length < 20) problem('UNSTALL_METRICS_TOKEN', 'have at least 20 characters')
+  const whole = (name: string, least: number, most: number) => {
+    const value = variables[name] ? Number(variables[name]) : null
+    if (value !== null && !(Number.isInteger(value) && value >= least && value <= most))
+      problem(name, `be ${least} to ${most}`)
+    return value
+  }
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
   if (!level.success) problem('UNSTALL_LOG', `be one of ${Level.options.join(', ')}`)
   return {
@@ -374,7 +325,9 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     secretKey: key ? new Secret(key) : null,
     oldSecretKey: oldKey ? new Secret(oldKey) : null,
     host: variables.UNSTALL_HOST || '127.0.0.1',
-    port,
+    metricsToken: metricsToken ? new Secret(metricsToken) : null,
+    port: whole('UNSTALL_PORT', 0, 65_535),
+    concurrency: whole('UNSTALL_CONCURRENCY', 1, 100) ?? 4,
     logLevel: level.data ?? null,
   }
 }

@@ -44,13 +44,16 @@ const TABLE: readonly Rule[] = [
     'the store knows the core and its database libraries: no connectors, no jobs, no queue',
   ),
   rule(
-    ['src/report/', 'src/web/'],
-    [...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'hono', '@hono/node-server', 'echarts', 'zod'],
-    'report and web show what the store holds: no connectors, no jobs, no queue',
+    ['src/report/', 'src/web/', 'src/digest/'],
+    [
+      ...[...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'src/digest/', 'hono', '@hono/node-server'],
+      ...['echarts', 'zod', 'nodemailer', 'prom-client'],
+    ],
+    'report, web and digests show what the store holds: no connectors, no jobs, no queue',
   ),
   rule(
     'jobs/',
-    [...WORDS, 'src/store/', 'src/queue.ts', 'src/log.ts', 'src/report/', 'jobs/'],
+    [...WORDS, 'src/store/', 'src/queue.ts', 'src/log.ts', 'src/report/', 'src/digest/', 'jobs/'],
     'jobs move data between store, core and the port: they know no connector folder',
   ),
   rule(
@@ -63,14 +66,14 @@ const TABLE: readonly Rule[] = [
   rule('src/log.ts', ['pino', 'pino-pretty'], 'the log knows its library'),
   rule('src/secrets.ts', [...WORDS, 'src/store/', 'zod'], 'the vault knows the store'),
   rule(
-    ['src/config.ts', 'src/config-words.ts'],
-    [...WORDS, 'src/config-words.ts', 'zod', 'yaml', 'date-holidays', 'csv-parse', 'cron-parser'],
+    ['src/config.ts', 'src/config-words.ts', 'src/config-edit.ts'],
+    [...WORDS, 'src/config-words.ts', 'src/config-edit.ts', 'zod', 'yaml', 'date-holidays', 'csv-parse', 'cron-parser'],
     'the configuration knows the core and its parsers',
   ),
   rule('src/schedule.ts', ['src/core/', 'cron-parser'], 'the schedule knows cron and nothing else'),
   rule(
     'src/queue.ts',
-    [...WORDS, 'src/schedule.ts', 'src/store/', 'bullmq', 'ioredis', 'pg'],
+    [...WORDS, 'src/schedule.ts', 'src/store/', 'bullmq', 'ioredis', 'pg', '@bull-board/api', '@bull-board/hono'],
     'the queue knows the schedule, the store and BullMQ',
   ),
   rule('src/texts/', ['src/core/', 'src/texts/'], 'texts are words for what the core says'),
@@ -207,10 +210,10 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(18_060)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(22_500)
   })
   it('the sandbox does not grow', () => {
-    expect(sum(sandbox)).toBeLessThan(4_220)
+    expect(sum(sandbox)).toBeLessThan(4_600)
   })
   it('every file opens with a comment on why it exists', () => {
     const silent = [...source].filter(([, text]) => !/^(#!.*\n)?\/\/ /.test(text)).map(([file]) => file)

@@ -114,6 +114,7 @@ export function createApi(options: ConnectorOptions) {
       if (!response.ok) text = text.replaceAll(token, '…')
     } catch (error) {
       signal.throwIfAborted()
+      options.called?.({ status: null })
       const why = `no answer from HubSpot (${code(error)})`
       if (kind === 'write' && !NEVER_LEFT.test(code(error))) throw new Unknown(why, { cause: error })
       return { why }
@@ -162,6 +163,7 @@ export function createApi(options: ConnectorOptions) {
     const day = left >= 0 && most > 0 ? { day: { left, max: most } } : {}
     if (status !== 429) options.gate.observe({ ...(lane(ask) ? {} : known), ...day }, lane(ask))
     if (left >= 0) leftToday = left
+    options.called?.({ status, ...(left >= 0 && { leftToday: left }) })
     clock = Date.parse(headers.get('date') ?? '') || clock
     const until = Date.parse(headers.get('retry-after') ?? '') - (clock ?? options.clock())
     const waitMs = number('retry-after') >= 0 ? number('retry-after') * 1000 : until

@@ -1,45 +1,62 @@
-// `unstall start`: the service. Scheduler and workers in one process, and /healthz for whoever watches it.
+// `unstall start`: the service, all in one process or one role of it, and /healthz for whoever watches it.
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
-import { openApp } from '../app.ts'
+import { isRole, openApp, ROLES } from '../app.ts'
+import { createDigests } from '../digest/deliver.ts'
 import { UsageError } from '../errors.ts'
 import { listRuns } from '../store/runs.ts'
+import { createMetrics } from '../web/metrics.ts'
+import { operations } from '../web/operations.ts'
+import { digestService } from './digest.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
 
-export async function start(options: GlobalOptions & { role?: unknown }): Promise<ExitCode> {
-  if (options.role !== 'all')
-    throw new UsageError(
-      `--role ${String(options.role)} is not built yet; leave it out to run everything in one process.`,
-    )
+/** Of the pages. Other roles answer /healthz on any free port, so that many fit on one machine. */
+const PORT = 4000
+
+export async function start(options: GlobalOptions & { role?: unknown; pretty?: true }): Promise<ExitCode> {
+  const { config, json, role, pretty } = options
+  if (!isRole(role)) throw new UsageError(`--role is one of ${Object.keys(ROLES).join(', ')}.`)
   const told = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  const app = await openApp(options.config, { scheduled: true })
+  const metrics = createMetrics()
+  metrics.watchProcess()
+  const app = await openApp(config, { role, pretty, called: metrics.called })
   const { host, port } = app.config.environment
   const web = new Hono()
+  const { ctx, database, queue } = app
+  const fleet = { db: ctx.db, clock: ctx.clock, connections: app.config.connections, depth: () => queue.depth() }
+  operations(web, { database, metrics, fleet, metricsToken: app.config.environment.metricsToken })
+  const endDigests = ROLES[role].schedules ? createDigests(digestService(app)).start() : null
   web.get('/healthz', async (c) => {
     const [last] = await listRuns(app.ctx.db, { limit: 1 })
-    return c.json({ ok: true, lastRun: last ? { id: last.id, status: last.status } : null })
+    return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
   })
-  const server = serve({ fetch: web.fetch, hostname: host, port })
+  const wanted = port ?? (ROLES[role].pages ? PORT : 0)
+  const server = serve({ fetch: web.fetch, hostname: host, port: wanted })
   const listening = await new Promise<boolean>((resolve) => {
     server.once('listening', () => resolve(true))
     server.once('error', () => resolve(false))
   })
   if (!listening) {
+    await endDigests?.()
     await app.close()
-    throw new UsageError(`Port ${port} of ${host} is taken. Set UNSTALL_PORT to another one.`)
+    throw new UsageError(`Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`)
   }
-  if (options.json) printJson({ listening: `http://${host}:${port}`, schedule: app.config.schedule })
-  else
-    say(
-      `unstall runs: nights at "${app.config.schedule}" (${app.config.timezone}), health at http://${host}:${port}/healthz`,
-    )
+  const address = server.address()
+  const at = `http://${host}:${typeof address === 'object' ? address?.port : wanted}`
+  const { schedule, timezone } = app.config
+  if (json) printJson({ role, listening: at, schedule })
+  else {
+    const as = role === 'all' ? '' : ` as ${role}`
+    say(`unstall runs${as}: nights at "${schedule}" (${timezone}), health at ${at}/healthz`)
+  }
   await told
   leaveBy(EXIT.ok)
   server.close()
+  await endDigests?.()
   await app.close()
   return EXIT.ok
 }

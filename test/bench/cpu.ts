@@ -1,109 +1,208 @@
-// What the program itself costs, without a CRM: the pure core (judge and plan, deals a second on one core) and the step that
-// reads, compares and stores, fed by a generator instead of HTTP. A process of its own, one for each figure.
-import { openNight } from '../../jobs/nightly.ts'
+// The pure core and the store alone: `node test/bench/cpu.ts core [deals]` judges and plans generated deals in memory;
+// `node test/bench/cpu.ts store [deals] [database url]` runs pull and decide of a first, a second and a quiet third night
+// over a connector that makes its deals up, on a throw-away PostgreSQL. CPU is this process alone. Not part of the test run.
+import type { JobContext } from '../../jobs/context.ts'
+import { decide } from '../../jobs/decide.ts'
 import { pull } from '../../jobs/pull.ts'
 import type { Connector, Page } from '../../src/connector.ts'
-import type { Deal, Evidence, Known } from '../../src/core/deal.ts'
-import { observe } from '../../src/core/movement.ts'
+import { makeCalendar } from '../../src/core/calendar.ts'
+import type { Change, Deal, Evidence, Known, Reference } from '../../src/core/deal.ts'
+import { observe } from '../../src/core/observe.ts'
 import { judged, noTotals, planContext, planDeal } from '../../src/core/plan.ts'
-import { DAY } from '../../src/sandbox/seed.ts'
+import { Settings } from '../../src/core/policy.ts'
+import { ensureConnection, updateConnection } from '../../src/store/connections.ts'
 import { openDatabase } from '../../src/store/db.ts'
-import { getRun, startStep } from '../../src/store/runs.ts'
+import { finishRun, getRun, openRun, startStep } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
-import { calendar, change, deal, reference, settings } from '../core/build.ts'
-import { isStalled, kindOf, NIGHTS } from './deals.ts'
-import { peakMb } from './unstall.ts'
+import { NO_OWN_FIELDS } from '../core/build.ts'
+import { startPostgres } from '../services.ts'
 
-export interface CpuOrder {
-  /** `core`: in memory. `store`: a first sync and a whole second reading of deals that are known. */
-  readonly what: 'core' | 'store'
-  readonly deals: number
-  readonly pageSize: number
-  readonly databaseUrl: string
-}
-export interface CpuResult {
-  readonly perSecond: number
-  /** CPU seconds of this process per million deals; of a store, first sync and second reading. */
-  readonly perMillionS: readonly number[]
-  readonly peakMb: number
-}
-
-const SETTINGS = settings({ tasks: { perOwnerPerWeek: 100_000_000 } })
-const NOW = NIGHTS[0]
-
-function made(index: number): { readonly deal: Deal; readonly evidence: Evidence } {
-  const id = String(21_000_000_000 + index)
-  const last = NOW - (isStalled(kindOf(index), 0) ? 40 : 3 + (index % 3)) * DAY
-  const one = deal({
-    ...{ id, name: `deal ${index}`, url: `https://app.hubspot.com/contacts/1/record/0-3/${id}`, stageId: 'demo' },
-    ...{ amount: 1000 + (index % 977) * 10, createdAt: last - 50 * DAY, modifiedAt: last },
-  })
-  const changes = [change('stage', last - 30 * DAY, 'new', 'qualified'), change('stage', last, 'qualified', 'demo')]
-  return { deal: one, evidence: { deal: id, changes, activities: [] } }
+const DAY = 86_400_000
+const NOW = Date.parse('2026-11-23T02:00:00Z')
+/** Deals a page: a first sync of HubSpot brings 50 with their history, a search 200. */
+const PAGE = Number(process.env.PAGE ?? 50)
+const settings = Settings.parse({
+  timezone: 'Europe/Paris',
+  holidays: ['2026-11-01', '2026-11-11', '2026-12-25', '2027-01-01'],
+  policy: { decision: { stages: ['s3'] } },
+})
+const stages = ['New', 'Qualified', 'Demo', 'Proposal', 'Negotiation', 'Won', 'Lost'].map((label, order) => ({
+  ...{ id: `s${order}`, label, order, category: null },
+  outcome: order === 5 ? ('won' as const) : order === 6 ? ('lost' as const) : ('open' as const),
+}))
+const reference: Reference = {
+  pipelines: ['p0', 'p1'].map((id) => ({ id, label: `Pipeline ${id}`, stages })),
+  owners: Array.from({ length: 120 }, (_, i) => ({
+    ...{ id: `o${i}`, email: `rep${i}@example.com`, name: `Rep ${i}`, active: true, team: `Team ${i % 9}` },
+  })),
+  ...{ omitted: 'OMIT', closedCategory: 'CLOSED', currency: 'EUR', self: 'u' },
+  tells: { participants: true, personFromAutomation: true, history: true, replies: true, calls: true },
 }
 
-function core(deals: number): CpuResult {
-  const known: Known[] = Array.from({ length: Math.min(deals, 100_000) }, (_, index) => {
-    const { deal, evidence } = made(index)
-    return observe(null, { ref: { connection: 'crm', id: deal.id }, deal, evidence }, NOW)
-  })
-  const context = () =>
-    planContext({
-      ...{ run: 'crm-1', now: NOW, settings: SETTINGS, texts: en.withTemplates(undefined), calendar, reference },
-      ...{ firstNightAt: NOW - 30 * DAY, confirm: null },
+/** The i-th deal, the same every time: open, some weeks old, with a history of its stages; one in twenty has stood still. */
+export function dealOf(i: number): { readonly deal: Deal; readonly evidence: Evidence } {
+  let state = i + 1
+  const pick = (below: number) => {
+    state = (Math.imul(state ^ (state >>> 15), 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+  const still = pick(20) === 0
+  const last = still ? NOW - (30 + pick(60)) * DAY : NOW - (1 + pick(10)) * DAY
+  const steps = 1 + pick(4)
+  const by = { by: 'person', source: 'CRM_UI' } as const
+  const changes: Change[] = []
+  for (let step = 0; step <= steps; step++)
+    changes.push({
+      field: 'stage',
+      at: last - (steps - step) * (3 + pick(20)) * DAY,
+      from: step === 0 ? null : `s${step - 1}`,
+      to: `s${step}`,
+      ...by,
     })
-  const round = () => {
-    const [all, totals] = [context(), noTotals()]
-    for (const one of known)
-      planDeal({ known: one, ledger: [], ...judged({ known: one, standing: null }, [], all) }, all, totals)
-    return totals.stalled
+  const createdAt = (changes[0]?.at ?? last) - 1000
+  const closeDate = new Date(NOW + (10 + pick(200)) * DAY).toISOString().slice(0, 10)
+  changes.push({ field: 'amount', at: createdAt + 1, from: null, to: '5000', ...by })
+  changes.push({ field: 'closeDate', at: createdAt + 1, from: null, to: closeDate, ...by })
+  const id = `${30_000_000 + i}`
+  const deal: Deal = {
+    ...{ id, name: `Company ${i} – phase ${pick(9)}`, url: `https://app.hubspot.com/contacts/1/record/0-3/${id}` },
+    ...{ ownerId: `o${pick(120)}`, pipelineId: `p${pick(2)}`, stageId: `s${steps}`, outcome: 'open', type: null },
+    ...{ amount: 5000 + pick(100_000), currency: 'EUR', closeDate, createdAt, imported: false },
+    ...{ category: ['COMMIT', 'PIPELINE', 'BEST_CASE', null][pick(4)] ?? null, own: NO_OWN_FIELDS, lockGroup: null },
+    ...{ modifiedAt: last, meeting: null },
   }
-  if (round() !== known.filter((_, index) => isStalled(kindOf(index), 0)).length) throw new Error('judged wrongly')
-  const { user } = process.cpuUsage()
-  const rounds = Math.max(3, Math.ceil(deals / known.length))
-  for (let n = 0; n < rounds; n++) round()
-  const seconds = (process.cpuUsage().user - user) / 1e6
-  const perSecond = (rounds * known.length) / seconds
-  return { perSecond, perMillionS: [1e6 / perSecond], peakMb: peakMb() }
+  const activities = Array.from({ length: pick(3) }, (_, n) => ({
+    ...{ id: `a${i}-${n}`, kind: 'reply' as const, at: createdAt + (n + 1) * 3_600_000, outside: true },
+  }))
+  return { deal, evidence: { deal: id, changes, activities } }
 }
 
-async function store({ deals, pageSize, databaseUrl }: CpuOrder): Promise<CpuResult> {
-  const database = await openDatabase({ databaseUrl })
+const seconds = (from: NodeJS.CpuUsage) => {
+  const { user, system } = process.cpuUsage(from)
+  return (user + system) / 1e6
+}
+
+function core(deals: number): void {
+  const now = NOW
+  const context = planContext({
+    run: 'r',
+    now,
+    settings,
+    texts: en,
+    calendar: makeCalendar(settings),
+    reference,
+    firstNightAt: now - DAY,
+  })
+  const some: Known[] = Array.from({ length: Math.min(deals, 1000) }, (_, i) => {
+    const { deal, evidence } = dealOf(i)
+    return observe(null, { ref: { connection: 'hub', id: deal.id }, deal, evidence }, now - 30 * DAY)
+  })
+  for (const round of ['warm-up', 'measured', 'measured']) {
+    const totals = noTotals()
+    const began = process.cpuUsage()
+    let done = 0
+    while (done < deals)
+      for (const known of some) {
+        planDeal({ known, ledger: [], ...judged({ known, standing: null }, [], context) }, context, totals)
+        done++
+      }
+    const took = seconds(began)
+    console.log(`${round}: judge + plan ${Math.round(done / took)} deals/s of CPU (${totals.newlyStalled} stalled)`)
+  }
+}
+
+async function store(deals: number, onlyPull: boolean, url?: string): Promise<void> {
+  const server = url === undefined ? await startPostgres() : null
+  const database = await openDatabase({ databaseUrl: url ?? server?.url ?? '' })
   await database.migrate()
-  async function* pages(): AsyncGenerator<Page> {
-    for (let from = 0; from < deals; from += pageSize) {
-      const some = Array.from({ length: Math.min(pageSize, deals - from) }, (_, at) => made(from + at))
-      const [read, total] = [from + some.length, deals]
-      const evidence = some.map((one) => one.evidence)
-      yield { deals: some.map((one) => one.deal), evidence, gone: [], unreadable: [], cursor: `${read}`, read, total }
+  const { db } = database
+  await ensureConnection(db, 'hub', 'hubspot')
+  let every = 1
+  const connector = {
+    reference: async () => reference,
+    async *pull(_since: unknown, now: number): AsyncGenerator<Page> {
+      for (let from = 0; from < deals / every; from += PAGE) {
+        const made = Array.from({ length: Math.min(PAGE, deals / every - from) }, (_, i) => dealOf((from + i) * every))
+        const read = from + made.length
+        const changed =
+          every === 1
+            ? made
+            : made.map(({ deal, evidence }) => ({ deal: { ...deal, amount: 77, modifiedAt: now - 1000 }, evidence }))
+        yield {
+          deals: changed.map(({ deal }) => deal),
+          evidence: changed.map(({ evidence }) => evidence),
+          gone: [],
+          unreadable: [],
+          cursor: `c${from}`,
+          read,
+          total: deals,
+        }
+      }
+    },
+  }
+  const ctx: JobContext = {
+    db,
+    connector: async () => connector as unknown as Connector,
+    texts: () => en,
+    clock: Date.now,
+    log: { debug: () => {}, info: () => {}, warn: console.warn, error: console.error },
+    progress: () => {},
+    patienceMs: 0,
+    retryMs: 20,
+  }
+  const signal = new AbortController().signal
+  let peak = 0
+  const watch = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 100)
+  const report = (what: string, began: NodeJS.CpuUsage, at: number) => {
+    console.log(
+      `${what}: ${seconds(began).toFixed(1)} s CPU, ${((performance.now() - at) / 1000).toFixed(1)} s wall, peak ${Math.round(peak / 1e6)} MB so far`,
+    )
+  }
+  // What making the deals up costs is no cost of the program.
+  let began = process.cpuUsage()
+  for await (const page of connector.pull(null, NOW)) void page
+  report('(making the deals up', began, performance.now())
+  const shares = onlyPull ? [1, 1, 1] : [1, 20, 20, deals]
+  for (const [before, share] of shares.entries()) {
+    const night = before + 1
+    every = share
+    const now = NOW + (night - 1) * DAY
+    const localDate = new Date(now).toISOString().slice(0, 10)
+    const opened = await openRun(db, {
+      connection: 'hub',
+      kind: 'night',
+      localDate,
+      now,
+      settings,
+      settingsHash: 'x',
+      createdAt: Date.now(),
+    })
+    if ('busy' in opened) throw new Error('busy')
+    const { id } = opened.run
+    for (const [step, job] of [
+      ['pull', pull],
+      ['decide', decide],
+    ] as const) {
+      if (onlyPull && step === 'decide') break
+      const run = await startStep(db, id, step)
+      if (run === null) throw new Error(step)
+      began = process.cpuUsage()
+      const at = performance.now()
+      await job(ctx, run, signal)
+      report(`night ${night} ${step}`, began, at)
     }
+    const run = await getRun(db, id)
+    const { figures } = (run?.summary ?? {}) as { figures?: unknown }
+    console.log(JSON.stringify(figures))
+    const over = (await startStep(db, id, 'apply')) ?? (await startStep(db, id, 'decide'))
+    if (over) await finishRun(db, over, Date.now(), over.summary ?? {})
+    await updateConnection(db, 'hub', { confirmedAt: NOW })
   }
-  const connector = { reference: async () => reference, pull: pages } as unknown as Connector
-  const quiet = { debug() {}, info() {}, warn() {}, error() {} }
-  const ctx = {
-    ...{ db: database.db, connector: async () => connector, texts: () => en, clock: Date.now, log: quiet },
-    ...{ progress: () => {}, patienceMs: 3_600_000, retryMs: 1000 },
-  }
-  const perMillionS: number[] = []
-  let begun = performance.now()
-  for (const now of NIGHTS.slice(0, 2)) {
-    const night = { connection: 'crm', system: 'hubspot', settings: SETTINGS, kind: 'preview', now } as const
-    const opened = await openNight(ctx, night)
-    const run = 'run' in opened && (await startStep(database.db, opened.run.id, 'pull'))
-    if (!run) throw new Error('another run is in the way')
-    begun = performance.now()
-    const before = process.cpuUsage()
-    await pull(ctx, run, new AbortController().signal)
-    const { user, system } = process.cpuUsage(before)
-    perMillionS.push((user + system) / deals)
-    if ((await getRun(database.db, run.id))?.step !== 'decide') throw new Error('not read to its end')
-    await database.db.updateTable('run').set({ status: 'done' }).execute()
-  }
-  const perSecond = (deals / (performance.now() - begun)) * 1000
+  clearInterval(watch)
   await database.close()
-  return { perSecond, perMillionS, peakMb: peakMb() }
+  await server?.stop()
 }
 
-const order: CpuOrder = JSON.parse(process.argv[2] ?? '')
-process.send?.(order.what === 'core' ? core(order.deals) : await store(order))
-process.exit()
+const [what, deals = '100000', url] = process.argv.slice(2)
+if (what === 'core') core(Number(deals))
+else await store(Number(deals), what === 'pull', url)

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Limits } from '../../src/sandbox/limits.ts'
 import { closeHomes, homes } from '../homes.ts'
-import type { CpuOrder, CpuResult } from './cpu.ts'
+import type { CpuOrder, CpuResult } from './figures.ts'
 import { countsOf, type Happened, minimum, minimumWall, type System, sum } from './minimum.ts'
 import { type Figure, type Line, print, short, write } from './results.ts'
 import { LATENCY_MS, openStage, type Played, type Setting } from './stage.ts'
@@ -79,7 +79,7 @@ async function measureCpu(): Promise<Figure[]> {
   const run = async (order: Omit<CpuOrder, 'databaseUrl'>): Promise<CpuResult> => {
     const { databaseUrl = '' } = order.what === 'store' ? ((await homes[1]?.place()) ?? {}) : {}
     const flags = ['--max-semi-space-size=8']
-    const child = fork(join(import.meta.dirname, 'cpu.ts'), [JSON.stringify({ ...order, databaseUrl })], {
+    const child = fork(join(import.meta.dirname, 'figures.ts'), [JSON.stringify({ ...order, databaseUrl })], {
       execArgv: flags,
     })
     const [result] = await once(child, 'message')
