@@ -55,6 +55,24 @@ interface Look {
 }
 /** What settling has just read need not be read again before writing. */
 const YOUNG_MS = 5_000
+const nothingYet = (ctx: JobContext): Look => ({
+  ...{ at: ctx.clock(), fresh: new Map(), asked: new Set(), tasks: new Map() },
+})
+/** What was seen of these rows, out of `look`: seen once, used once, because what is written now will look otherwise. */
+function taken(look: Look, rows: readonly StoredRow[]): Look {
+  const own: Look = { at: look.at, fresh: new Map(), asked: new Set(), tasks: new Map() }
+  for (const row of rows) {
+    const { id } = row.deal
+    const deal = look.fresh.get(id)
+    if (deal !== undefined) own.fresh.set(id, deal)
+    look.fresh.delete(id)
+    if (!isTask(row)) continue
+    const task = look.tasks.get(row.taskKey)
+    if (look.asked.delete(row.taskKey)) own.asked.add(row.taskKey)
+    if (task) own.tasks.set(row.taskKey, task)
+  }
+  return own
+}
 
 export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
@@ -68,19 +86,12 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       await fenced(ctx.db, run, (trx) => dropPlanned(trx, run, `planned more than a ${age} ago`, ctx.clock()))
     /** Planned rows this round leaves to the next: the CRM said "later", or their deal has a call without an answer. */
     const waiting = new Set<string>()
-    for (;;) {
-      signal.throwIfAborted()
-      const planned = await plannedRows(ctx.db, run.id, ROWS_A_DEAL * connector.can.readBatch + waiting.size)
-      const rows = ofDeals(
-        planned.filter((row) => !waiting.has(row.key)),
-        connector.can.readBatch,
-      )
-      if (rows.length === 0) break
-      const unknown = new Set((await sentRows(ctx.db, run.id)).map((row) => row.deal.id))
-      // A write of this deal is without an answer: whether it arrived would look like somebody's change.
-      for (const row of rows) if (unknown.has(row.deal.id)) waiting.add(row.key)
-      const known = rows.filter((row) => !waiting.has(row.key))
-      const ready = await affirm(ctx, run, connector, known, signal, lately)
+    /** Deals whose rows are on their way. */
+    const busy = new Set<DealId>()
+    const running = new Set<Promise<void>>()
+    let failure: unknown = null
+    const batch = async (rows: readonly StoredRow[]) => {
+      const ready = await affirm(ctx, run, connector, rows, signal, lately)
       const fields = ready.filter((row) => row.kind === 'fields')
       for (const key of await send(ctx, run, connector, fields, signal)) waiting.add(key)
       // Fields first: a deal whose flag was refused gets no task.
@@ -90,6 +101,40 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       for (const key of await send(ctx, run, connector, go, signal)) waiting.add(key)
       done = Math.min(total, done + rows.length)
       ctx.progress({ run: run.id, connection: run.connection, step: 'apply', done, total })
+    }
+    /** The next deals that are in nobody's hands; empty: there are none. */
+    const next = async () => {
+      const most = ROWS_A_DEAL * connector.can.readBatch * (running.size + 1) + waiting.size
+      const planned = await plannedRows(ctx.db, run.id, most)
+      const free = planned.filter((row) => !waiting.has(row.key) && !busy.has(row.deal.id))
+      const unknown = new Set((await sentRows(ctx.db, run.id)).map((row) => row.deal.id))
+      // A write of this deal is without an answer: whether it arrived would look like somebody's change.
+      for (const row of free) if (unknown.has(row.deal.id)) waiting.add(row.key)
+      return ofDeals(
+        free.filter((row) => !waiting.has(row.key)),
+        connector.can.readBatch,
+      )
+    }
+    for (;;) {
+      if (signal.aborted) failure ??= signal.reason
+      // The first batch goes alone: what it teaches spares the others the same refusal.
+      const most = done === 0 ? 1 : connector.can.parallel
+      const rows = failure === null && running.size < most ? await next() : []
+      if (rows.length > 0) {
+        const ids = rows.map((row) => row.deal.id)
+        for (const id of ids) busy.add(id)
+        const work = batch(rows)
+          .catch((error: unknown) => {
+            failure ??= error
+          })
+          .finally(() => {
+            running.delete(work)
+            for (const id of ids) busy.delete(id)
+          })
+        running.add(work)
+      } else if (running.size > 0) await Promise.race(running)
+      else if (failure !== null) throw failure
+      else break
     }
     const open = (await plannedRows(ctx.db, run.id, 1)).length + (await sentRows(ctx.db, run.id)).length
     if (open === 0) {
@@ -126,7 +171,7 @@ export async function settleUnknown(
   signal: AbortSignal,
   missed: Missed = new Map(),
 ): Promise<Look> {
-  const lately: Look = { at: ctx.clock(), fresh: new Map(), asked: new Set(), tasks: new Map() }
+  const lately = nothingYet(ctx)
   const now = crmTime(ctx, run)
   const unknown = await sentRowsOfConnection(ctx.db, run.connection)
   const worth = unknown.filter((row) => missed.get(row.key) !== row.sentAt || provableAt(row, connector) <= now)
@@ -200,12 +245,14 @@ async function affirm(
   signal: AbortSignal,
   lately: Look,
 ): Promise<readonly StoredRow[]> {
-  // A lost database plans tasks that are there. Only a stall of tonight, where the CRM refuses the second one, needs no look.
+  // A lost database plans tasks that are there. Only the task of a stall that began tonight cannot be, unless it was sent
+  // before and the CRM does not refuse a second one.
   const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
-  const existing = rows.filter(isTask).filter((row) => connector.can.taskKey === 'lookup' || !tonights(row))
-  if (ctx.clock() - lately.at > YOUNG_MS) for (const seen of [lately.fresh, lately.asked, lately.tasks]) seen.clear()
-  await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, lately)
-  const { fresh, tasks } = lately
+  const cannotBe = (row: StoredRow) => tonights(row) && (row.sentAt === null || connector.can.taskKey === 'unique')
+  const existing = rows.filter(isTask).filter((row) => !cannotBe(row))
+  const seen = ctx.clock() - lately.at > YOUNG_MS ? nothingYet(ctx) : taken(lately, rows)
+  await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, seen)
+  const { fresh, tasks } = seen
   const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
@@ -227,11 +274,6 @@ async function affirm(
       const adopts = row.sentAt === null ? { row: { adopted: true, body: task.body } as const } : {}
       there.push({ key: row.key, status: 'done', remote: task.id, ...adopts })
     } else ready.push(row)
-  }
-  // Seen once, used once: what is written now will look otherwise.
-  for (const row of rows) {
-    lately.fresh.delete(row.deal.id)
-    if (isTask(row)) lately.asked.delete(row.taskKey)
   }
   if (settled.length + there.length > 0) {
     const adopted = there.map(({ key }) => key)

@@ -19,7 +19,7 @@ import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
 import { Fatal, RetryLater, UsageError } from './errors.ts'
 import { examine } from './findings.ts'
-import { createGate } from './gate.ts'
+import { createGate, type GateOptions } from './gate.ts'
 import { createLog, type Log } from './log.ts'
 import { type StepQueue, startQueue } from './queue.ts'
 import { createTokens, createVault, secretOf, type Tokens, type TokensOptions } from './secrets.ts'
@@ -41,8 +41,8 @@ export interface AppOptions {
   readonly patienceMs?: number
   /** Runs that write are left to others. */
   readonly previewsOnly?: boolean
-  /** Lookalikes without limits: calls are not spaced. */
-  readonly unpaced?: boolean
+  /** Instead of the gate's own: of lookalikes without limits (UNPACED) or with shorter windows. */
+  readonly pace?: Pace
   /** Of a process of the service; absent: a command. */
   readonly role?: Role
   readonly log?: Log
@@ -120,7 +120,8 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           ...options.timing,
           tokens,
           awake: () => queue.awake(),
-          unpaced: options.unpaced === true,
+          ...(options.pace ? { pace: options.pace } : {}),
+          dayShare: config.maxDailyCallsShare,
           called: (call) => options.called?.(connection(name), call),
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
@@ -319,10 +320,17 @@ export function webService({
   }
 }
 
-const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
+/** Salesforce counts calls by the day, not by the second: as many as keep ten of usual latency under way. */
+const SALESFORCE: Pace = { normal: { max: 60, windowMs: 1000, burst: 10 } }
+type Pace = Pick<GateOptions, 'normal' | 'search'>
+const FREE = { max: 10_000, windowMs: 1000, burst: 100 }
+/** Calls are not spaced. */
+export const UNPACED: Pace = { normal: FREE, search: FREE }
 
 interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs' | 'called'> {
-  readonly unpaced?: boolean
+  readonly pace?: Pace
+  /** See the gate; commands that only look are not held back by it. */
+  readonly dayShare?: number
   /** See the gate: asked before every call. */
   readonly awake?: () => void
   /** Where tokens are kept; absent: only in this process, which `check` of client credentials makes do with. */
@@ -346,7 +354,9 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     gate: createGate({
       sleep,
       ...(options.awake ? { awake: options.awake } : {}),
-      ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}),
+      ...(system === 'salesforce' ? SALESFORCE : {}),
+      ...options.pace,
+      ...(options.dayShare === undefined ? {} : { dayShare: options.dayShare }),
     }),
     ...(options.known ? { known: options.known } : {}),
     ...(options.called ? { called: options.called } : {}),

@@ -10,6 +10,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   language: 'Language of tasks, digests and reports.',
   holidays: 'Country (FR), country and region (DE-BY), or a list of dates. Holidays are not working days.',
   schedule: 'When the night runs: five cron fields in the company time zone.',
+  maxDailyCallsShare:
+    'Share of the calls a CRM allows in a day, whoever makes them, beyond which a night waits and leaves the rest to others.',
   dataDir: 'Folder of the embedded database. DATABASE_URL and REDIS_URL in the environment replace it.',
   web: 'The pages of `unstall start`, where others than this machine reach them. Passwords: UNSTALL_OPERATOR, UNSTALL_VIEWER.',
   url: 'The address people open, such as https://unstall.acme.example.',

@@ -74,6 +74,8 @@ export interface Config {
   readonly timezone: string
   /** Five cron fields, in `timezone`. */
   readonly schedule: string
+  /** See GateOptions.dayShare. */
+  readonly maxDailyCallsShare: number
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
   readonly web: z.output<typeof web>
@@ -214,6 +216,7 @@ function fileSchema(variables: Variables) {
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
     web,
+    maxDailyCallsShare: z.number().min(0.05).max(1).default(0.9),
     digests: digestSettings(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
@@ -286,7 +289,17 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, digests, web, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const {
+    schedule,
+    dataDir,
+    maxDailyCallsShare,
+    digests,
+    web,
+    connections,
+    holidays: dates,
+    absences: inline,
+    ...shared
+  } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -302,7 +315,8 @@ export function parseConfig(
   })
   const { timezone } = shared
   const where = { file, dataDir: resolve(dirname(file), dataDir) }
-  return { ...where, timezone, schedule, digests, web, connections: resolved, environment }
+  const service = { timezone, schedule, maxDailyCallsShare, digests, web }
+  return { ...where, ...service, connections: resolved, environment }
 }
 
 /** Throws UsageError unless the text is good, whatever variables are yet to be set. */

@@ -141,9 +141,10 @@ export interface Capabilities {
   readonly taskKey: 'unique' | 'lookup' | 'none'
   /** How long a write without an answer may still commit. */
   readonly settleMs: number
-  /** Most ids a `read` call, most records a `write` call takes. Callers may pass more: connectors chunk. */
+  /** Most ids a `read` call takes. Callers may pass more: connectors chunk. */
   readonly readBatch: number
-  readonly writeBatch: number
+  /** Batches of so many deals that may be looked at and written side by side; 1: their records would lock each other. */
+  readonly parallel: number
 }
 
 export interface Connector {
@@ -215,9 +216,15 @@ export interface Consent<Set extends TokenSet = TokenSet> extends SignIn<Set> {
 export interface Gate {
   /** Resolves when a call of this cost may start; rejects with the signal's reason. `lane`: `search` has its own limit. */
   wait(signal: AbortSignal, lane?: 'normal' | 'search'): Promise<void>
-  /** Learns from an answer: remaining budget, or "not before". */
+  /** Learns from an answer: remaining budget, or "not before"; `day`: calls left of those of the day, however it counts. */
   observe(
-    seen: { readonly remaining?: number; readonly max?: number; readonly windowMs?: number; readonly pauseMs?: number },
+    seen: {
+      readonly remaining?: number
+      readonly max?: number
+      readonly windowMs?: number
+      readonly pauseMs?: number
+      readonly day?: { readonly left: number; readonly max: number }
+    },
     lane?: 'normal' | 'search',
   ): void
 }

@@ -1,6 +1,7 @@
 // The rate gate of one connection: it spaces calls so that the CRM never has to say 429, and slows down when it does.
-// Nobody outside knows whether a CRM counts in a rolling window or refills a bucket, so the gate fits both: an even
-// pace just below the announced limit, with a burst far smaller than any known bucket. Clock and sleep are handed in.
+// Nobody outside knows whether a CRM counts in a rolling window or refills a bucket, so the gate fits both: calls start at
+// the pace of a bucket smaller than any known, and never more of them in a window than it allows. Clock and sleep are
+// handed in.
 
 import type { Gate } from './connector.ts'
 import type { Instant } from './core/deal.ts'
@@ -10,7 +11,7 @@ export interface Rate {
   /** Calls allowed within `windowMs`. */
   readonly max: number
   readonly windowMs: number
-  /** Calls that may start at once after a rest; default 4. With `max` they never exceed what a window allows. */
+  /** Calls that may start at once after a rest; default: what 0.7 seconds allow. */
   readonly burst?: number
 }
 
@@ -25,12 +26,20 @@ export interface GateOptions {
   readonly search?: Rate
   /** Longest wait for a pause inside the process; a longer one rejects with RetryLater. Default 10 s. */
   readonly patienceMs?: number
+  /** Share of the CRM's calls of a day, whoever makes them, beyond which none is made here: the rest is the company's own.
+   *  Default: all. */
+  readonly dayShare?: number
   /** Looks, right before a call may start, whether this process stood still so long that others do its work by now. */
   readonly awake?: () => void
 }
 
-/** Share of an announced limit that is used: the rest absorbs jitter between our clock and the CRM's. */
-const SHARE = 0.95
+/** Share of an announced limit that is used, over time and within one window: the rest absorbs jitter between our starts
+ *  and the arrivals the CRM counts. */
+const SHARE = 0.98
+/** Seconds' worth of calls that may start at once: the smallest known bucket holds one. */
+const BURST_MS = 700
+/** When the calls of the day are looked at again: some CRMs count a sliding day. One call then. */
+const DAY_PAUSE_MS = 30 * 60_000
 /** After a 429 the pace falls to this share of itself; each good answer gives back a hundredth of the full pace. Around
  *  the pace of the last refusal, by a tenth up and down, only half a thousandth: where others use the same budget, or the
  *  limit is lower than it is said to be, that is as much as there is. */
@@ -45,7 +54,8 @@ const CAREFUL = 0.0005
  * reason, or with RetryLater when the CRM asked for a pause longer than `patienceMs`. Lanes do not share a budget.
  */
 export function createGate(options: GateOptions): Gate {
-  const { clock = () => performance.now(), sleep, patienceMs = 10_000, awake } = options
+  const { clock = () => performance.now(), sleep, patienceMs = 10_000, awake, dayShare = 1 } = options
+  let dayOver: { readonly until: Instant; readonly why: string } | null = null
   const lanes = {
     normal: new Lane(options.normal ?? { max: 90, windowMs: 10_000 }),
     search: new Lane(options.search ?? { max: 4, windowMs: 1000, burst: 1 }),
@@ -54,6 +64,7 @@ export function createGate(options: GateOptions): Gate {
     async wait(signal, lane = 'normal') {
       for (;;) {
         signal.throwIfAborted()
+        if (dayOver && dayOver.until > clock()) throw new RetryLater(dayOver.why, dayOver.until - clock())
         const pause = lanes[lane].pausedUntil - clock()
         if (pause > patienceMs) throw new RetryLater('the CRM asked for a pause', pause)
         const at = lanes[lane].reserve(clock())
@@ -65,32 +76,46 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     observe(seen, lane = 'normal') {
+      const { left = 1, max = 1 } = seen.day ?? {}
+      const used = `${max - left} of ${max} calls of the day are used`
+      if (seen.day && left < (1 - dayShare) * max)
+        dayOver = { until: clock() + DAY_PAUSE_MS, why: `${used}: the rest is left to others (maxDailyCallsShare)` }
       lanes[lane].observe(seen, clock())
     },
   }
 }
 
-/** Virtual scheduling (GCRA): `next` is when the bucket would be full again, so one number is the whole state. */
+/** Virtual scheduling (GCRA), `next` being when the bucket would be full again, and the starts of the last window. */
 class Lane {
   pausedUntil: Instant = Number.NEGATIVE_INFINITY
-  #burst: number
-  /** Milliseconds between calls at full pace. */
-  #interval: number
+  #rate: Rate
   #pace = 1
   /** The pace at the last refusal; infinite: none, or long passed. */
   #refused = Number.POSITIVE_INFINITY
   #next: Instant = Number.NEGATIVE_INFINITY
+  /** Oldest first, no more than a window may hold. */
+  readonly #starts: Instant[] = []
 
   constructor(rate: Rate) {
-    this.#burst = rate.burst ?? 4
-    this.#interval = rate.windowMs / rate.max
+    this.#rate = rate
+  }
+
+  /** Milliseconds between calls, and how far ahead of it a burst may go. */
+  get #spacing() {
+    const { max, windowMs, burst = Math.max(1, Math.floor((max * BURST_MS) / windowMs)) } = this.#rate
+    const interval = windowMs / max / this.#pace
+    return { interval, ahead: (burst - 1) * interval }
   }
 
   /** The moment at which one more call may start. */
   reserve(now: Instant): Instant {
-    const interval = this.#interval / this.#pace
-    const at = Math.max(now, this.pausedUntil, this.#next - (this.#burst - 1) * interval)
+    const { interval, ahead } = this.#spacing
+    const { max, windowMs } = this.#rate
+    const oldest = this.#starts[this.#starts.length - max] ?? Number.NEGATIVE_INFINITY
+    const at = Math.max(now, this.pausedUntil, this.#next - ahead, oldest + windowMs)
     this.#next = Math.max(this.#next, at) + interval
+    this.#starts.push(at)
+    if (this.#starts.length > 2 * max) this.#starts.splice(0, this.#starts.length - max)
     return at
   }
 
@@ -102,15 +127,17 @@ class Lane {
         this.#pace = Math.max(SLOWEST, this.#pace * SLOWER)
       }
       this.pausedUntil = Math.max(this.pausedUntil, now + Math.min(seen.pauseMs, LONGEST_WAIT_MS))
-      this.#next = Math.max(this.#next, this.pausedUntil + ((this.#burst - 1) * this.#interval) / this.#pace)
+      this.#next = Math.max(this.#next, this.pausedUntil + this.#spacing.ahead)
       return
     }
-    if (seen.max !== undefined && seen.windowMs !== undefined && seen.max > 0 && seen.windowMs > 0) {
-      this.#interval = seen.windowMs / Math.max(1, seen.max * SHARE - this.#burst / 2)
+    const { max, windowMs } = seen
+    if (max !== undefined && windowMs !== undefined && max > 0 && windowMs > 0) {
+      const { burst } = this.#rate
+      this.#rate = { max: Math.max(1, Math.floor(max * SHARE)), windowMs, ...(burst && { burst }) }
     }
     // Nothing left although our own pace would leave some: someone else spends the same budget.
     if (seen.remaining !== undefined && seen.remaining < 1) {
-      this.#next = Math.max(this.#next, now) + 2 * this.#interval
+      this.#next = Math.max(this.#next, now + this.#spacing.ahead) + 2 * this.#spacing.interval
     } else if (this.#pace < 1) {
       const near = this.#pace > this.#refused * (1 - AROUND)
       this.#pace = Math.min(1, this.#pace + (near ? this.#pace * CAREFUL : RECOVERY))

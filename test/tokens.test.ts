@@ -2,7 +2,7 @@
 // renewals as expiries, counted by the lookalike. (Real processes: test/faults/tokens.ts.)
 import { expect, it, onTestFinished } from 'vitest'
 import { gather } from '../connectors/salesforce/api.ts'
-import { connect } from '../src/app.ts'
+import { connect, UNPACED } from '../src/app.ts'
 import type { ConnectionConfig } from '../src/config.ts'
 import { parseConfig } from '../src/config.ts'
 import { generate } from '../src/sandbox/generate.ts'
@@ -64,7 +64,7 @@ eachHome((home) => {
     }
     const all = Array.from({ length: 10 }, () => {
       const tokens = start()
-      return connect(connection, quiet, { tokens: () => tokens, unpaced: true })
+      return connect(connection, quiet, { tokens: () => tokens, pace: UNPACED })
     })
     const renewals = async () => {
       const { calls } = CallsAnswer.parse(await (await fetch(`${sandbox.url}/__sandbox/calls`)).json())

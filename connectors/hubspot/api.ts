@@ -159,8 +159,9 @@ export function createApi(options: ConnectorOptions) {
     const [remaining, max, windowMs] = [limit('remaining'), limit('max'), limit('interval-milliseconds')] as const
     const known = { ...(remaining >= 0 && { remaining }), ...(max > 0 && windowMs > 0 && { max, windowMs }) }
     // Search has a budget of its own, of which the headers do not tell.
-    if (status !== 429) options.gate.observe(lane(ask) ? {} : known, lane(ask))
-    const left = limit('daily-remaining')
+    const [left, most] = [limit('daily-remaining'), limit('daily')]
+    const day = left >= 0 && most > 0 ? { day: { left, max: most } } : {}
+    if (status !== 429) options.gate.observe({ ...(lane(ask) ? {} : known), ...day }, lane(ask))
     if (left >= 0) leftToday = left
     options.called?.({ status, ...(left >= 0 && { leftToday: left }) })
     clock = Date.parse(headers.get('date') ?? '') || clock

@@ -162,7 +162,8 @@ export function connectHubspot(options: HubspotOptions): Connector {
         taskKey,
         settleMs: options.settleMs ?? SETTLE_MS,
         readBatch: BATCH,
-        writeBatch: BATCH,
+        // As many as keep the pace of the gate busy while each waits for its own answers.
+        parallel: 4,
       } as const
     },
     check: (signal) =>

@@ -6,13 +6,14 @@ import type { ConnectorOptions, Page } from '../../src/connector.ts'
 import type { Deal, DealId, Evidence, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Api, type Hub, pages } from './api.ts'
+import { idOf, stretches } from './list.ts'
 import { DEAL_PROPERTIES, enteredStage, HISTORY, type Portal, toDeal, toEvidence, Unreadable } from './map.ts'
 import { CrmRecord, failed, type RecordPage } from './wire.ts'
 
 const Place = z.object({
   /** Search what changed since; null: the list of all. */
   since: z.number().nullable(),
-  /** Of a list its page token, of a search the id it goes on behind; null: from the beginning. */
+  /** Of a list its position (list.ts), of a search the id it goes on behind; null: from the beginning. */
   after: z.string().nullable(),
   /** HubSpot's clock when this walk began, where the next one starts. */
   mark: z.number().nullable(),
@@ -65,7 +66,10 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
   const { api, now, options } = context
   const hub = api(signal)
   const since = place.since === null ? null : place.since - OVERLAP_MS
-  const ask = since === null ? listed : changedSince(since)
+  const source =
+    since === null
+      ? stretches(api, signal, listed, place.after)
+      : pages(api, signal, changedSince(since), place.after, lastId)
   const pending = [...place.pending]
   const odd = new Set<DealId>()
   let { mark } = place
@@ -73,7 +77,7 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
   let total: number | null = null
   let turned = 0
   let everything: Promise<number> | null = null
-  for await (const { page, next } of pages(api, signal, ask, place.after, since === null ? undefined : lastId)) {
+  for await (const { page, next } of source) {
     const { results } = page
     mark ??= hub.clock() ?? now
     total ??= page.total ?? null
@@ -168,10 +172,6 @@ export function digest(
     }
   }
   return { deals, evidence, unreadable }
-}
-
-function idOf(raw: unknown): string {
-  return typeof raw === 'object' && raw !== null && 'id' in raw ? String(raw.id).slice(0, 40) : '(no id)'
 }
 
 /** Every live id, from the record store: the search index may miss what was just created. */

@@ -106,7 +106,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
     if (seen || !aborted) called?.({ status: seen?.status ?? null, ...(left >= 0 && { leftToday: left }) })
     const date = Date.parse(seen?.headers.date ?? '')
     if (!Number.isNaN(date)) serverTime = date
-    if (left >= 0) gate.observe({ remaining: left, max: Number(max) })
+    if (left >= 0) gate.observe({ day: { left, max: Number(max) } })
   }
 
   /** Pages of a query; `all` includes deleted and archived rows. A repeated locator throws Fatal('data'). */

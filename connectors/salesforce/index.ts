@@ -3,7 +3,7 @@ import { chunks } from '../../src/batches.ts'
 import type { Connector, RemoteTask } from '../../src/connector.ts'
 import type { DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { createApi, gather, READ_BATCH, WRITE_BATCH } from './api.ts'
+import { createApi, gather, READ_BATCH } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { check } from './check.ts'
 import { TASK_KEY } from './fields.ts'
@@ -66,7 +66,7 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
 
   return {
     get can() {
-      return { system: 'salesforce', taskKey, settleMs, readBatch: READ_BATCH, writeBatch: WRITE_BATCH } as const
+      return { system: 'salesforce', taskKey, settleMs, readBatch: READ_BATCH, parallel: 1 } as const
     },
     check: (signal) => check(api, () => reference(signal), options, signal),
     async *setup(signal) {

@@ -14,6 +14,10 @@ import { Email, Event, History, Opportunity, type Row, sort, Task } from './wire
 const OVERLAP_MS = 10 * 60_000
 /** Ids per `IN (…)`: 23 bytes each stay well below the 16 kB that Salesforce allows for address and headers. */
 const IN_CHUNK = 500
+/** Pages of a first sync whose evidence is read together, so that its pages are full as well. */
+const GROUP = 3
+/** Deals that are handed on at once. */
+const SLICE = 1000
 const DAY_MS = 86_400_000
 /** A meeting protects when it lies within ten working days: this covers them with any holidays. */
 const AHEAD_MS = 45 * DAY_MS
@@ -134,34 +138,82 @@ export function createReading(
     }
 
     let read = 0
-    for await (const { records, totalSize } of pages()) {
-      const { deals, gone, bad } = toDeals(records, booked)
-      for (const { id } of deals) left.delete(id)
-      // History is read whole: a snapshot means nothing without the one before.
-      const ids = deals.map(({ id }) => id)
-      // Never seen, though it may be old (it was unreadable so far): all that ever happened counts.
-      const seen = since === null ? new Map() : await known?.(ids)
-      const unseen = ids.filter((id) => seen && !seen.has(id))
-      const changed = ids.filter((id) => history.delete(id) && !unseen.includes(id))
-      const of = (some: DealId[]) => chunks(some, IN_CHUNK).map((few) => (of: string) => `${of} ${among(few)}`)
-      const both = [evidence([HISTORY, ...ACTIVITIES], of(unseen)), evidence([HISTORY], of(changed))] as const
-      const [whole, part] = await Promise.all(both)
-      const told = new Map([...whole.told, ...part.told])
-      const unreadable = [...whole.unreadable, ...part.unreadable]
-      read += records.length
-      yield {
-        deals,
-        evidence: [...told.values()],
-        gone,
-        unreadable: [...bad, ...unreadable],
-        cursor: JSON.stringify({ since, until, after } satisfies Place),
-        read,
-        total: since === null ? totalSize : null,
+    const place = (): Place => ({ since, until, after })
+    function* told(
+      rows: readonly Row[],
+      { told, unreadable }: Awaited<ReturnType<typeof evidence>>,
+      total: number | null,
+      before: Place,
+    ): Generator<Page> {
+      const { deals, gone, bad } = toDeals(rows, booked)
+      const rest = new Map(told)
+      const slices = deals.length > 0 ? chunks(deals, SLICE) : [[]]
+      read += rows.length
+      for (const [n, some] of slices.entries()) {
+        const last = n === slices.length - 1
+        const of = some.flatMap(({ id }) => rest.get(id) ?? [])
+        for (const { deal } of of) rest.delete(deal)
+        yield {
+          deals: some,
+          // Evidence of other deals comes with the last slice.
+          evidence: last ? [...of, ...rest.values()] : of,
+          gone: last ? gone : [],
+          unreadable: last ? [...bad, ...unreadable] : [],
+          cursor: JSON.stringify(last ? place() : before),
+          read: read - rows.length + Math.round((rows.length * (n + 1)) / slices.length),
+          total,
+        }
+      }
+    }
+
+    if (since === null) {
+      // By ranges of ids, as Salesforce itself orders them; history also of deals in between that were closed long ago
+      // would be as much again.
+      const recently = `(Opportunity.IsClosed = false OR Opportunity.CloseDate >= ${day(now - TWO_YEARS_MS)})`
+      let before = place()
+      for await (const { rows, total } of grouped(pages())) {
+        const [first, last] = [rows[0]?.Id, rows.at(-1)?.Id]
+        const range = (of: string) => `${of} >= '${first}' AND ${of} <= '${last}'`
+        const [changes, activities] = await Promise.all([
+          evidence([HISTORY], [(of) => `${range(of)} AND ${recently}`]),
+          evidence(ACTIVITIES, [range]),
+        ])
+        for (const [deal, { activities: some }] of activities.told) {
+          const one = changes.told.get(deal)
+          if (one) one.activities.push(...some)
+          else changes.told.set(deal, { deal, changes: [], activities: some })
+        }
+        const ids = new Set(rows.map(({ Id }) => String(Id)))
+        for (const deal of changes.told.keys()) if (!ids.has(deal)) changes.told.delete(deal)
+        const unreadable = [...changes.unreadable, ...activities.unreadable].filter(({ deal }) => ids.has(deal))
+        yield* told(rows, { told: changes.told, unreadable }, total, before)
+        before = place()
+      }
+    } else {
+      let before = place()
+      for await (const { records } of pages()) {
+        const { deals } = toDeals(records, booked)
+        for (const { id } of deals) left.delete(id)
+        // History is read whole: a snapshot means nothing without the one before.
+        const ids = deals.map(({ id }) => id)
+        // Never seen, though it may be old (it was unreadable so far): all that ever happened counts.
+        const seen = await known?.(ids)
+        const unseen = ids.filter((id) => seen && !seen.has(id))
+        const changed = ids.filter((id) => history.delete(id) && !unseen.includes(id))
+        const of = (some: DealId[]) => chunks(some, IN_CHUNK).map((few) => (of: string) => `${of} ${among(few)}`)
+        const both = [evidence([HISTORY, ...ACTIVITIES], of(unseen)), evidence([HISTORY], of(changed))] as const
+        const [whole, part] = await Promise.all(both)
+        const all = {
+          told: new Map([...whole.told, ...part.told]),
+          unreadable: [...whole.unreadable, ...part.unreadable],
+        }
+        yield* told(records, all, null, before)
+        before = place()
       }
     }
     // A page tells of a deal once.
     for (const { told, unreadable } of [due, fresh]) {
-      const cursor = JSON.stringify((told === fresh.told ? { since: until } : { since, until, after }) satisfies Place)
+      const cursor = JSON.stringify((told === fresh.told ? { since: until } : place()) satisfies Place)
       yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor, read, total: null }
     }
   }
@@ -191,6 +243,20 @@ export function createReading(
   }
 
   return { pull, read }
+}
+
+/** So many pages at a time; the next one is asked for when the last of a group has been worked on. */
+async function* grouped(pages: AsyncIterable<{ readonly records: Row[]; readonly totalSize: number }>) {
+  let rows: Row[] = []
+  let [count, total] = [0, 0]
+  for await (const { records, totalSize } of pages) {
+    rows.push(...records)
+    total = totalSize
+    if (++count % GROUP > 0) continue
+    if (rows.length > 0) yield { rows, total }
+    rows = []
+  }
+  if (rows.length > 0) yield { rows, total }
 }
 
 function parse(cursor: string): Place {

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type ServerType, serve } from '@hono/node-server'
-import { type App, accessOf, currentTime, PORT, webService } from '../app.ts'
+import { type App, accessOf, currentTime, PORT, UNPACED, webService } from '../app.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
 import { UsageError } from '../errors.ts'
@@ -67,7 +67,7 @@ export async function demo(
   const crms = await companies(first, options.seed ?? 1)
   try {
     const file = writeConfig(crms)
-    return await withApp(file, { unpaced: true }, async (app, progress, stop) => {
+    return await withApp(file, { pace: UNPACED }, async (app, progress, stop) => {
       const tell = options.json ? () => {} : print
       introduce(crms, tell)
       await connectAll(app, progress, tell)

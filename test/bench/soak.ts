@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { sql } from 'kysely'
-import { currentTime, openApp } from '../../src/app.ts'
+import { currentTime, openApp, UNPACED } from '../../src/app.ts'
 import { previews, runNight } from '../../src/cli/night.ts'
 import { PIPELINES } from '../../src/sandbox/generate.ts'
 import { liveDay } from '../../src/sandbox/people.ts'
@@ -46,7 +46,7 @@ connections:
 `,
 )
 if (server) process.env.DATABASE_URL = server.url
-const app = await openApp(file, { unpaced: true })
+const app = await openApp(file, { pace: UNPACED })
 const { signal } = new AbortController()
 for (const { name } of app.config.connections) {
   const connector = await app.ctx.connector(name)

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { sql } from 'kysely'
 import { openNight, openUndo } from '../../jobs/nightly.ts'
-import { type App, type AppOptions, openApp } from '../../src/app.ts'
+import { type App, type AppOptions, openApp, UNPACED } from '../../src/app.ts'
 import { createLog } from '../../src/log.ts'
 import { getRun, listRuns, openRuns, type Run } from '../../src/store/runs.ts'
 
@@ -100,7 +100,7 @@ const crash: AppOptions['crash'] = (at, what) => {
 
 const app = await openApp(orders.config, {
   patienceMs: 60_000,
-  unpaced: true,
+  pace: UNPACED,
   log: createLog('warn'),
   ...orders.app,
   crash,

@@ -258,7 +258,7 @@ function crmAt(system: System, url: string, stop: () => Promise<void>): Crm {
 }
 
 /** `unstall setup --apply`. */
-export async function setUp(crm: Crm): Promise<void> {
+export async function setUp(crm: Pick<Crm, 'system' | 'url'>): Promise<void> {
   const connector = await connectTo(crm)
   for await (const step of connector.setup(new AbortController().signal))
     if (step.action === 'conflict') throw new Error(step.what)

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Answer, Call } from '../kernel.ts'
 import { shape } from './objects.ts'
 import { instant, invalid, type ObjectType, parse } from './properties.ts'
-import type { Item, Store } from './store.ts'
+import { type Item, modifiedAt, type Store } from './store.ts'
 
 type Comparable = string | number
 /** Each operator on a value that is set and the ones it is compared with; BETWEEN takes both ends. */
@@ -44,6 +44,11 @@ const Search = z.strictObject({
   after: z.coerce.number().int().nonnegative().default(0),
 })
 const MOST = 10_000
+/** Without detour over text, so that a million deals can be searched again and again. */
+const QUICK: Readonly<Record<string, (item: Item, store: Store) => number>> = {
+  hs_object_id: ({ id }) => Number(id),
+  hs_lastmodifieddate: modifiedAt,
+}
 
 export function search(store: Store, object: ObjectType, call: Call): Answer {
   const { filterGroups, sorts, properties, limit, after } = parse(Search, call)
@@ -64,6 +69,8 @@ export function search(store: Store, object: ObjectType, call: Call): Answer {
     const given = operator.endsWith('HAS_PROPERTY') ? [] : operator.endsWith('IN') ? (values ?? [undefined]) : ends
     const wanted = given.map((one) => (one === undefined ? Number.NaN : comparable(name, one)))
     if (wanted.some(Number.isNaN)) throw invalid(`Invalid value for ${name} ${operator}`)
+    const [quick, compare] = [QUICK[name], OPERATORS[operator]]
+    if (quick && compare) return (item: Item) => compare(quick(item, store), wanted)
     return (item: Item) => {
       const is = store.read(item, name) ?? ''
       return is === '' ? OF_UNSET.includes(operator) : (OPERATORS[operator]?.(comparable(name, is), wanted) ?? false)
@@ -71,11 +78,14 @@ export function search(store: Store, object: ObjectType, call: Call): Answer {
   }
   const groups = filterGroups.map((group) => group.filters.map(test))
   const found = store.items[object]
-    .flatMap((item) => store.indexed(item) ?? [])
-    .filter((item) => item.archived === null)
+    .map((item) => store.indexed(item))
+    .filter((item): item is Item => item?.archived === null)
     .filter((item) => groups.length === 0 || groups.some((tests) => tests.every((one) => one(item))))
   const [sort] = sorts
-  if (sort) {
+  // They lie in the order of their ids.
+  if (sort?.propertyName === 'hs_object_id') {
+    if (sort.direction === 'DESCENDING') found.reverse()
+  } else if (sort) {
     const sign = sort.direction === 'DESCENDING' ? -1 : 1
     const keys = new Map(
       found.map((item) => [item, comparable(sort.propertyName, store.read(item, sort.propertyName) ?? '')]),

@@ -218,8 +218,11 @@ export class Store {
     return item?.id === id && item.archived === null ? item : undefined
   }
   /** Records behind this id, archived ones too, in order of ids. */
-  after(object: ObjectType, id: number): readonly Item[] {
-    return this.items[object].slice(Math.max(0, id - BASE[object]))
+  *after(object: ObjectType, id: number): Iterable<Item> {
+    for (let at = Math.max(0, id - BASE[object]); at < this.items[object].length; at++) {
+      const item = this.items[object][at]
+      if (item) yield item
+    }
   }
 
   #indexedAt(): number {
@@ -270,11 +273,14 @@ const probability: Computed = (item, store) =>
   item.values.hs_deal_stage_probability ?? store.stage(item)?.probability.toString()
 const times = (a: string | undefined, b: string | undefined) => (a && b ? String(Number(a) * Number(b)) : undefined)
 
+export const modifiedAt = (item: Item, store: Store) =>
+  item.activities.length === 0 ? item.modified : Math.max(item.modified, newest(item, store, ['meeting']))
+
 const COMPUTED: Readonly<Record<string, Computed>> = {
   hs_object_id: ({ id }) => id,
   hs_createdate: ({ created }) => iso(created),
   /** A meeting that takes place moves a rollup, and so counts as a modification then. */
-  hs_lastmodifieddate: (item, store) => iso(Math.max(item.modified, newest(item, store, ['meeting']))),
+  hs_lastmodifieddate: (item, store) => iso(modifiedAt(item, store)),
   hs_object_source_label: ({ createdBy }) => createdBy.sourceType,
   hs_object_source: ({ createdBy }) => createdBy.sourceType,
   hs_is_closed: (item, store) => String([0, 1].includes(store.stage(item)?.probability ?? -1)),

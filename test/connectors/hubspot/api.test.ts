@@ -182,13 +182,14 @@ test('the gate learns the budget; search answers carry none', async () => {
     'x-hubspot-ratelimit-remaining': '42',
     'x-hubspot-ratelimit-interval-milliseconds': '10000',
     'x-hubspot-ratelimit-daily-remaining': '1234',
+    'x-hubspot-ratelimit-daily': '5000',
   }
   const api = createApi(options({ gate }))(never)
   hubspot().get(ACCOUNT).reply(200, {}, headers).post('/crm/objects/2026-09/deals/search').reply(200, { results: [] })
   await api.account()
   await api.search({})
   expect(seen).toEqual([
-    [{ remaining: 42, max: 110, windowMs: 10_000 }, undefined],
+    [{ remaining: 42, max: 110, windowMs: 10_000, day: { left: 1234, max: 5000 } }, undefined],
     [{}, 'search'],
   ])
   expect(api.leftToday()).toBe(1234)

@@ -173,6 +173,64 @@ test.each([4000, 25_000])(
   },
 )
 
+/** A list whose tokens are ids, as HubSpot's are in practice: `gap` ids are free in its middle. */
+function byIds(count: number, gap = 0, honest = true) {
+  const records = Array.from({ length: count }, (_, i) =>
+    deal(String(5_000_000_000 + 3 * i + (i < count / 3 ? 0 : gap))),
+  )
+  const seen = { pages: 0 }
+  hubspot()
+    .persist()
+    .get(LIST)
+    .query(true)
+    .reply((sent: Request) => {
+      seen.pages += 1
+      const after = new URL(sent.url).searchParams.get('after')
+      const known = after === null || honest || records.some((one) => one.id === after)
+      const rest = records.filter((one) => !known || Number(one.id) > Number(after ?? 0))
+      const page = rest.slice(0, 50)
+      return [200, { results: page, ...(rest.length > 50 && { paging: { next: { after: page.at(-1)?.id } } }) }, DATE]
+    })
+    .post(SEARCH)
+    .reply(async (sent: Request) =>
+      // The newest id; what changed meanwhile is nothing.
+      (await sent.clone().text()).includes('DESCENDING')
+        ? [200, { total: count, results: records.slice(-1) }, DATE]
+        : [200, { total: 0, results: [] }, DATE],
+    )
+  return { records, seen }
+}
+
+test.each([
+  ['evenly spread ids', 0, true],
+  ['a gap that splitting falls into', 5_000_000, true],
+  ['ids that are no tokens where HubSpot did not give them', 0, false],
+] as const)('the first list in stretches: %s: every deal, with hardly a call more', async (_, gap, honest) => {
+  const { records, seen } = byIds(3000, gap, honest)
+  const { connector } = await portal()
+  const pages = await pull(connector, null)
+  expect(new Set(ids(pages))).toEqual(new Set(records.map((one) => one.id)))
+  expect(seen.pages).toBeLessThanOrEqual(60 + 10)
+  expect(JSON.parse(pages.at(-1)?.cursor ?? '')).toMatchObject({ since: NOW, after: null })
+})
+
+test('the first list in stretches, interrupted after any page, goes on without a gap', async () => {
+  const { records } = byIds(1500)
+  const { connector } = await portal()
+  for (let stop = 1; stop <= 30; stop += 3) {
+    const delivered = new Set<string>()
+    let cursor: Cursor | null = null
+    let left = stop
+    for await (const page of connector.pull(null, NOW, never)) {
+      for (const one of page.deals) delivered.add(one.id)
+      cursor = page.cursor
+      if (--left === 0) break
+    }
+    for (const id of ids(await pull(connector, cursor))) delivered.add(id)
+    expect(delivered.size).toBe(records.length)
+  }
+})
+
 test('a deal whose history HubSpot fails to read is held and asked for again, not forgotten', async () => {
   changed(deals(1), 'none')
   const { connector } = await portal()

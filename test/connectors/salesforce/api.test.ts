@@ -43,7 +43,7 @@ describe('queries', () => {
       .get(`${DATA}/query/01g-2000`)
       .reply(200, page([{ Id: 'b' }, { Id: 'c' }]), json)
     expect(await all(api.query('SELECT Id FROM Opportunity', never))).toEqual([{ Id: 'a' }, { Id: 'b' }, { Id: 'c' }])
-    expect(gate.seen).toEqual([{ remaining: 60, max: 100 }])
+    expect(gate.seen).toEqual([{ day: { left: 60, max: 100 } }])
   })
 
   test('a repeated locator ends in Fatal, not in an endless pull', async () => {
