@@ -1,26 +1,43 @@
 // Step 2: judges every open deal as last known and stores the plan: what tonight would write, and why. The shared
 // weekly task budget is reserved in the same transaction that stores it. A preview keeps its plan beside the ledger.
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { finishPlan } from '../src/core/brakes.ts'
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, Instant } from '../src/core/deal.ts'
+import { ALWAYS, type Counted, planAndCount } from '../src/core/due.ts'
 import { fieldsSince } from '../src/core/fields.ts'
 import { makeForecast, type PartSum } from '../src/core/forecast.ts'
 import type { Verdict } from '../src/core/judge.ts'
 import type { MovementLog } from '../src/core/movement.ts'
 import {
+  addTotals,
   type DealIntent,
   judged,
   noTotals,
   type PlanContext,
   planContext,
-  planDeal,
   previewKey,
 } from '../src/core/plan.ts'
 import type { Settings } from '../src/core/policy.ts'
 import { goneStanding, type Standing } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { quarantined, type StoredDeal, saveStandings, saveTransitions, streamDeals, watch } from '../src/store/deals.ts'
+import {
+  type Due,
+  dueDeals,
+  freshEstimates,
+  judgeAgain,
+  notDue,
+  quarantined,
+  type StoredDeal,
+  saveDue,
+  saveStandings,
+  saveTransitions,
+  streamDeals,
+  watch,
+} from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, lockBudget, tasksInWeek } from '../src/store/ledger.ts'
 import {
   fenced,
@@ -71,6 +88,7 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     await saveTransitions(trx, run.id, [...plan.transitions, ...found.goneTransitions])
     await saveFigures(trx, run, { ...figures, forecast, parts: found.parts })
     if (context.firstNightAt === null) await updateConnection(trx, run.connection, { confirmedAt: run.now })
+    await updateConnection(trx, run.connection, { judged: { under: found.under, at: run.now } })
     await saveSummary(trx, run, summary)
     await nextStep(trx, run, 'apply')
   })
@@ -120,30 +138,67 @@ async function contextFor(ctx: JobContext, run: ContextOf): Promise<PlanContext>
   })
 }
 
-/** Keeps only the few deals that need something; the rest is counted and let go. */
+/** The program's own rules, whatever version it calls itself. */
+const RULES = createHash('sha256')
+const CORE = join(import.meta.dirname, '../src/core')
+for (const file of readdirSync(CORE).sort()) RULES.update(readFileSync(join(CORE, file)))
+const rules = RULES.digest('hex')
+
+/** All that a judgement depends on beside the deal, its ledger and the time. When the first night was is no part of it:
+ *  until then nothing is stalled that needs nothing. */
+function underOf({ settings, reference }: PlanContext): string {
+  const owners = reference.owners.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  const all = JSON.stringify([rules, settings, { ...reference, owners }])
+  return createHash('sha256').update(all).digest('hex')
+}
+
+/** Judges what changed or fell due, or everything where rules, settings or reference are not those of the night before.
+ *  Keeps only the few deals that need something; the rest is counted and let go. A preview leaves no trace. */
 async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal: AbortSignal) {
+  const { connection, now } = run
   const again: ReadonlySet<DealId> = new Set(run.options.again)
   const intents: DealIntent[] = []
   const totals = noTotals()
   const forecast = makeForecast(context.reference)
+  const count = ({ totals: one, cell }: Counted, cents: number, deals: number) => {
+    addTotals(totals, one, deals)
+    if (cell !== null) forecast.addCell(cell, cents, deals)
+  }
   const gone: { id: DealId; standing: Standing }[] = []
   const goneTransitions: DealIntent['transitions'][number][] = []
-  const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
+  const held = new Set((await quarantined(ctx.db, connection)).map(({ id }) => id))
+  const under = underOf(context)
+  const last = (await getConnection(ctx.db, connection))?.judged ?? null
+  const everything = last?.under !== under || now < last.at
+  const notes = run.kind !== 'preview'
+  await judgeAgain(ctx.db, connection, [...again])
+  await freshEstimates(ctx.db)
+  // What is noted from here on holds under these rules only, and not before `now`.
+  if (notes)
+    await fenced(ctx.db, run, (trx) =>
+      updateConnection(trx, connection, { judged: everything ? null : { under, at: now } }),
+    )
+  if (!everything)
+    for (const { counted, cents, deals } of await notDue(ctx.db, connection, now))
+      if (counted !== null) count(counted, cents, deals)
   let done = 0
-  let after: DealId | null = null
+  let after: StoredDeal | null = null
   for (;;) {
     signal.throwIfAborted()
-    const page = await streamDeals(ctx.db, run.connection, { after, limit: CHUNK })
+    const page: readonly StoredDeal[] = everything
+      ? await streamDeals(ctx.db, connection, { after: after?.known.ref.id ?? null, limit: CHUNK })
+      : await dueDeals(ctx.db, connection, now, { after, limit: CHUNK })
     const ledgers = await ledgerForDeals(
       ctx.db,
-      run.connection,
+      connection,
       page.map(({ known }) => known.ref.id),
     )
+    const due: Due[] = []
     for (const deal of page) {
       const { known } = deal
       const { id } = known.ref
       if (deal.gone) {
-        const over = goneStanding(known.ref, deal.standing, run.now)
+        const over = goneStanding(known.ref, deal.standing, now)
         if (over.transitions.length > 0) gone.push({ id, standing: over.standing })
         goneTransitions.push(...over.transitions)
         continue
@@ -153,14 +208,17 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
         ...{ known, ledger, unreadable: held.has(id), again: again.has(id) },
         ...judged(deal, ledger, context),
       }
-      const intent = planDeal(item, context, totals)
+      const { intent, counted, cents, dueAt } = planAndCount(item, context)
       if (intent !== null) intents.push(intent)
-      forecast.add(known.deal, (intent?.standing ?? item.standing)?.state ?? 'moving')
+      count(counted, cents, 1)
+      if (dueAt === ALWAYS) due.push({ id, dueAt, counted: null, cents: 0 })
+      else due.push({ id, dueAt, counted, cents })
     }
+    if (notes && due.length > 0) await fenced(ctx.db, run, (trx) => saveDue(trx, connection, due))
     done += page.length
-    ctx.progress({ run: run.id, connection: run.connection, step: 'decide', done, total: null })
-    after = page.at(-1)?.known.ref.id ?? null
+    ctx.progress({ run: run.id, connection, step: 'decide', done, total: null })
+    after = page.at(-1) ?? null
     if (after === null)
-      return { intents, totals, parts: forecast.parts(), gone, goneTransitions, unreadable: held.size }
+      return { intents, totals, parts: forecast.parts(), gone, goneTransitions, unreadable: held.size, under }
   }
 }

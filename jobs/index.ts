@@ -1,6 +1,7 @@
 // Step name -> handler, and what a failed step means for its run. The queue only carries steps; the run row decides.
 import { localTime } from '../src/core/calendar.ts'
 import { Fatal, RetryLater } from '../src/errors.ts'
+import { logging } from '../src/log.ts'
 import type { QueueHandlers } from '../src/queue.ts'
 import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
@@ -11,6 +12,7 @@ import {
   failRun,
   fenced,
   getRun,
+  knownSince,
   openRuns,
   type Run,
   recordAttempt,
@@ -56,11 +58,12 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
   return {
     ...all,
     step: async (runId, step, signal) => {
-      const { starts = 0 } = (await getRun(ctx.db, runId)) ?? {}
-      if (starts < SUSPECT) return all.step(runId, step, signal)
+      const { starts = 0, connection } = (await getRun(ctx.db, runId)) ?? {}
+      const work = () => logging({ run: runId, connection }, () => all.step(runId, step, signal))
+      if (starts < SUSPECT) return work()
       const mine = suspect.then(() => {
         signal.throwIfAborted()
-        return all.step(runId, step, signal)
+        return work()
       })
       suspect = mine.catch(() => {}) // its own job hears of it
       return mine
@@ -71,6 +74,10 @@ export function handlers(ctx: JobContext, night: QueueHandlers['night']): QueueH
 function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandlers {
   return {
     night,
+    missed: async (connection, lateMs) => {
+      const since = await knownSince(ctx.db, connection)
+      return since !== null && since < ctx.clock() - lateMs ? night(connection, lateMs) : null
+    },
     step: async (runId, step, signal) => {
       if (!isStep(step)) throw new Error(`unknown step ${step}`)
       if (ctx.previewsOnly && (await getRun(ctx.db, runId))?.kind !== 'preview')

@@ -6,7 +6,7 @@ import type { DealId, Instant, System } from '../src/core/deal.ts'
 import type { Settings } from '../src/core/policy.ts'
 import { RetryLater, UsageError } from '../src/errors.ts'
 import { ensureConnection } from '../src/store/connections.ts'
-import { getRun, openRun, type Run } from '../src/store/runs.ts'
+import { getRun, openedSince, openRun, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
 
 const DAY_MS = 86_400_000
@@ -58,8 +58,12 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
   })
 }
 
-/** The scheduled night. Null: tonight's run is open or was done. @throws RetryLater while another one is in the way */
+/** The scheduled night. Null: tonight's run is open or was done, by hand since the night was due as well.
+ *  @throws RetryLater while another one is in the way */
 export async function openScheduled(ctx: JobContext, night: Omit<Night, 'kind'>) {
+  const stored = await ensureConnection(ctx.db, night.connection, night.system)
+  const kinds = stored.confirmedAt === null ? (['night', 'manual', 'preview'] as const) : (['night', 'manual'] as const)
+  if (await openedSince(ctx.db, night.connection, kinds, ctx.clock() - (night.lateMs ?? 0))) return null
   const opened = await openNight(ctx, { ...night, kind: 'night' })
   if ('run' in opened) return { runId: opened.run.id, step: opened.run.step }
   const { id, kind, status, localDate } = opened.busy

@@ -1,6 +1,6 @@
 // Step 1 of a night: reads what changed in the CRM, page by page; each page is stored together with its cursor, so a
 // killed worker goes on where the last stored page ended. Once a week it also looks for deals that vanished.
-import type { Connector } from '../src/connector.ts'
+import type { Connector, Page } from '../src/connector.ts'
 import type { DealId } from '../src/core/deal.ts'
 import { asLastKnown, fieldsSince, isBlind } from '../src/core/fields.ts'
 import { observe } from '../src/core/movement.ts'
@@ -28,7 +28,9 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     )
   const cursor = back ? null : (stored?.cursor ?? null)
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, cursor, circuit: null }))
-  for await (const page of connector.pull(cursor, now, signal)) {
+  const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
+  let further = false
+  for await (const page of joined(connector.pull(cursor, now, signal))) {
     await fenced(ctx.db, run, async (trx) => {
       const evidence = new Map(page.evidence.map((e) => [e.deal, e]))
       const deals = new Map(page.deals.map((d) => [d.id, d]))
@@ -46,11 +48,15 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       }
       await saveKnown(trx, run.id, known)
       await markGone(trx, run.connection, page.gone)
-      await release(trx, run.connection, [...deals.keys(), ...page.gone])
+      const understood = [...deals.keys(), ...page.gone]
+      if (understood.some((id) => held.has(id))) await release(trx, run.connection, understood)
       await quarantine(trx, run.connection, page.unreadable, ctx.clock())
+      for (const { deal } of page.unreadable) held.add(deal)
       await updateConnection(trx, run.connection, { cursor: page.cursor })
       // What this run has seen before gets it no further: starts that die must come to an end.
-      if (known.some(({ ref }) => before.get(ref.id)?.seenRun !== run.id)) await progressed(trx, run)
+      if (further || known.every(({ ref }) => before.get(ref.id)?.seenRun === run.id)) return
+      await progressed(trx, run)
+      further = true
     })
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }
@@ -60,6 +66,41 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     if (due || stored?.cursor == null) await updateConnection(trx, run.connection, { censusAt: now })
     await nextStep(trx, run, 'decide')
   })
+}
+
+/** Small pages together, as one with the cursor of the last: each costs a transaction. A failure comes after what was read
+ *  before it; a kill costs the reading of so many deals again. */
+async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
+  let held: Page | null = null
+  try {
+    for await (const page of pages) {
+      if (held !== null && mayJoin(held, page)) {
+        held = {
+          ...page,
+          ...{ deals: [...held.deals, ...page.deals], evidence: [...held.evidence, ...page.evidence] },
+          ...{ gone: [...held.gone, ...page.gone], unreadable: [...held.unreadable, ...page.unreadable] },
+        }
+      } else {
+        if (held !== null) yield held
+        held = page
+      }
+    }
+  } catch (error) {
+    if (held !== null) yield held
+    throw error
+  }
+  if (held !== null) yield held
+}
+const TOGETHER = 500
+const idsOf = ({ deals, evidence, gone, unreadable }: Page): readonly DealId[] => [
+  ...[...deals.map(({ id }) => id), ...gone],
+  ...[...evidence, ...unreadable].map(({ deal }) => deal),
+]
+/** Not if both speak of the same deal: which of them came later must stay known. */
+function mayJoin(held: Page, page: Page): boolean {
+  if (held.deals.length + page.deals.length > TOGETHER) return false
+  const ids = new Set(idsOf(held))
+  return !idsOf(page).some((id) => ids.has(id))
 }
 
 /** A deal missing from the CRM's full list is asked for by id before it is called gone. */

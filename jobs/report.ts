@@ -1,7 +1,8 @@
-// Step 4: counts what became of the plan and closes the run.
+// Step 4: counts what became of the plan, closes the run, and lets go of what is older than anybody needs.
 import { leftAlone, Summary, withWrites } from '../src/report/summary.ts'
 import { getDeals } from '../src/store/deals.ts'
 import { rowsOfRun } from '../src/store/ledger.ts'
+import { forget } from '../src/store/retention.ts'
 import { finishRun, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
 
@@ -14,4 +15,8 @@ export async function report(ctx: JobContext, run: Run): Promise<void> {
   const summary = withWrites({ ...planned, conflicts: [...planned.conflicts, ...named] }, rows)
   await finishRun(ctx.db, run, ctx.clock(), summary)
   ctx.log.info({ run: run.id, connection: run.connection, writes: summary.writes }, 'run finished')
+  // The night itself is done: this is tried again with the next one.
+  await forget(ctx.db, run.connection, run.now).catch((err: unknown) =>
+    ctx.log.warn({ run: run.id, connection: run.connection, err }, 'old rows could not be deleted'),
+  )
 }

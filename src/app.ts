@@ -13,7 +13,7 @@ import { handlers } from '../jobs/index.ts'
 import { openNight, openScheduled, openUndo } from '../jobs/nightly.ts'
 import { drawUndo, requireUndoable, runToUndo } from '../jobs/undo.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
-import type { Connector, ConnectorOptions, Consent } from './connector.ts'
+import type { ApiCall, Connector, ConnectorOptions, Consent } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
@@ -43,14 +43,19 @@ export interface AppOptions {
   readonly previewsOnly?: boolean
   /** Lookalikes without limits: calls are not spaced. */
   readonly unpaced?: boolean
-  /** Sets the schedules of every connection. */
-  readonly scheduled?: boolean
+  /** Of a process of the service; absent: a command. */
+  readonly role?: Role
   readonly log?: Log
+  /** Log lines for people; default: on a terminal. */
+  readonly pretty?: boolean | undefined
+  /** Told of every call of a CRM's API. */
+  readonly called?: (connection: Pick<ConnectionConfig, 'name' | 'system'>, call: ApiCall) => void
   /** Tests that kill processes shorten these; see queue.ts, jobs/context.ts and connector.ts (ConnectorOptions). */
   readonly timing?: {
     readonly lockMs?: number
     readonly stalledCheckMs?: number
     readonly sweepMs?: number
+    readonly lateMs?: number
     readonly retryMs?: number
     readonly settleMs?: number
     readonly timeoutMs?: number
@@ -63,6 +68,19 @@ export interface AppOptions {
   readonly crash?: JobContext['crash']
   readonly mostStarts?: number
 }
+
+/** What a process of the service does: works on runs; sets the schedules, sweeps and watches for missed nights; shows the
+ *  pages. Any number of each may run. */
+export const ROLES = {
+  all: { works: true, schedules: true, pages: true },
+  worker: { works: true, schedules: false, pages: false },
+  scheduler: { works: false, schedules: true, pages: false },
+  web: { works: false, schedules: false, pages: true },
+} as const
+export type Role = keyof typeof ROLES
+/** Of the pages. Other roles answer /healthz on any free port, so that many fit on one machine. */
+export const PORT = 4000
+export const isRole = (text: unknown): text is Role => typeof text === 'string' && Object.hasOwn(ROLES, text)
 
 export interface App {
   readonly config: Config
@@ -80,7 +98,14 @@ const HOUR_MS = 3_600_000
 /** @throws UsageError naming every problem of the configuration, or who holds the data directory */
 export async function openApp(file: string, options: AppOptions = {}): Promise<App> {
   const config = loadConfig(file, Date.now())
-  const log = options.log ?? createLog(config.environment.logLevel ?? (options.scheduled ? 'info' : 'warn'))
+  const { role } = options
+  if (role && role !== 'all' && !config.environment.databaseUrl)
+    throw new UsageError(
+      `--role ${role} needs DATABASE_URL: the embedded database admits one process. Name a PostgreSQL database that all processes share, or leave --role out.`,
+    )
+  const does = role ? ROLES[role] : null
+  const concurrency = options.concurrency ?? (does?.works === false ? 0 : config.environment.concurrency)
+  const log = options.log ?? createLog(config.environment.logLevel ?? (role ? 'info' : 'warn'), options)
   const connectors = new Map<string, Connector>()
   const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
@@ -96,6 +121,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           tokens,
           awake: () => queue.awake(),
           unpaced: options.unpaced === true,
+          called: (call) => options.called?.(connection(name), call),
           known: async (ids) => {
             const known = await knownDeals(database.db, name, ids)
             return new Map([...known].map(([id, { deal }]) => [id, deal]))
@@ -115,7 +141,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     ...(options.mostStarts === undefined ? {} : { mostStarts: options.mostStarts }),
     ...(options.crash ? { crash: options.crash } : {}),
   }
-  const unwatch = options.concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
+  const unwatch = concurrency === 0 ? null : watchEventLoop(options.timing?.blockedMs)
   let queue: StepQueue
   try {
     await database.migrate()
@@ -124,7 +150,9 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
       ...(config.environment.redisUrl ? { redisUrl: config.environment.redisUrl.reveal() } : {}),
       handlers: handlers(ctx, (name, lateMs) => night(ctx, connection(name), lateMs)),
       log,
-      concurrency: options.concurrency ?? 4,
+      concurrency,
+      // Every process would ask the queue about every open run.
+      ...(does?.schedules === false ? { sweepMs: 0 } : {}),
       ...options.timing,
     })
   } catch (error) {
@@ -132,7 +160,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     await database.close()
     throw error
   }
-  if (options.scheduled) {
+  if (does?.schedules) {
     const { schedule: cron, timezone } = config
     await queue.schedule(config.connections.map(({ name }) => ({ connection: name, cron, timezone })))
   }
@@ -242,7 +270,9 @@ export function webService({
   connection,
   ctx,
   queue,
-}: Pick<App, 'config' | 'connection' | 'ctx' | 'queue'>): WebService {
+}: Pick<App, 'connection' | 'ctx' | 'queue'> & {
+  readonly config: Pick<Config, 'connections' | 'schedule' | 'timezone'>
+}): WebService {
   const asked: JobContext = { ...ctx, patienceMs: PAGE_PATIENCE_MS }
   const added = async (opened: Opened): Promise<Opened> => {
     if ('run' in opened && opened.run.step !== 'done') await queue.add(opened.run.id, opened.run.step)
@@ -291,7 +321,7 @@ export function webService({
 
 const UNPACED = { max: 10_000, windowMs: 1000, burst: 100 }
 
-interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'> {
+interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs' | 'called'> {
   readonly unpaced?: boolean
   /** See the gate: asked before every call. */
   readonly awake?: () => void
@@ -319,6 +349,7 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
       ...(options.unpaced ? { normal: UNPACED, search: UNPACED } : {}),
     }),
     ...(options.known ? { known: options.known } : {}),
+    ...(options.called ? { called: options.called } : {}),
     ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
     clock: Date.now,

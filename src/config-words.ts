@@ -49,6 +49,18 @@ const MEANINGS: Readonly<Record<string, string>> = {
   deadAfter: 'Working days without movement.',
   oldDeals:
     'By how many working days a deal had been dead: flag (without a task), archive, or nothing. {"260": archive}',
+  digests:
+    'What is sent by e-mail and to Slack: every week to managers, after a night to RevOps if something is wrong.',
+  smtp: 'Mail server, as the name of an environment variable: smtps://user:password@smtp.acme.example.',
+  'digests.from': 'Sender of the e-mails.',
+  slack: 'Incoming webhook of a channel, as the name of an environment variable.',
+  managers: 'Who gets the weekly digest: e-mails, or slack; with teams or owners only about their deals.',
+  to: 'E-mail address, or slack.',
+  owners: 'Only deals of these people, by e-mail or name.',
+  teams: 'Only deals of these teams.',
+  weekday: 'Day of the weekly digest; later in that week if unstall did not run.',
+  operations: 'Who is told of trouble: e-mails, or slack. Nothing is sent after a quiet night.',
+  perPersonPerWeek: 'At most so many digests to a person and week; only new trouble goes beyond it.',
   brakes: 'When a night looks wrong, it writes nothing and says why.',
   texts: 'Your own words for tasks, drafts and completion notes, by language; the one of "language" is used.',
   en: 'English.',
@@ -79,7 +91,8 @@ export const fieldOf = (value: unknown, key: PropertyKey): unknown =>
   typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined
 
 export const mayBeSecret = (path: readonly PropertyKey[]) =>
-  path.includes('auth') && ['token', 'clientSecret', 'privateKey'].includes(String(path.at(-1)))
+  (path.includes('auth') && ['token', 'clientSecret', 'privateKey'].includes(String(path.at(-1)))) ||
+  (path[0] === 'digests' && ['smtp', 'slack'].includes(String(path[1])))
 
 /** The settings known at `path`, given what the file says there (which kind of connection, which kind of sign-in). */
 function known(schema: Schema | boolean | undefined, path: readonly PropertyKey[], value: unknown): string[] {
@@ -92,6 +105,8 @@ function known(schema: Schema | boolean | undefined, path: readonly PropertyKey[
   if (kinds) return kinds.filter(fits).flatMap((kind) => known(kind, path, value))
   const [key, ...deeper] = path
   if (key === undefined) return Object.keys(schema.properties ?? {})
+  if (typeof key === 'number')
+    return Array.isArray(schema.items) ? [] : known(schema.items, deeper, fieldOf(value, key))
   return known(schema.properties?.[String(key)] ?? schema.additionalProperties, deeper, fieldOf(value, key))
 }
 

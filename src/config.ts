@@ -12,7 +12,9 @@ import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { type Setting, withSettings } from './config-edit.ts'
 import { fieldOf, jsonSchemaOf, mayBeSecret, nearest, type Problem, type Schema, words } from './config-words.ts'
+import { loopback } from './connector.ts'
 import type { Instant, LocalDate, System } from './core/deal.ts'
+import { type DigestSettings, digestSettings } from './core/digests.ts'
 import { DateRange, Policy, Settings } from './core/policy.ts'
 import { UsageError } from './errors.ts'
 
@@ -42,9 +44,13 @@ export interface Environment {
   /** UNSTALL_OPERATOR and UNSTALL_VIEWER: hashes of passwords made by `unstall password`; null: no such password. */
   readonly operator: Secret | null
   readonly viewer: Secret | null
-  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (4000). */
+  /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (0: any free port; null: not set). */
   readonly host: string
-  readonly port: number
+  /** UNSTALL_METRICS_TOKEN: what a Prometheus on another machine sends; null: the metrics are for this machine only. */
+  readonly metricsToken: Secret | null
+  readonly port: number | null
+  /** UNSTALL_CONCURRENCY: runs a process works on at the same time (4). */
+  readonly concurrency: number
   /** UNSTALL_LOG: a level of pino; null: `info` for the service, `warn` for a command. */
   readonly logLevel: z.infer<typeof Level> | null
 }
@@ -71,6 +77,7 @@ export interface Config {
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
   readonly web: z.output<typeof web>
+  readonly digests: DigestSettings
   readonly connections: readonly ConnectionConfig[]
   readonly environment: Environment
 }
@@ -96,7 +103,6 @@ function isCron(text: string): boolean {
   }
 }
 
-const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]']
 /** Null unless it is an origin and nothing more. */
 const origin = (text: string) => {
   const url = URL.parse(text)
@@ -104,7 +110,7 @@ const origin = (text: string) => {
 }
 const isLoopback = (text: string) => {
   const url = origin(text)
-  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.includes(url.hostname)
+  return url !== null && /^https?:$/.test(url.protocol) && loopback(url.hostname)
 }
 const isSalesforce = (text: string) => {
   const url = origin(text)
@@ -208,6 +214,7 @@ function fileSchema(variables: Variables) {
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
     web,
+    digests: digestSettings(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
 }
@@ -279,7 +286,7 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, web, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const { schedule, dataDir, digests, web, connections, holidays: dates, absences: inline, ...shared } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -295,7 +302,7 @@ export function parseConfig(
   })
   const { timezone } = shared
   const where = { file, dataDir: resolve(dirname(file), dataDir) }
-  return { ...where, timezone, schedule, web, connections: resolved, environment }
+  return { ...where, timezone, schedule, digests, web, connections: resolved, environment }
 }
 
 /** Throws UsageError unless the text is good, whatever variables are yet to be set. */
@@ -333,8 +340,14 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   }
   const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
-  const port = Number(variables.UNSTALL_PORT || 4000)
-  if (!Number.isInteger(port) || port < 1 || port > 65_535) problem('UNSTALL_PORT', 'be 1 to 65535')
+  const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
+  if (metricsToken && metricsToken.length < 20) problem('UNSTALL_METRICS_TOKEN', 'have at least 20 characters')
+  const whole = (name: string, least: number, most: number) => {
+    const value = variables[name] ? Number(variables[name]) : null
+    if (value !== null && !(Number.isInteger(value) && value >= least && value <= most))
+      problem(name, `be ${least} to ${most}`)
+    return value
+  }
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
   if (!level.success) problem('UNSTALL_LOG', `be one of ${Level.options.join(', ')}`)
   return {
@@ -345,7 +358,9 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     operator: hash('UNSTALL_OPERATOR'),
     viewer: hash('UNSTALL_VIEWER'),
     host: variables.UNSTALL_HOST || '127.0.0.1',
-    port,
+    metricsToken: metricsToken ? new Secret(metricsToken) : null,
+    port: whole('UNSTALL_PORT', 0, 65_535),
+    concurrency: whole('UNSTALL_CONCURRENCY', 1, 100) ?? 4,
     logLevel: level.data ?? null,
   }
 }

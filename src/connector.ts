@@ -127,6 +127,8 @@ export const judged = (
   level: 'warn' | 'problem' = 'warn',
 ): Finding => (good ? { level: 'ok', what } : { level, what: otherwise, todo })
 
+export { loopback } from './core/text.ts'
+
 export interface Health {
   readonly findings: readonly Finding[]
   readonly steps: readonly SetupStep[]
@@ -220,6 +222,12 @@ export interface Gate {
   ): void
 }
 
+/** One call of the API as it ended. `status` null: without an answer. `leftToday`: calls left, where the answer says so. */
+export interface ApiCall {
+  readonly status: number | null
+  readonly leftToday?: number
+}
+
 /** What app.ts hands to every connector. */
 export interface ConnectorOptions {
   /** Origin, for example https://api.hubapi.com or https://acme.my.salesforce.com; loopback for the sandbox. */
@@ -241,6 +249,8 @@ export interface ConnectorOptions {
   readonly known?: (
     ids: readonly DealId[],
   ) => Promise<ReadonlyMap<DealId, Pick<Deal, 'pipelineId' | 'stageId' | 'amount' | 'closeDate'>>>
+  /** Told of every call (signing in not counted), for the metrics. */
+  readonly called?: (call: ApiCall) => void
   /** Warnings for the log: never tokens, never whole records. */
   readonly warn?: (message: string, data?: Record<string, unknown>) => void
 }

@@ -45,19 +45,21 @@ function policyFindings({ archive, policy }: Settings, known: readonly Pipeline[
   const listed = (all: Iterable<readonly [id: string, label: string]>) =>
     [...all].map(([id, label]) => (id === label ? id : `${id} (${label})`)).join(', ')
   const list = listed(stages)
+  const open = known.flatMap(({ stages }) => stages.filter(({ outcome }) => outcome === 'open'))
+  const choice = `choose from ${listed(open.map(({ id, label }) => [id, label]))}, or run unstall init again, which asks for them`
   const findings: Finding[] = []
   const there = decision.stages.filter((id) => stages.has(id))
   if (decision.stages.length === 0)
     findings.push({
       level: 'warn',
       what: 'No decision stage is set: nobody is asked for a yes or a no after a proposal.',
-      todo: `policy.decision.stages: choose from ${list}`,
+      todo: `policy.decision.stages: ${choice}`,
     })
   else if (there.length === 0)
     findings.push({
       level: 'problem',
       what: `policy.decision.stages: none of ${decision.stages.join(', ')} is a stage here.`,
-      todo: `choose from ${list}`,
+      todo: choice,
     })
   else findings.push({ level: 'ok', what: `Decision stages: ${there.map((id) => stages.get(id)).join(', ')}` })
   const pipelineList = listed(known.map(({ id, label }) => [id, label]))

@@ -1,5 +1,6 @@
 // The log: lines of JSON on stderr (stdout belongs to results), readable text on a terminal. Everything that leaves
 // through it is cleaned first: no token, password or authorization header, wherever in an object or message it stands.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { type DestinationStream, destination as fileStream, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
 
@@ -10,6 +11,10 @@ export interface Log {
   warn(data: object, message: string): void
   error(data: object, message: string): void
 }
+
+const about = new AsyncLocalStorage<object>()
+/** Every line that is written while `work` goes on, by whomever, also says this: the run it belongs to. */
+export const logging = <T>(data: object, work: () => T): T => about.run(data, work)
 
 const HIDDEN = '[hidden]'
 const SECRET_KEY =
@@ -52,7 +57,7 @@ const cleanFields = (data: object, depth = 0): Record<string, unknown> => {
 
 export interface LogOptions {
   /** Readable text instead of JSON; default: when stderr is a terminal. */
-  readonly pretty?: boolean
+  readonly pretty?: boolean | undefined
   /** Instead of stderr. */
   readonly stream?: DestinationStream
 }
@@ -65,6 +70,7 @@ export function createLog(level: string, { pretty: asText, stream }: LogOptions 
   return pino(
     {
       level,
+      mixin: () => ({ ...about.getStore() }),
       // An error handed over alone arrives as `err`; all else goes through `log`. Messages are cleaned before both.
       serializers: { err: (error: unknown) => clean(error) },
       formatters: { bindings: (bindings) => cleanFields(bindings), log: (data) => cleanFields(data) },

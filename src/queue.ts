@@ -7,7 +7,7 @@ import { createPostgresBackend, DelayedError, isPgPool, Queue, runMigrations, Wa
 import type { Hono } from 'hono'
 import { Redis } from 'ioredis'
 import { RetryLater, UsageError } from './errors.ts'
-import { lastNight, nextNight } from './schedule.ts'
+import { lastDue, lastNight, nextNight } from './schedule.ts'
 import type { Pool } from './store/db.ts'
 import { Superseded } from './store/runs.ts'
 
@@ -27,6 +27,8 @@ export interface QueueHandlers {
     connection: string,
     lateMs: number,
   ) => Promise<{ readonly runId: string; readonly step: string } | null>
+  /** What `night` does, asked by the watchdog; null as well when the connection was not known before it was due. */
+  readonly missed: QueueHandlers['night']
   /** All open runs, for the sweeper. */
   readonly open: () => Promise<readonly { readonly id: string; readonly step: string }[]>
 }
@@ -39,10 +41,12 @@ export interface QueueSettings {
   readonly log: Log
   /** Runs at a time in this process. 0: no worker here (roles scheduler and web). Default 4. */
   readonly concurrency?: number
-  /** How long a dead worker keeps its job (default 8 s), how often that is checked (3 s), how often we sweep (5 s). */
+  /** How long a dead worker keeps its job (default 8 s), how often that is checked (3 s), how often we sweep (5 s; 0: not
+   *  by itself), and how late a night must be before the watchdog opens it (5 minutes). */
   readonly lockMs?: number
   readonly stalledCheckMs?: number
   readonly sweepMs?: number
+  readonly lateMs?: number
 }
 
 /** `cron`: five fields, in `timezone`. */
@@ -53,13 +57,16 @@ export interface StepQueue {
   add(runId: string, step: string): Promise<void>
   /** Replaces all schedules; they are put back by the sweeper when the queue's store was flushed. */
   schedule(nights: readonly Night[]): Promise<void>
-  /** Re-adds the next step of every open run whose job is gone. Runs by itself every few seconds. */
+  /** Re-adds the next step of every open run whose job is gone, puts schedules back, and opens nights that were missed:
+   *  late, once, while less than a day old. Runs by itself every few seconds. */
   sweep(): Promise<void>
   /** Aborts the running steps if this process stood still (stopped, suspended) longer than its locks live: by now another
    *  worker may have taken them over, and a call that still leaves could double its writes. */
   awake(): void
   /** Pages that show the queue below this path, and change nothing: which step comes next stands in the run row. */
   board(basePath: string): Promise<Hono>
+  /** Jobs by state: waiting, running, parked until a moment. Rejects when the queue's store does not answer. */
+  depth(): Promise<Readonly<Record<'waiting' | 'active' | 'delayed', number>>>
   /** Waits up to `graceMs` (default 8 s) for running steps, then aborts their signal and gives them back. */
   close(graceMs?: number): Promise<void>
 }
@@ -68,6 +75,8 @@ const QUEUE = 'steps'
 const NIGHT = 'night'
 const RETRY_MS = 5_000 // a failure that could not even be recorded (database away), a night that could not be opened
 const ABORT_MS = 1_000 // for handlers to notice an abort
+/** So late the queue is not merely busy: this night was missed (all was down, its schedule was new or lost). */
+const LATE_MS = 300_000
 const REDIS_MS = 10_000
 /** Longer than BullMQ's longest blocking call (10 s): a Redis that says nothing is connected to anew. */
 const REDIS_SILENT_MS = 30_000
@@ -137,7 +146,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
 
   const options = {
     settings: scheduling,
-    concurrency: Math.max(1, concurrency),
+    concurrency,
     autorun: false, // below
     lockDuration: settings.lockMs ?? 8_000,
     stalledInterval: settings.stalledCheckMs ?? 3_000,
@@ -146,25 +155,27 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     // After an error of the store itself; BullMQ's 15 s would come on top of every restart of a server.
     runRetryDelay: 2_000,
   }
-  const worker = redis
-    ? new Worker(QUEUE, process, { ...options, connection: redis })
-    : new Worker(QUEUE, process, { ...options, connection: pool }, createPostgresBackend)
+  const newWorker = () =>
+    redis
+      ? new Worker(QUEUE, process, { ...options, connection: redis })
+      : new Worker(QUEUE, process, { ...options, connection: pool }, createPostgresBackend)
+  const worker = concurrency > 0 ? newWorker() : null
   const onError = (error: Error) => log.warn({ error: error.message }, 'queue')
   queue.on('error', onError)
-  worker.on('error', onError)
-  worker.on('lockRenewalFailed', (ids: string[]) => {
+  worker?.on('error', onError)
+  worker?.on('lockRenewalFailed', (ids: string[]) => {
     for (const id of ids) worker.cancelJob(id, 'the lock of this job was lost')
   })
   // BullMQ remembers for good that its database went away before it was ready: every later call then fails at once, and
   // the loop of a worker spins without ever letting the process do anything else.
   try {
-    await Promise.all([queue.waitUntilReady(), worker.waitUntilReady()])
+    await Promise.all([queue.waitUntilReady(), worker?.waitUntilReady()])
   } catch (error) {
-    await within(Promise.allSettled([worker.close(true), queue.close()]), ABORT_MS)
+    await within(Promise.allSettled([worker?.close(true), queue.close()]), ABORT_MS)
     redis?.disconnect()
     throw error
   }
-  if (concurrency > 0) worker.run().catch(onError)
+  worker?.run().catch(onError)
 
   let beat = Date.now()
   const awake = () => {
@@ -172,7 +183,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     beat = Date.now()
     if (stood < options.lockDuration) return
     log.warn({ seconds: Math.round(stood / 1000) }, 'this process stood still: its steps are given back')
-    worker.cancelAllJobs('this process stood still')
+    worker?.cancelAllJobs('this process stood still')
   }
   const pulse = setInterval(awake, options.lockDuration / 8).unref()
 
@@ -189,6 +200,29 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     return same && (await queue.getJob(`repeat:${idOf(night)}:${next}`)) !== undefined
   }
 
+  /** When to look next whether the last night of a connection was opened. */
+  const lookAt = new Map<string, number>()
+  const { lateMs: late = LATE_MS } = settings
+  const watch = async ({ connection, cron, timezone }: Night): Promise<void> => {
+    const now = Date.now()
+    if (now < (lookAt.get(connection) ?? 0)) return
+    const due = lastDue(now, cron, timezone)
+    let again = nextNight(now, cron, timezone) + late
+    if (due !== null && now < due + late) again = due + late
+    else if (due !== null)
+      try {
+        const night = await handlers.missed(connection, now - due)
+        if (night) {
+          log.warn({ connection, run: night.runId }, 'this night was missed and is caught up with')
+          await add(night.runId, night.step)
+        }
+      } catch (error) {
+        again = now + (error instanceof RetryLater ? error.afterMs : RETRY_MS)
+        log.warn({ connection, error: words(error) }, 'a missed night could not be opened and is tried again')
+      }
+    lookAt.set(connection, again)
+  }
+
   const sweep = async (): Promise<void> => {
     for (const { id, step } of await handlers.open()) {
       // Looked up first: BullMQ records an event for every doubled add.
@@ -196,25 +230,36 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       log.info({ run: id, step }, 'the job of this run was gone and is added again')
       await add(id, step)
     }
-    for (const night of nights) if (!(await queue.getJobScheduler(idOf(night)))) await putNight(night)
+    if ((await queue.getJobSchedulersCount()) !== nights.length)
+      for (const night of nights) if (!(await queue.getJobScheduler(idOf(night)))) await putNight(night)
+    for (const night of nights) await watch(night)
   }
-  let sweeping = false
-  const sweeper = setInterval(async () => {
-    if (sweeping) return
-    sweeping = true
-    await sweep().catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
-    sweeping = false
-  }, settings.sweepMs ?? 5_000).unref()
+  let sweeping: Promise<void> | null = null
+  const sweepNow = () => {
+    sweeping ??= sweep()
+      .catch((error: unknown) => log.warn({ error: words(error) }, 'the sweep failed and is tried again'))
+      .finally(() => {
+        sweeping = null
+      })
+  }
+  const { sweepMs = 5_000 } = settings
+  const sweeper = sweepMs > 0 ? setInterval(sweepNow, sweepMs).unref() : undefined
 
   return {
     add,
     sweep,
     awake,
+    async depth() {
+      const { waiting = 0, prioritized = 0, active = 0, delayed = 0 } = await queue.getJobCounts()
+      return { waiting: waiting + prioritized, active, delayed }
+    },
     async schedule(wanted) {
       nights = wanted
+      lookAt.clear()
       const keep = wanted.map(idOf)
       for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
       for (const night of wanted) if (!(await isDue(night))) await putNight(night)
+      if (sweeper) sweepNow() // what was missed while nobody was here
     },
     async board(basePath) {
       const [{ serveStatic }, { createBullBoard }, { BullMQAdapter }, { HonoAdapter }] = await Promise.all([
@@ -232,9 +277,9 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)
-      const closed = worker.close()
+      const closed = Promise.all([worker?.close(), sweeping])
       if (!(await within(closed, graceMs))) {
-        worker.cancelAllJobs('shutting down')
+        worker?.cancelAllJobs('shutting down')
         await within(closed, ABORT_MS)
       }
       clearInterval(pulse) // not before: a step that ends in good order must not look like one that stood still

@@ -20,6 +20,12 @@ export function nextNight(after: Instant, cron: string, timeZone: string): Insta
   }
 }
 
+/** The last due moment of the 24 hours until `now`; null: there was none. */
+export function lastDue(now: Instant, cron: string, timeZone: string): Instant | null {
+  const first = nextNight(now - DAY_MS, cron, timeZone)
+  return first > now ? null : lastNight(first, now, cron, timeZone)
+}
+
 /** The last due moment until `now`, `due` or a later one: that night it is, however late. */
 export function lastNight(due: Instant, now: Instant, cron: string, timeZone: string): Instant {
   for (let last = due; ; ) {

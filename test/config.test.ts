@@ -198,8 +198,8 @@ absences: { bob: 2026-01-01 }
 brakes: { maxNewlyStalledShare: 15 }
 `
     expect(problems(text, { UNSTALL_PORT: 'x', DATABASE_URL: 'mysql://a:hidden@c' })).toEqual([
-      'UNSTALL_PORT in the environment must be 1 to 65535',
       'DATABASE_URL in the environment must look like postgresql://user:password@host/database',
+      'UNSTALL_PORT in the environment must be 0 to 65535',
       'line 2: timezone is not a time zone such as Europe/Paris (did you mean "Europe/Paris"?)',
       'line 3: language must be one of en, fr, not "de"',
       expect.stringMatching(/^line 4: holidays "DE-ZZ": ZZ is no region of DE; known: BB, .*BY/),
@@ -314,12 +314,14 @@ it('the environment has defaults', () => {
   expect(environment({})).toEqual({
     databaseUrl: null,
     redisUrl: null,
+    metricsToken: null,
     secretKey: null,
     oldSecretKey: null,
     operator: null,
     viewer: null,
     host: '127.0.0.1',
-    port: 4000,
+    port: null,
+    concurrency: 4,
     logLevel: null,
   })
   expect(environment({ UNSTALL_SECRET_KEY: 'x'.repeat(32) }).secretKey?.reveal()).toBe('x'.repeat(32))
@@ -394,6 +396,72 @@ texts:
     'line 10: texts.en.completion must not be empty; leave it out to keep the text unstall brings',
     'line 11: texts.de is not a setting; known here: en, fr',
   ])
+})
+
+describe('digests', () => {
+  const text = (digests: string) => `timezone: UTC
+connections: { hub: { system: hubspot, auth: { kind: token, token: sandbox-x } } }
+digests: ${digests}
+`
+  const secrets = { SMTP: 'smtps://me:hidden@smtp.acme.example', HOOK: 'https://hooks.slack.com/services/T/B/hidden' }
+  const good = 'smtp: "${SMTP}", from: unstall <me@acme.example>, slack: "${HOOK}"'
+
+  it('of nobody, or of whoever is named', () => {
+    const read = (digests: string) => parseConfig(text(digests), { file: '/x.yaml', now, variables: secrets }).digests
+    expect(read('{}')).toEqual({ managers: [], operations: [], weekday: 'monday', perPersonPerWeek: 2 })
+    const all = read(
+      `{ ${good}, managers: [a@b.example, { to: slack, teams: [North] }], operations: [slack], weekday: friday }`,
+    )
+    expect(all).toMatchObject({
+      managers: [{ to: 'a@b.example' }, { to: 'slack', teams: ['North'] }],
+      weekday: 'friday',
+    })
+    expect([all.smtp?.reveal(), JSON.stringify(all).includes('hidden')]).toEqual([secrets.SMTP, false])
+  })
+
+  it.each<[string, Record<string, string>, string[]]>([
+    [
+      '{ smtp: "${SMTP}", slack: "https://hooks.slack.com/services/T/B/hidden", operations: [ops] }',
+      {},
+      [
+        'line 3: digests.smtp needs ${SMTP}, which is not set in the environment',
+        expect.stringMatching(/^line 3: digests\.slack must not stand in the file/),
+        'line 3: digests.operations (entry 1) must be an e-mail address, or slack for the channel of digests.slack',
+      ],
+    ],
+    [
+      `{ ${good} }`,
+      { SMTP: 'mail.hidden.example', HOOK: 'https://hooks.slack.com.evil.example/hidden' },
+      [
+        expect.stringMatching(/^line 3: digests\.smtp must look like smtps:/),
+        expect.stringMatching(/^line 3: digests\.slack must be the address of an incoming webhook: https:/),
+      ],
+    ],
+    [
+      '{ managers: [a@b.example, slack, a@b.example, { to: c@d.example, team: [x] }], weekday: mon, perPersonPerWeek: 0 }',
+      {},
+      [
+        expect.stringMatching(
+          /^line 3: digests\.managers \(entry 4\)\.team is not a setting \(did you mean "teams"\?\)/,
+        ),
+        expect.stringMatching(/^line 3: digests\.weekday must be one of monday.*not "mon" \(did you mean "monday"\?\)/),
+        'line 3: digests.perPersonPerWeek must be 1 or more, not 0',
+      ],
+    ],
+    [
+      '{ managers: [a@b.example, slack, a@b.example] }',
+      {},
+      [
+        'line 3: digests.managers (entry 1) needs digests.smtp and digests.from',
+        'line 3: digests.managers (entry 2) needs digests.slack',
+        'line 3: digests.managers (entry 3) names a@b.example a second time',
+        'line 3: digests.managers (entry 3) needs digests.smtp and digests.from',
+      ],
+    ],
+  ])('%s', (digests, variables, told) => {
+    expect(problems(text(digests), variables)).toEqual(told)
+    expect(problems(text(digests), variables).join()).not.toContain('hidden')
+  })
 })
 
 it('the JSON Schema describes every setting of the example', () => {

@@ -12,8 +12,13 @@ it.each([
   const page = readFileSync(`docs/${name}.md`, 'utf8')
   expect(labels.filter((label) => !page.includes(`**${label}**`))).toEqual([])
   // What looks like one of ours in a table or a step is one of ours.
-  const named = [...page.matchAll(/\*\*((?:Stalled|Parked|Decision|Deal state|Pipeline state)[^*]*)\*\*/g)].map(
+  const named = [...page.matchAll(/\*\*((?:Stalled|Parked|Decision|Pipeline state)[^*]*)\*\*/g)].map(
     ([, label]) => label,
   )
   expect(named.filter((label) => !labels.includes(label ?? ''))).toEqual([])
+})
+
+it('a field has one label in both', () => {
+  const labels = (all: readonly string[]) => [...all].sort()
+  expect(labels(opportunity.map(({ body }) => body.label))).toEqual(labels(DEAL_FIELDS.map(({ label }) => label)))
 })

@@ -20,6 +20,7 @@ await startQueue({
     next: async () => null,
     failed: async () => null,
     night: async () => null,
+    missed: async () => null,
     open: async () => [],
   },
 })

@@ -35,6 +35,7 @@ async function start(opened: OpenHome, handlers: Partial<QueueHandlers> = {}, ch
       next: async () => null,
       failed: async () => null,
       night: async () => null,
+      missed: async () => null,
       open: async () => [],
       ...handlers,
     },
@@ -254,7 +255,7 @@ eachHome((home) => {
 
   it('does not lose a night that came due while no worker was there, when schedules are put anew', async () => {
     const opened = await home.open()
-    const due = new Date(Date.now() + 2500)
+    const due = new Date(Math.ceil(Date.now() / 1000 + 0.4) * 1000)
     const cron = `${due.getUTCSeconds()} ${due.getUTCMinutes()} ${due.getUTCHours()} * * *`
     const nights: string[] = []
     const night: QueueHandlers['night'] = async (connection) => {
@@ -262,13 +263,43 @@ eachHome((home) => {
       return null
     }
     const wanted = [{ connection: 'hub', cron, timezone: 'UTC' }]
-    const scheduler = await start(opened, { night }, { concurrency: 0 })
-    await scheduler.queue.schedule(wanted)
+    // Two schedulers, as after a failover: the second one adds nothing.
+    const schedulers = [1, 2].map(() => start(opened, { night }, { concurrency: 0 }))
+    const schedule = () => Promise.all(schedulers.map(async (one) => (await one).queue.schedule(wanted)))
+    await schedule()
     await until(() => Date.now() > due.getTime() + 100)
-    await scheduler.queue.schedule(wanted)
+    await schedule()
     await start(opened, { night })
     await until(() => nights.length > 0)
     expect(nights).toEqual(['hub'])
+  })
+
+  it('opens a night that nothing opened, late and once, when it can', async () => {
+    const opened = await home.open()
+    const asked: string[] = []
+    const seen: string[] = []
+    const { queue, log } = await start(
+      opened,
+      {
+        missed: async (connection, lateMs) => {
+          asked.push(connection)
+          expect(lateMs).toBeLessThan(61_000)
+          if (asked.length === 1) throw new RetryLater('hub-0 is not over', 40)
+          return { runId: 'hub-1', step: 'pull' }
+        },
+        step: async (runId, step) => void seen.push(`${runId}.${step}`),
+      },
+      { lateMs: 0, sweepMs: 10 },
+    )
+    // Due a second ago.
+    const before = new Date(Date.now() - 1000)
+    const cron = `${before.getUTCSeconds()} ${before.getUTCMinutes()} ${before.getUTCHours()} * * *`
+    await queue.schedule([{ connection: 'hub', cron, timezone: 'UTC' }])
+    await until(() => seen.length > 0)
+    await queue.sweep()
+    await queue.sweep()
+    expect({ asked, seen }).toEqual({ asked: ['hub', 'hub'], seen: ['hub-1.pull'] })
+    expect(log.filter((line) => line.startsWith('this night was missed'))).toHaveLength(1)
   })
 
   it('waits for running steps when it closes, then aborts them and gives them back', async () => {

@@ -1,6 +1,6 @@
 // When nights are due where clocks change: once on each date, whatever the hour.
 import { describe, expect, it } from 'vitest'
-import { lastNight, nextNight } from '../src/schedule.ts'
+import { lastDue, lastNight, nextNight } from '../src/schedule.ts'
 
 const DAY = 86_400_000
 const ZONES = ['Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'America/Santiago', 'Africa/Cairo', 'UTC']
@@ -28,6 +28,14 @@ it('an hour that is missing is as much later, one that comes twice is due the fi
   expect(nextNight(at('2027-10-30T12:00Z'), '30 2 * * *', 'Europe/Berlin')).toBe(at('2027-10-31T00:30Z'))
   expect(nextNight(at('2027-10-31T00:30Z'), '30 2 * * *', 'Europe/Berlin')).toBe(at('2027-11-01T01:30Z'))
   expect(nextNight(at('2027-10-02T00:00Z'), '0 2 * * *', 'Australia/Lord_Howe')).toBe(at('2027-10-02T15:30Z'))
+})
+
+it('the watchdog looks for the last night of the 24 hours before, and no older one', () => {
+  const last = (now: string) => lastDue(at(now), '30 23 * * 1-5', 'Europe/Berlin')
+  expect(last('2027-06-01T21:29Z')).toBe(at('2027-05-31T21:30Z'))
+  expect(last('2027-06-01T21:30Z')).toBe(at('2027-06-01T21:30Z'))
+  expect(last('2027-06-06T08:00Z')).toBeNull() // a Sunday
+  expect(lastDue(at('2027-06-01T00:03Z'), '*/5 * * * *', 'UTC')).toBe(at('2027-06-01T00:00Z'))
 })
 
 it('a job that comes late belongs to the last night that was due', () => {

@@ -114,6 +114,7 @@ export function createApi(options: ConnectorOptions) {
       if (!response.ok) text = text.replaceAll(token, '…')
     } catch (error) {
       signal.throwIfAborted()
+      options.called?.({ status: null })
       const why = `no answer from HubSpot (${code(error)})`
       if (kind === 'write' && !NEVER_LEFT.test(code(error))) throw new Unknown(why, { cause: error })
       return { why }
@@ -159,7 +160,9 @@ export function createApi(options: ConnectorOptions) {
     const known = { ...(remaining >= 0 && { remaining }), ...(max > 0 && windowMs > 0 && { max, windowMs }) }
     // Search has a budget of its own, of which the headers do not tell.
     if (status !== 429) options.gate.observe(lane(ask) ? {} : known, lane(ask))
-    if (limit('daily-remaining') >= 0) leftToday = limit('daily-remaining')
+    const left = limit('daily-remaining')
+    if (left >= 0) leftToday = left
+    options.called?.({ status, ...(left >= 0 && { leftToday: left }) })
     clock = Date.parse(headers.get('date') ?? '') || clock
     const until = Date.parse(headers.get('retry-after') ?? '') - (clock ?? options.clock())
     const waitMs = number('retry-after') >= 0 ? number('retry-after') * 1000 : until

@@ -2,15 +2,15 @@
 // tokens live half an hour and are renewed by one form post (hubspot.md 5). Who renews, and where tokens are kept, is
 // not decided here.
 import { z } from 'zod'
-import type { Consent, Credential, TokenSet } from '../../src/connector.ts'
+import { type Consent, type Credential, loopback, type TokenSet } from '../../src/connector.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
-import { NEEDED } from './scopes.ts'
+import { NEEDED, OPTIONAL } from './scopes.ts'
 import { parse } from './wire.ts'
 
 const TOKEN = '/oauth/2026-09/token'
 const PAGE = 'https://app.hubspot.com'
-/** All of them: HubSpot shows no page where app and address differ in what is required. */
-const SCOPES = ['oauth', ...Object.keys(NEEDED)].join(' ')
+/** HubSpot shows an error of its own where the app does not require exactly these, or names the optional ones nowhere. */
+const SCOPES = { scope: ['oauth', ...Object.keys(NEEDED)].join(' '), optional_scope: OPTIONAL.join(' ') }
 const REFUSED =
   'HubSpot does not accept the token: it was revoked, has expired or was mistyped. ' +
   'Create a new one under Settings > Integrations > Service Keys and put it in place of the old one.'
@@ -27,8 +27,7 @@ export const staticToken = (token: string, connection = 'The connection'): Crede
 /** Origin of an address a token may be sent to. */
 export function trustedOrigin(url: string): string {
   const { protocol, hostname, origin } = new URL(url)
-  const local = ['127.0.0.1', 'localhost', '[::1]'].includes(hostname)
-  if (local || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
+  if (loopback(hostname) || (protocol === 'https:' && hostname === 'api.hubapi.com')) return origin
   throw new Fatal('credentials', `no token is sent to ${hostname}: it is not an address of HubSpot`)
 }
 
@@ -95,7 +94,7 @@ export function signIn({ baseUrl, clientId, clientSecret, timeoutMs = 10_000 }: 
   return {
     consent: true,
     parse: (stored) => Stored.parse(stored),
-    page: `${page}/oauth/authorize?${new URLSearchParams({ client_id: clientId, scope: SCOPES })}`,
+    page: `${page}/oauth/authorize?${new URLSearchParams({ client_id: clientId, ...SCOPES })}`,
     async exchange(refresh) {
       const answer = await ask({ grant_type: 'refresh_token', refresh_token: refresh ?? '' })
       return answer === 'refused' ? answer : toSet(answer)

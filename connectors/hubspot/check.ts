@@ -84,7 +84,7 @@ export async function check(
   if (found) findings.push(...aboutFields(found, steps))
   const creating = !found || steps.some(({ action }) => action === 'create')
   findings.push(...aboutScopes(scopes, creating))
-  const segment = found && (await segmentIn(hub))
+  const segment = found && (await segmentIn(hub, scopes))
   if (segment && 'finding' in segment) findings.push(segment.finding)
   else if (segment) {
     steps.push(segment.step)

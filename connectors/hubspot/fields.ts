@@ -1,13 +1,12 @@
 // What setup creates in a portal, as a table: one property group, our deal properties (product.md, "What is written in
 // the CRM") and the task key. Option values are the neutral model's own; the labels are what managers read.
-import { CAUSES, DECISIONS, type OurField, PARKED_REASONS, type Reference, RULES } from '../../src/core/deal.ts'
+import { CAUSES, DECISIONS, type OurField, PARKED_REASONS, type Reference, RULES, STATES } from '../../src/core/deal.ts'
 import type { Property } from './wire.ts'
 
 export const GROUP = { name: 'unstall', label: 'unstall' } as const
 export const TASK_KEY = 'unstall_task_key'
 export const FORECAST_CATEGORY = 'hs_manual_forecast_category'
 export const FORECAST_AMOUNT = 'unstall_forecast_amount'
-export const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
 
 /** The body of a property's creation (hubspot.md 3). */
 export interface PropertySpec {

@@ -13,9 +13,9 @@ import type {
   Outcome,
   Pipeline,
 } from '../../src/core/deal.ts'
-import { CAUSES, DECISIONS, RULES } from '../../src/core/deal.ts'
+import { CAUSES, DECISIONS, RULES, STATES } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { OURS, STATES, TASK_KEY } from './fields.ts'
+import { OURS, TASK_KEY } from './fields.ts'
 import type { CrmRecord, Pipelines, Version } from './wire.ts'
 
 /** All that is asked of a deal. `notes_last_updated` and `notes_next_activity_date` are not: our own task moves them. */

@@ -14,10 +14,11 @@ export const NEEDED: Readonly<Record<string, string>> = {
   'crm.objects.contacts.read': 'tasks cannot be read',
   'crm.objects.contacts.write': 'no task can be created',
 }
-/** Not needed, and no harm: part of every app, or of what unstall may be used with (hubspot.md 5). */
-const FINE =
-  /^(oauth|crm\.objects\.(companies|forecasts)\.read|crm\.lists\.(read|write)|crm-pipelines-object-label-access)$/
-const WHERE = 'under Settings > Integrations > Service Keys > (the key) > Edit, or in the app, and connect again'
+/** Only for the segment, which nothing depends on: HubSpot leaves out those that an account cannot give. */
+export const OPTIONAL = ['crm.lists.read', 'crm.lists.write']
+/** `oauth` is part of every app. */
+const known = (scope: string) => scope in NEEDED || scope === 'oauth' || OPTIONAL.includes(scope)
+export const WHERE = 'under Settings > Integrations > Service Keys > (the key) > Edit, or in the app, and connect again'
 
 /** Of an OAuth connection: the app. */
 export interface App {
@@ -57,7 +58,7 @@ export async function scopesOf(
   }
 }
 
-/** `creating`: setup has something left to create. */
+/** `creating`: setup has properties left to create. What the segment lacks is told with it. */
 export function* aboutScopes(scopes: readonly string[] | null, creating: boolean): Generator<Finding> {
   if (scopes === null) {
     const what = 'HubSpot does not tell the scopes of this token: what is missing is named when it is needed'
@@ -67,7 +68,7 @@ export function* aboutScopes(scopes: readonly string[] | null, creating: boolean
   for (const [scope, cost] of missing)
     if (scope !== TO_CREATE || creating)
       yield { level: 'problem', what: `The scope ${scope} is missing: ${cost}`, todo: `Add it ${WHERE}.` }
-  const idle = scopes.filter((scope) => !(scope in NEEDED) && !FINE.test(scope)).sort()
+  const idle = scopes.filter((scope) => !known(scope)).sort()
   if (idle.length > 0) {
     const what = `The token may do more than unstall needs: ${idle.join(', ')}`
     yield { level: 'warn', what, todo: `Take these scopes away ${WHERE}.` }

@@ -3,6 +3,7 @@ import type { Finding, SetupStep } from '../../src/connector.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Hub, Refusal } from './api.ts'
 import { conflict, FIELDS, FORECAST_AMOUNT, GROUP, OURS, type PropertySpec, SEGMENT, TASK_KEY } from './fields.ts'
+import { OPTIONAL, WHERE } from './scopes.ts'
 import type { Property } from './wire.ts'
 
 /** The portal's deal properties and our task key, by name. */
@@ -24,8 +25,12 @@ export function survey(found: ReadonlyMap<string, Property>) {
   })
 }
 
-/** Our segment. Nobody depends on it: where the portal does not let us, or has another of that name, that is a finding. */
-export async function segmentIn(hub: Hub): Promise<{ step: SetupStep; id?: string } | { finding: Finding }> {
+/** Our segment. Nobody depends on it: where the portal does not let us, or has another of that name, that is a finding.
+ *  `scopes`: of the token, where they are known. */
+export async function segmentIn(
+  hub: Hub,
+  scopes: readonly string[] | null = null,
+): Promise<{ step: SetupStep; id?: string } | { finding: Finding }> {
   const without = (what: string, todo: string) => {
     const instead = `${todo} Or save a view by hand: docs/hubspot.md.`
     return { finding: { level: 'warn', what: `No segment “${SEGMENT.name}”: ${what}`, todo: instead } } as const
@@ -34,6 +39,8 @@ export async function segmentIn(hub: Hub): Promise<{ step: SetupStep; id?: strin
     const found = await hub.segment(SEGMENT.name)
     if (found && !JSON.stringify(found).includes(OURS.stalled))
       return without('one of that name is there that unstall did not make', 'Rename it and run setup again.')
+    const lacking = OPTIONAL.filter((scope) => scopes?.includes(scope) === false).join(' and ')
+    if (!found && lacking) return without(`the scope ${lacking} is missing`, `Add it ${WHERE}.`)
     const step = { id: 'segment', what: `Segment “${SEGMENT.name}”`, action: found ? 'present' : 'create' } as const
     return { step, ...(found && { id: found.list.listId }) }
   } catch (error) {

@@ -48,9 +48,9 @@ const MEANINGS = [
   [/^(SERVER_UNAVAILABLE|QUERY_TIMEOUT|REQUEST_RUNNING_TOO_LONG|UNKNOWN_EXCEPTION) | (2\d\d|420|5\d\d)$/, 'lost'],
 ] as const
 
-type Options = Pick<SalesforceOptions, 'credential' | 'gate' | 'sleep' | 'timeoutMs'>
+type Options = Pick<SalesforceOptions, 'credential' | 'gate' | 'sleep' | 'timeoutMs' | 'called'>
 
-export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Options) {
+export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called }: Options) {
   let serverTime: number | null = null
 
   /** Throws RetryLater, Fatal, Unknown (writes only), Drift, Rejected, or the signal's reason. */
@@ -92,7 +92,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
           throw new RetryLater(message, Math.max(pause, meaning === 'limit' ? 120_000 : 30_000))
         await sleep(pause, signal)
       } finally {
-        learn(transport)
+        learn(transport, signal.aborted)
       }
     }
   }
@@ -100,11 +100,13 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000 }: Optio
   const read = <T>(schema: z.ZodType<T>, signal: AbortSignal, work: (connection: Connection) => PromiseLike<unknown>) =>
     call(signal, true, async (connection) => schema.parse(await work(connection)))
 
-  function learn({ seen }: BoundedTransport) {
+  function learn({ seen }: BoundedTransport, aborted: boolean) {
+    const [, used, max] = /api-usage=(\d+)\/(\d+)/.exec(seen?.headers['sforce-limit-info'] ?? '') ?? []
+    const left = Number(max) - Number(used)
+    if (seen || !aborted) called?.({ status: seen?.status ?? null, ...(left >= 0 && { leftToday: left }) })
     const date = Date.parse(seen?.headers.date ?? '')
     if (!Number.isNaN(date)) serverTime = date
-    const [, used, max] = /api-usage=(\d+)\/(\d+)/.exec(seen?.headers['sforce-limit-info'] ?? '') ?? []
-    if (used && max) gate.observe({ remaining: Number(max) - Number(used), max: Number(max) })
+    if (left >= 0) gate.observe({ remaining: left, max: Number(max) })
   }
 
   /** Pages of a query; `all` includes deleted and archived rows. A repeated locator throws Fatal('data'). */

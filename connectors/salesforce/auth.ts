@@ -4,7 +4,14 @@
 import { sign } from 'node:crypto'
 import { OAuth2 } from 'jsforce'
 import { z } from 'zod'
-import type { ConnectorOptions, Consent, Credential, Granted, SignIn } from '../../src/connector.ts'
+import {
+  type ConnectorOptions,
+  type Consent,
+  type Credential,
+  type Granted,
+  loopback,
+  type SignIn,
+} from '../../src/connector.ts'
 import type { Instant } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { BoundedTransport, NoAnswer } from './transport.ts'
@@ -45,7 +52,6 @@ const Answer = z.object({
 })
 type Grant = { readonly grant_type: string; readonly [name: string]: string }
 const FAMILY = /(?:^|\.)(?:salesforce|force)\.com$/
-const loopback = (host: string) => /^(localhost|\[::1\]|127(\.\d+){3})$/.test(host)
 
 /** The origin of `url` if a token may be sent there: https to Salesforce's own domains, or loopback if `local`. */
 export function trustedOrigin(url: string, local: boolean): string {

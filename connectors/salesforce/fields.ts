@@ -8,6 +8,7 @@ import {
   PARKED_REASONS,
   type Reference,
   RULES,
+  STATES,
 } from '../../src/core/deal.ts'
 import type { Described } from './wire.ts'
 
@@ -25,7 +26,6 @@ export const CATEGORY = 'ForecastCategoryName'
 export const TASK_KEY = 'Unstall_Key__c'
 export const PERMISSION_SET = 'Unstall_Integration'
 export const PEOPLE_SET = 'Unstall_People'
-export const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
 
 /** One word for what a field is, from `describe` (`string`) and from metadata (`Text`) alike. */
 export function kindOf(type: string, formula: boolean): string {
@@ -54,17 +54,17 @@ const rep = 'Set by the sales representative; read by unstall.'
 /** Our fields on the deal, by their neutral names. */
 export const OWN = {
   stalled: field('Opportunity.Unstall_Stalled__c', 'Stalled', ours, checkbox),
-  state: field('Opportunity.Unstall_State__c', 'Deal state', ours, picklist(STATES)),
+  state: field('Opportunity.Unstall_State__c', 'Pipeline state', ours, picklist(STATES)),
   since: field('Opportunity.Unstall_Stalled_Since__c', 'Stalled since', ours, datetime),
-  reason: field('Opportunity.Unstall_Reason__c', 'Stalled because', ours, picklist(RULES)),
-  explanation: field('Opportunity.Unstall_Explanation__c', 'Stalled, in words', ours, text),
+  reason: field('Opportunity.Unstall_Reason__c', 'Stalled: reason', ours, picklist(RULES)),
+  explanation: field('Opportunity.Unstall_Explanation__c', 'Stalled: explanation', ours, text),
   lastMovement: field('Opportunity.Unstall_Last_Movement__c', 'Last movement', ours, datetime),
   categoryBefore: field('Opportunity.Unstall_Category_Before__c', 'Forecast category before', ours, text),
   decisionDue: field('Opportunity.Unstall_Decision_Due__c', 'Decision due', rep, date),
   decision: field('Opportunity.Unstall_Decision__c', 'Decision', rep, picklist(DECISIONS)),
   cause: field('Opportunity.Unstall_Cause__c', 'Why it stalled', rep, picklist(CAUSES)),
   parkedUntil: field('Opportunity.Unstall_Parked_Until__c', 'Parked until', rep, date),
-  parkedReason: field('Opportunity.Unstall_Parked_Reason__c', 'Parked because', rep, picklist(PARKED_REASONS)),
+  parkedReason: field('Opportunity.Unstall_Parked_Reason__c', 'Parked: reason', rep, picklist(PARKED_REASONS)),
 } as const satisfies Record<keyof OwnFields, OwnField>
 
 const KEY = field(`Activity.${TASK_KEY}`, 'unstall key', 'Marks the tasks of unstall.', { type: 'Text', length: 80 })

@@ -1,8 +1,16 @@
 // Pure translation: rows of Salesforce -> deals, changes, activities and booked meetings, and nothing else.
 import { momentOf } from '../../src/core/calendar.ts'
 import type { Activity, Actor, BookedMeeting, Change, Deal, Instant, LocalDate } from '../../src/core/deal.ts'
-import { CAUSES, DECISIONS, type Outcome, type Owner, type OwnerId, type Pipeline, RULES } from '../../src/core/deal.ts'
-import { STATES } from './fields.ts'
+import {
+  CAUSES,
+  DECISIONS,
+  type Outcome,
+  type Owner,
+  type OwnerId,
+  type Pipeline,
+  RULES,
+  STATES,
+} from '../../src/core/deal.ts'
 import type { Described, Email, Event, History, Opportunity, Stage, Task, User } from './wire.ts'
 
 /** What every row is read with. */

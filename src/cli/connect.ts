@@ -32,7 +32,10 @@ export async function connect(options: GlobalOptions & { port: number }, name: s
   const stop = new AbortController()
   const leave = () => stop.abort(new Interrupted())
   const again = `Run it again: unstall connect ${name}`
-  const late = () => stop.abort(new Fatal('credentials', `Nobody answered ${crm}'s page for ten minutes. ${again}`))
+  const error =
+    'Where the page showed an error, compare scopes and callback address of the app with what README.md says.'
+  const late = () =>
+    stop.abort(new Fatal('credentials', `Nobody answered ${crm}'s page for ten minutes. ${error} ${again}`))
   const timer = setTimeout(late, PATIENCE_MS)
   process.once('SIGINT', leave)
   process.once('SIGTERM', leave)

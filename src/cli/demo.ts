@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type ServerType, serve } from '@hono/node-server'
-import { type App, accessOf, currentTime, webService } from '../app.ts'
+import { type App, accessOf, currentTime, PORT, webService } from '../app.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
 import { UsageError } from '../errors.ts'
@@ -113,7 +113,7 @@ async function dashboard(app: App, stop: AbortSignal): Promise<void> {
       const server = serve({ fetch, hostname, port }, () => resolve(server))
       server.once('error', () => resolve(null))
     })
-  const server = (await listen(environment.port)) ?? (await listen(0))
+  const server = (await listen(environment.port ?? PORT)) ?? (await listen(0))
   const address = server?.address()
   if (!server || !address || typeof address === 'string')
     throw new UsageError('No port of this machine is free for the dashboard. --no-serve leaves it out.')

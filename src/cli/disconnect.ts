@@ -8,7 +8,7 @@ import type { Tokens } from '../secrets.ts'
 import { forgetConnection } from '../store/connections.ts'
 import { openRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
-import { EXIT, type ExitCode, green, print, printJson, yellow } from './output.ts'
+import { EXIT, type ExitCode, green, print, printJson, say, yellow } from './output.ts'
 import { count, SYSTEMS } from './print.ts'
 
 const WHERE = {
@@ -57,9 +57,10 @@ async function agreed(name: string, crm: string): Promise<void> {
     `This deletes all that unstall knows of ${name}. What it wrote in ${crm} stays there, flags and forecast categories ` +
     'too, and can then only be changed by hand: "unstall undo <run>" takes it back before.'
   if (!process.stdin.isTTY) throw new UsageError(`${what} Add --yes if that is what you want.`)
+  say(what)
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   // Ctrl-C rejects.
-  const answer = await terminal.question(`${what} Type "${name}" to go on: `).catch(() => '')
+  const answer = await terminal.question(`Type "${name}" to go on: `).catch(() => '')
   terminal.close()
   if (answer.trim() !== name) throw new UsageError('Nothing was deleted.')
 }

@@ -216,9 +216,11 @@ async function askStages(draft: Draft, name: string, file: string, terminal: Ter
     return reason(error)
   }
   const open = new Map<string, string>()
+  // Salesforce's stages are those of all pipelines.
   for (const { label, stages } of pipelines)
     for (const stage of stages)
-      if (stage.outcome === 'open' && !open.has(stage.id)) open.set(stage.id, plain(`${label} › ${stage.label}`))
+      if (stage.outcome === 'open')
+        open.set(stage.id, plain(open.has(stage.id) ? stage.label : `${label} › ${stage.label}`))
   const own = ['connections', name, 'policy', 'decision', 'stages']
   const path = draft.get(own) === undefined ? ['policy', 'decision', 'stages'] : own
   // Several CRMs may share the list: what is not of this one stays.
@@ -280,7 +282,7 @@ export async function init(
   await askCompany(draft, ask)
   const unread = await askStages(draft, name, file, terminal, ask)
   if (unread !== null)
-    clack.log.warn(`The stages could not be read, so decision stages stay as they are: ${unread}.`, terminal)
+    clack.log.warn(`Decision stages stay as they are, because the stages could not be read: ${unread}.`, terminal)
 
   const { text, set } = draft.result()
   checkText(text, file, Date.now())
@@ -316,7 +318,7 @@ function nextSteps(draft: Draft, name: string, unread: boolean): readonly string
   })
   return [
     ...(unread && variables.length > 0
-      ? [`Where they are not set yet, with Docker in .env: ${variables.join('; ')}`]
+      ? [`Set what is secret, if you have not yet (with Docker: in .env): ${variables.join('; ')}`]
       : []),
     ...(unread && auth.kind === 'oauth' ? [`unstall connect ${name}`] : []),
     `unstall check ${name}`,

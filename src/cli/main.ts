@@ -120,6 +120,17 @@ export async function main(argv: readonly string[]): Promise<number> {
       ]),
     )
     .option('--out <file>', 'write it to this file')
+  on('digest', async () => (await import('./digest.ts')).digest)
+    .description('shows the digest that managers get every week, or RevOps after a night with trouble')
+    .addOption(new Option('--weekly', 'the one of managers (default)').conflicts('nightly'))
+    .option('--nightly', 'the one of RevOps')
+    .option('--to <recipient>', 'only of this person; default: of everybody in the configuration')
+    .option('--out <file>', 'write it to this file: .html as it is sent, else as text')
+    .option('--send', 'also send it, now')
+  on('export', async () => (await import('./export.ts')).exportData)
+    .description('everything stored of a connection, or of all, as lines of JSON; no tokens')
+    .argument('[name]', 'connection')
+    .option('--out <path>', 'a file, or a folder for a file per connection; default: the terminal')
   on('undo', async () => (await import('./undo.ts')).undo)
     .description('takes a whole run back, except what people changed since')
     .argument('<run>', 'id of the run')
@@ -144,7 +155,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
   on('start', async () => (await import('./start.ts')).start)
     .description('the service: nightly schedule, workers and pages')
-    .option('--role <role>', 'all', 'all')
+    .addOption(
+      new Option('--role <role>', 'what this process does; apart, they share DATABASE_URL')
+        .choices(['all', 'worker', 'scheduler', 'web'])
+        .default('all'),
+    )
+    .option('--pretty', 'log lines for people instead of JSON')
   on('password', async () => async (options) => (await import('./password.ts')).password(options)).description(
     'makes the hash of a password for the pages of `unstall start`',
   )

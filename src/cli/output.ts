@@ -101,8 +101,14 @@ export const green = (text: string) => style('green', text)
 export const yellow = (text: string) => style('yellow', text)
 export const red = (text: string) => style('red', text)
 
+/** What is longer than a line of the terminal breaks at spaces, not within words. */
+const folded = (text: string, { isTTY }: { readonly isTTY?: boolean }) =>
+  isTTY
+    ? text.replace(/.+/g, (line) => (width(line) > terminalWidth() ? wrap(line, terminalWidth()).join('\n') : line))
+    : text
+
 export function print(text = ''): void {
-  process.stdout.write(`${text}\n`)
+  process.stdout.write(`${folded(text, process.stdout)}\n`)
 }
 
 export function printJson(value: unknown): void {
@@ -110,7 +116,7 @@ export function printJson(value: unknown): void {
 }
 
 export function say(text: string): void {
-  process.stderr.write(`${text}\n`)
+  process.stderr.write(`${folded(text, process.stderr)}\n`)
 }
 
 /** One line on stderr that is rewritten in a terminal; elsewhere a line for each step, and its numbers twice a second. */

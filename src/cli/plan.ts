@@ -23,6 +23,8 @@ export async function plan(
   // Asked once, of a person, on a first night.
   const asks = process.stdin.isTTY && process.stdout.isTTY && !options.json && options.oldDeals === undefined
   const chosen = asks && blocks.length > 0 ? await ask(options.config, blocks) : []
+  if (asks && blocks.length > 0 && chosen.length === 0)
+    print('Old deals get what the preview says: it stands as it is.')
   if (chosen.length === 0) return EXIT.ok
   setOldDeals(options.config, chosen)
   print('\nPlanned anew with your choice:')

@@ -6,14 +6,17 @@ import { UsageError } from '../errors.ts'
 import { Summary, written } from '../report/summary.ts'
 import { getConnection } from '../store/connections.ts'
 import { quarantined } from '../store/deals.ts'
+import { digestsSince } from '../store/digests.ts'
 import { rowsOfRun } from '../store/ledger.ts'
 import { getPlan, getRun, listRuns, type Run } from '../store/runs.ts'
 import type { RunOptions } from '../store/schema.ts'
 import type { GlobalOptions } from './main.ts'
 import { withApp } from './night.ts'
-import { bold, dim, EXIT, type ExitCode, green, hang, print, printJson, red, table, yellow } from './output.ts'
+import { bold, dim, EXIT, type ExitCode, green, hang, plain, print, printJson, red, table, yellow } from './output.ts'
 import { circuitLines, count, printOutcome, printPlan, quarantineLine } from './print.ts'
 
+const HOUR_MS = 3_600_000
+const WEEK_MS = 7 * 24 * HOUR_MS
 const COLOURS = { open: yellow, done: green, failed: red } as const
 
 const state = ({ status, step }: Run) =>
@@ -54,9 +57,18 @@ export async function runs(options: GlobalOptions & { limit?: unknown }, id: str
     for (const { id, problem, options } of found)
       if (problem ?? options.undoes) print(`${id}: ${problem ?? takenBack(options)}`)
     for (const line of await circuitLines(ctx.db, config)) print(line)
+    for (const { kind, period, recipient, problem } of await undelivered(ctx))
+      print(yellow(plain(`The ${kind} digest of ${period} did not reach ${recipient}: ${problem ?? 'no answer'}`)))
     if (found.some(({ status }) => status === 'failed')) print(dim('unstall runs <run> shows one of them in detail.'))
     return EXIT.ok
   })
+}
+
+/** Digests of the last week that nobody will send again. Without an answer: they may have arrived all the same. */
+async function undelivered({ db, clock }: JobContext) {
+  const lately = await digestsSince(db, clock() - WEEK_MS)
+  const lost = (one: (typeof lately)[number]) => one.status === 'unknown' && one.createdAt < clock() - HOUR_MS
+  return lately.filter((one) => one.status === 'failed' || lost(one))
 }
 
 const takenBack = ({ undoes, deals }: RunOptions): string =>

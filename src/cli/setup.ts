@@ -62,7 +62,9 @@ async function create(connector: Connector, options: Options, name: string, sign
   if (options.json) printJson({ connection: name, steps: done, applied: true })
   else {
     for (const step of done) print(line(step, step.action === 'create' ? green('created') : WORDS[step.action]))
-    print(`\nReady. Next: unstall plan ${name}`)
+    print(
+      `\nReady. What is left by hand, so that people see it: docs/${connector.can.system}.md. Next: unstall plan ${name}`,
+    )
   }
   return EXIT.ok
 }

@@ -1,50 +1,67 @@
-// `unstall start`: the service. Scheduler, workers and pages in one process, and /healthz for whoever watches it.
+// `unstall start`: the service, all in one process or one role of it, and /healthz for whoever watches it.
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
-import { accessOf, openApp, webService } from '../app.ts'
+import { accessOf, isRole, openApp, PORT, ROLES, webService } from '../app.ts'
 import { loadConfig } from '../config.ts'
+import { createDigests } from '../digest/deliver.ts'
 import { UsageError } from '../errors.ts'
 import { listRuns } from '../store/runs.ts'
+import { createMetrics } from '../web/metrics.ts'
+import { operations } from '../web/operations.ts'
 import { createWeb } from '../web/server.ts'
+import { digestService } from './digest.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
 
-export async function start(options: GlobalOptions & { role?: unknown }): Promise<ExitCode> {
-  if (options.role !== 'all')
-    throw new UsageError(
-      `--role ${String(options.role)} is not built yet; leave it out to run everything in one process.`,
-    )
+export async function start(options: GlobalOptions & { role?: unknown; pretty?: true }): Promise<ExitCode> {
+  const { config, json, role, pretty } = options
+  if (!isRole(role)) throw new UsageError(`--role is one of ${Object.keys(ROLES).join(', ')}.`)
   const told = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  const access = accessOf(loadConfig(options.config, Date.now()))
-  const app = await openApp(options.config, { scheduled: true })
+  const access = ROLES[role].pages ? accessOf(loadConfig(config, Date.now())) : null
+  const metrics = createMetrics()
+  metrics.watchProcess()
+  const app = await openApp(config, { role, pretty, called: metrics.called })
   const { host, port } = app.config.environment
   const web = new Hono()
+  const { ctx, database, queue } = app
+  const fleet = { db: ctx.db, clock: ctx.clock, connections: app.config.connections, depth: () => queue.depth() }
+  operations(web, { database, metrics, fleet, metricsToken: app.config.environment.metricsToken })
+  const endDigests = ROLES[role].schedules ? createDigests(digestService(app)).start() : null
   web.get('/healthz', async (c) => {
     const [last] = await listRuns(app.ctx.db, { limit: 1 })
-    return c.json({ ok: true, lastRun: last ? { id: last.id, status: last.status } : null })
+    return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
   })
-  const pages = createWeb(webService(app), access)
-  web.notFound((c) => pages.fetch(c.req.raw, c.env))
-  const server = serve({ fetch: web.fetch, hostname: host, port })
+  if (access) {
+    const pages = createWeb(webService(app), access)
+    web.notFound((c) => pages.fetch(c.req.raw, c.env))
+  }
+  const wanted = port ?? (ROLES[role].pages ? PORT : 0)
+  const server = serve({ fetch: web.fetch, hostname: host, port: wanted })
   const listening = await new Promise<boolean>((resolve) => {
     server.once('listening', () => resolve(true))
     server.once('error', () => resolve(false))
   })
   if (!listening) {
+    await endDigests?.()
     await app.close()
-    throw new UsageError(`Port ${port} of ${host} is taken. Set UNSTALL_PORT to another one.`)
+    throw new UsageError(`Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`)
   }
-  if (options.json) printJson({ listening: `http://${host}:${port}`, schedule: app.config.schedule })
-  else
-    say(
-      `unstall runs: nights at "${app.config.schedule}" (${app.config.timezone}), pages at http://${host}:${port}, health at /healthz`,
-    )
+  const address = server.address()
+  const at = `http://${host}:${typeof address === 'object' ? address?.port : wanted}`
+  const { schedule, timezone } = app.config
+  if (json) printJson({ role, listening: at, schedule })
+  else {
+    const as = role === 'all' ? '' : ` as ${role}`
+    const pages = access ? `pages at ${at}, ` : ''
+    say(`unstall runs${as}: nights at "${schedule}" (${timezone}), ${pages}health at ${at}/healthz`)
+  }
   await told
   leaveBy(EXIT.ok)
   server.close()
+  await endDigests?.()
   await app.close()
   return EXIT.ok
 }

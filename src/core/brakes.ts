@@ -27,7 +27,10 @@ const FEW = 20
 /** Why a row waits; null: it goes. */
 type Brake = (row: PlannedWrite) => Hold | null
 const braked = (rows: readonly PlannedWrite[], brake: Brake): readonly PlannedWrite[] =>
-  rows.map((row) => ({ ...row, hold: row.hold ?? brake(row) }))
+  rows.map((row) => {
+    const hold = row.hold ?? brake(row)
+    return hold === null ? row : { ...row, hold }
+  })
 
 /** Brakes, weekly budget and order over the intents of all deals of one connection. The same input, in any order of
  *  the intents, gives the same plan byte for byte. */

@@ -10,26 +10,29 @@ export type Day = number
 const MS = 86_400_000
 
 const days = new Map<LocalDate, Day>()
+/** What is remembered: 1970 to 2134. */
+const DAYS = 60_000
 
 /** Day number of `YYYY-MM-DD`; NaN for text of another shape. Remembered: parsing would cost a third of judging. */
 export function toDay(date: LocalDate): Day {
   const known = days.get(date)
   if (known !== undefined) return known
   const day = /^\d{4}-\d\d-\d\d$/.test(date) ? Date.parse(date) / MS : Number.NaN
-  if (day >= 0 && day < 60_000) days.set(date, day)
+  if (day >= 0 && day < DAYS) days.set(date, day)
   return day
 }
 
 const FIRST = -719_528 // 0000-01-01
 const LAST = 2_932_896 // 9999-12-31
-const dates: LocalDate[] = []
+/** As long as it will ever be: an array that grows by leaps becomes a slow table of numbers. */
+const dates = new Array<LocalDate | undefined>(DAYS)
 
 /** `YYYY-MM-DD` of a day number; held within the years 0000 to 9999. */
 export function toDate(day: Day): LocalDate {
   const known = dates[day]
   if (known !== undefined) return known
   const date = new Date(Math.min(LAST, Math.max(FIRST, day)) * MS).toISOString().slice(0, 10)
-  if (day >= 0 && day < 60_000) dates[day] = date
+  if (day >= 0 && day < DAYS) dates[day] = date
   return date
 }
 
@@ -56,6 +59,8 @@ export interface Calendar {
   /** The date in the company's zone. */
   localDate(at: Instant): LocalDate
   localDay(at: Instant): Day
+  /** Not after the first moment of a day; earlier by an hour at the most, where clocks change. */
+  startOf(day: Day): Instant
   /** Working dates d with from < d <= to; 0 when `to` is not later. `owner`: e-mail, for absences. */
   workingDays(from: LocalDate, to: LocalDate, owner?: string | null): number
   workingDaysBetween(from: Day, to: Day, owner?: string | null): number
@@ -135,10 +140,11 @@ function zoneOffset(timezone: string): (at: Instant) => number {
     const [, sign, h = '0', m = '0', s = '0'] = /GMT(?:([+-])(\d+):(\d+)(?::(\d+))?)?/.exec(name) ?? []
     return (sign === '-' ? -1000 : 1000) * (Number(h) * 3600 + Number(m) * 60 + Number(s))
   }
-  const offsets = new Map<Day, { readonly change: Instant; readonly before: number; readonly after: number }>()
+  type Offset = { readonly change: Instant; readonly before: number; readonly after: number }
+  const offsets = new Array<Offset | undefined>(DAYS)
   return (at) => {
     const day = Math.floor(at / MS)
-    let known = offsets.get(day)
+    let known = offsets[day]
     if (known === undefined) {
       let [low, high] = [day * MS, (day + 1) * MS]
       const [before, after] = [ask(low), ask(high)]
@@ -148,7 +154,7 @@ function zoneOffset(timezone: string): (at: Instant) => number {
         else high = middle
       }
       known = { change: high, before, after }
-      offsets.set(day, known)
+      if (day >= 0 && day < DAYS) offsets[day] = known
     }
     return at < known.change ? known.before : known.after
   }
@@ -199,6 +205,7 @@ export function makeCalendar(settings: Pick<Settings, 'timezone' | 'holidays' | 
   return {
     timezone,
     localDay,
+    startOf: (day) => day * MS - Math.max(offset((day - 1) * MS), offset((day + 1) * MS)),
     localDate: (at) => toDate(localDay(at)),
     workingDaysBetween,
     workingDays: (from, to, owner) => workingDaysBetween(toDay(from), toDay(to), owner),

@@ -22,9 +22,10 @@ export interface DealRef {
 
 export type Outcome = 'open' | 'won' | 'lost'
 
-export type State = 'moving' | 'stalled' | 'parked' | 'answered_no' | 'closed' | 'gone'
 /** The values of the CRM's state property: what formulas and views use. */
-export type WrittenState = 'moving' | 'stalled' | 'parked' | 'answered_no'
+export const STATES = ['moving', 'stalled', 'parked', 'answered_no'] as const
+export type WrittenState = (typeof STATES)[number]
+export type State = WrittenState | 'closed' | 'gone'
 
 export const RULES = [
   'decision_overdue',

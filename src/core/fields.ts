@@ -46,6 +46,7 @@ export function asLastKnown(
 /** The ledger without what went with a field that was made anew: it is no word of ours any more, and that the field is
  *  empty is nobody's doing. */
 export function stillThere(ledger: readonly LedgerRow[], { fields = {} }: Fields): readonly LedgerRow[] {
+  if (ledger.length === 0) return ledger
   const lost = new Map(Object.entries(fields).flatMap(([key, { lost }]) => (lost === undefined ? [] : [[key, lost]])))
   if (lost.size === 0) return ledger
   const stays = (row: LedgerRow) => (key: string) => row.plannedAt >= (lost.get(key) ?? row.plannedAt)

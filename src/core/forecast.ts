@@ -17,6 +17,20 @@ export type ForecastSum = Counts & Readonly<Record<Part | 'currency', string | n
 export type PartSum = Counts & { readonly of: string | null; readonly currency: string | null }
 export type PartSums = Readonly<Record<Part | 'total', readonly PartSum[]>>
 
+/** Where one deal is counted in. Its team is that of its owner. */
+export type Cell = Readonly<Record<Exclude<Part, 'team'> | 'currency', string | null>> & { readonly moves: boolean }
+
+/** The cell of a deal and its amount in cents. Null: closed and gone deals are left out. */
+export function cellOf(deal: Deal, state: State): { readonly cell: Cell; readonly cents: number } | null {
+  if (state === 'closed' || state === 'gone' || deal.outcome !== 'open') return null
+  const { currency, ownerId: owner, amount, own, pipelineId: pipeline } = deal
+  const month = deal.closeDate?.slice(0, 7) ?? null
+  const category = own.categoryBefore === null ? deal.category : recall(own.categoryBefore)
+  // Adding 0 leaves no negative zero behind.
+  const cents = Math.round((amount ?? 0) * 100) + 0
+  return { cell: { currency, month, category, owner, pipeline, moves: state === 'moving' }, cents }
+}
+
 /** `omitted`: the category that means "not in the forecast"; null: the CRM has none. */
 export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'owners'>) {
   const cells = new Map<string, ForecastSum>()
@@ -28,7 +42,9 @@ export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'o
       for (const part of PARTS) if (!parts.includes(part)) Object.assign(group, { [part]: null })
       addTo(groups, group)
     }
-    return [...groups.values()].map((sum) => {
+    // In an order of its own, not that in which the deals came.
+    const ordered = [...groups].sort(([a], [b]) => (a < b ? -1 : 1))
+    return ordered.map(([, sum]) => {
       for (const count of COUNTS) if (!count.endsWith('eals')) sum[count] /= 100
       return sum
     })
@@ -39,21 +55,21 @@ export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'o
       const of = part ? sum[part] : null
       return { of, currency, deals, value, movingDeals, movingValue, forecast, movingForecast }
     })
+  /** Counts in so many deals of one cell. */
+  const addCell = ({ moves, ...cell }: Cell, value: number, deals = 1): void => {
+    const { owner, category } = cell
+    const team = owner === null ? null : (teams.get(owner) ?? null)
+    const forecast = omitted !== null && category === omitted ? 0 : value
+    const moving = (counted: number) => (moves ? counted : 0)
+    const counts = { movingDeals: moving(deals), movingValue: moving(value), movingForecast: moving(forecast) }
+    addTo(cells, { ...cell, team, deals, value, forecast, ...counts })
+  }
   return {
-    /** Counts a deal in. Closed and gone deals are left out. */
+    addCell,
+    /** Counts a deal in. */
     add(deal: Deal, state: State): void {
-      if (state === 'closed' || state === 'gone' || deal.outcome !== 'open') return
-      const { currency, ownerId: owner, amount, own, pipelineId: pipeline } = deal
-      const month = deal.closeDate?.slice(0, 7) ?? null
-      const category = own.categoryBefore === null ? deal.category : recall(own.categoryBefore)
-      const team = owner === null ? null : (teams.get(owner) ?? null)
-      // Adding 0 leaves no negative zero behind.
-      const value = Math.round((amount ?? 0) * 100) + 0
-      const forecast = omitted !== null && category === omitted ? 0 : value
-      const moves = state === 'moving'
-      const moving = (counted: number) => (moves ? counted : 0)
-      const counts = { movingDeals: moving(1), movingValue: moving(value), movingForecast: moving(forecast) }
-      addTo(cells, { currency, month, category, owner, team, pipeline, deals: 1, value, forecast, ...counts })
+      const one = cellOf(deal, state)
+      if (one !== null) addCell(one.cell, one.cents)
     },
     /** Sums by the parts that are asked for; currencies always stay apart. */
     by,

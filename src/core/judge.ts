@@ -395,7 +395,23 @@ class Bench {
       if (this.#idle < line) this.#soon(this.#later(resume, line - this.#idle))
     const { clock } = this.#log
 
-    const date = { date: dueDate, derived: due !== null && !byRep, capped }
+    const derived = due !== null && !byRep
+    const onDate = (
+      rule: Rule,
+      holds: boolean,
+      value: number | null,
+      limit: number | null,
+      unit: RuleCheck['unit'],
+    ) => ({
+      rule,
+      holds,
+      value,
+      limit,
+      unit,
+      date: dueDate,
+      derived,
+      capped,
+    })
     // Who cannot answer or set a date, because the field is gone, is not flagged for it.
     const { decision: field, decisionDue } = this.#context.reference.fields ?? {}
     const blind = [field, decisionDue].some((one) => one?.readable === false)
@@ -410,8 +426,8 @@ class Bench {
     const maybes = decision.maybes > 0 ? decision.maybes : null
     const answered = yes === null ? null : toDate(yes)
     return [
-      { ...check('decision_overdue', isOverdue, late, presented ? 0 : null, 'working_days'), ...date },
-      { ...check('answered_maybe', isMaybe, maybes, 1, 'answers'), ...date },
+      onDate('decision_overdue', isOverdue, late, presented ? 0 : null, 'working_days'),
+      onDate('answered_maybe', isMaybe, maybes, 1, 'answers'),
       check('yes_not_closed', isYes, yesDays, YES_PROTECTS, 'working_days', answered),
       check('close_date_passed', isPast, past, grace, 'working_days', deal.closeDate),
       check('pushed_repeatedly', isPushed, pushes.length, policy.pushes, 'pushes', pushes.at(-1)?.on ?? null),
@@ -480,7 +496,7 @@ type Scope = Settings['scope']
 const scopes = new WeakMap<Reference, { readonly scope: Scope; readonly owners: ReadonlySet<OwnerId> }>()
 
 /** Owners named in the scope by e-mail, name or id, or through their team. */
-function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
+export function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
   const made = scopes.get(reference)
   if (made?.scope === scope) return made.owners
   const named = new Set((scope.owners ?? []).map((one) => one.toLowerCase()))

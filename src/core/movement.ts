@@ -115,8 +115,9 @@ export function movementLog(
   const activitiesBefore = (at: Instant) => {
     for (let one = activities[next]; one !== undefined && one.at < at; one = activities[++next]) pass.activity(one)
   }
-  for (const [i, change] of changes.entries()) {
-    if (change.at > now + TOLERANCE) break
+  for (let i = 0; i < changes.length; i++) {
+    const change = changes[i]
+    if (change === undefined || change.at > now + TOLERANCE) break
     activitiesBefore(change.at)
     pass.change(change, i)
   }
@@ -387,10 +388,13 @@ class Pass {
   /** Own writes and automation never count; an unknown actor counts and is named. */
   #log(one: Change, from: string | null, kind: MovementKind, who: Who, counts: Counts, why: LogEntry['why']): void {
     const { at, source, field, to } = one
-    const entry = { at, kind, source, field, from, to }
-    if (who === 'own') this.#add({ ...entry, counts: 'no', why: 'own_write', by: 'self' })
-    else if (who === 'automation') this.#add({ ...entry, counts: 'no', why: 'automation', by: who })
-    else this.#add({ ...entry, counts, why: counts !== 'no' && who === 'unknown' ? 'unknown_actor' : why, by: who })
+    if (who === 'own' || who === 'automation') {
+      const [reason, by] = who === 'own' ? (['own_write', 'self'] as const) : ([who, who] as const)
+      this.#add({ at, kind, counts: 'no', why: reason, by, source, field, from, to })
+    } else {
+      const reason = counts !== 'no' && who === 'unknown' ? 'unknown_actor' : why
+      this.#add({ at, kind, counts, why: reason, by: who, source, field, from, to })
+    }
   }
 
   #add(entry: LogEntry): void {

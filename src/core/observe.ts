@@ -11,14 +11,14 @@ export function fieldText(value: string | number | boolean | null): string | nul
 export const TOLERANCE = 5 * 60_000
 
 /** Fields whose changes are noticed between two nights. Those with a CRM history are dated by the snapshot, others by the run. */
-const WATCHED: readonly (readonly [Change['field'], (deal: Deal) => string | null])[] = [
+const WATCHED: readonly (readonly [Change['field'], (deal: Deal) => string | number | boolean | null])[] = [
   ['pipeline', (deal) => deal.pipelineId],
   ['stage', (deal) => deal.stageId],
-  ['amount', (deal) => fieldText(deal.amount)],
+  ['amount', (deal) => deal.amount],
   ['closeDate', (deal) => deal.closeDate],
   ['owner', (deal) => deal.ownerId],
   ['category', (deal) => deal.category],
-  ['stalled', (deal) => fieldText(deal.own.stalled)],
+  ['stalled', (deal) => deal.own.stalled],
   ['decision', (deal) => deal.own.decision],
   ['decisionDue', (deal) => deal.own.decisionDue],
   ['parkedReason', (deal) => deal.own.parkedReason],
@@ -43,7 +43,9 @@ function union<T extends { readonly at: Instant }>(
   return [...all].sort(([a, x], [b, y]) => x.at - y.at || (a < b ? -1 : 1)).map(([, one]) => one)
 }
 
-const changeKey = (one: Change) => `${one.field} ${one.at} ${one.source} ${JSON.stringify(one.to)}`
+/** One after the other at different moments: as a history comes most often, and as `union` would leave it. */
+const ascending = (all: readonly Change[]): boolean => all.every(({ at }, i) => i === 0 || (all[i - 1]?.at ?? at) < at)
+const changeKey = ({ field, at, source, to }: Change) => `${field} ${at} ${source} ${to === null ? to : `"${to}"`}`
 /** The same change told twice: the telling that says more, whichever came first. */
 const fuller = (a: Change, b: Change): Change =>
   (a.from === undefined) !== (b.from === undefined)
@@ -74,7 +76,9 @@ export function observe(
   now: Instant,
 ): Known {
   const { ref, deal, evidence } = seen
-  const changes = union(previous?.changes ?? [], evidence?.changes ?? [], changeKey, fuller)
+  const told = evidence?.changes ?? []
+  const known = previous?.changes ?? []
+  const changes = known.length === 0 && ascending(told) ? told : union(known, told, changeKey, fuller)
   const activities = union(previous?.activities ?? [], evidence?.activities ?? [], (one) => one.id, later)
   if (previous && deal.modifiedAt < previous.deal.modifiedAt) return { ...previous, changes, activities }
   const since = previous === null ? Number.NEGATIVE_INFINITY : previous.deal.modifiedAt - TOLERANCE
@@ -82,11 +86,14 @@ export function observe(
   const note = (field: Change['field'], at: Instant, from: string | null | undefined, to: string | null) =>
     found.push({ field, at, ...(from === undefined ? {} : { from }), to, by: 'unknown', source: 'observed' })
   for (const [field, value] of WATCHED) {
-    const from = previous === null ? undefined : value(previous.deal)
-    const to = value(deal)
-    if (from === to || (from === undefined && (to === null || !ON_FIRST_SIGHT.has(field)))) continue
-    const told = changes.findLast((one) => one.field === field && one.source !== 'observed')
-    if (told !== undefined && told.to === to && told.at >= since) continue
+    if (previous === null && !ON_FIRST_SIGHT.has(field)) continue
+    const was = previous === null ? undefined : value(previous.deal)
+    const is = value(deal)
+    if (was === is || (was === undefined && is === null)) continue
+    const from = was === undefined ? was : fieldText(was)
+    const to = fieldText(is)
+    const last = changes.findLast((one) => one.field === field && one.source !== 'observed')
+    if (last !== undefined && last.to === to && last.at >= since) continue
     // Where the CRM tells a stage's history only, a pipeline was changed by the save that changed the stage.
     const saved = field === 'pipeline' && previous ? changes.find((one) => isNewStage(one, previous.deal)) : undefined
     note(field, FROM_HISTORY.has(field) ? Math.min(saved?.at ?? deal.modifiedAt, now) : now, from, to)

@@ -160,7 +160,9 @@ export interface DealItem {
 }
 
 /** What one deal needs tonight. */
-export interface DealIntent extends Pick<Known, 'ref' | 'deal'> {
+export interface DealIntent extends Pick<Known, 'ref'> {
+  /** What order and lists need: of a hundred thousand deals the whole would weigh. */
+  readonly deal: Pick<Known['deal'], 'name' | 'url' | 'ownerId' | 'amount' | 'currency'>
   /** Flag, forecast, archive, answer, task, task-done: in this order, each at most once but the last. */
   readonly rows: readonly PlannedWrite[]
   /** The advanced standing; null: unchanged. */
@@ -183,6 +185,16 @@ const NONE = { open: 0, stalled: 0, newlyStalled: 0, recovered: 0, parked: 0, an
 /** Counted deal by deal while planning. */
 export type Totals = typeof NONE
 export const noTotals = (): Totals => ({ ...NONE })
+/** Adds so many deals that each count for `one`. */
+export function addTotals(to: Totals, one: Readonly<Totals>, deals: number): void {
+  to.open += deals * one.open
+  to.stalled += deals * one.stalled
+  to.newlyStalled += deals * one.newlyStalled
+  to.recovered += deals * one.recovered
+  to.parked += deals * one.parked
+  to.answeredNo += deals * one.answeredNo
+  to.dismissed += deals * one.dismissed
+}
 
 /** What a preview and the night that confirms it have in common of a row. */
 export const previewKey = (row: PlannedWrite): string => JSON.stringify([row.deal.id, row.group, row.kind])
@@ -245,9 +257,10 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const news = was === null ? !over || !sameStanding(standing, NEW_STANDING(state, context.now)) : standing !== was
   const changed = news && !unreadable
   if (rows.length === 0 && !changed && list.length === 0 && old === null && stall?.dead !== true) return null
+  const { name, url, ownerId, amount, currency } = deal
   return {
     ref,
-    deal,
+    deal: { name, url, ownerId, amount, currency },
     rows,
     standing: changed ? standing : null,
     transitions: unreadable ? [] : moved.transitions,

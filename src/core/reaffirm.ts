@@ -39,8 +39,8 @@ export const valuesOf = (deal: Deal) => ({ ...deal.own, category: deal.category,
 
 /** The values of the fields that are wanted. */
 export function pick(from: FieldValues, wanted: (key: FieldKey) => boolean): FieldValues {
-  let picked: FieldValues = {}
-  for (const key of FIELD_KEYS) if (from[key] !== undefined && wanted(key)) picked = { ...picked, [key]: from[key] }
+  const picked: FieldValues = {}
+  for (const key of FIELD_KEYS) if (from[key] !== undefined && wanted(key)) Object.assign(picked, { [key]: from[key] })
   return picked
 }
 

@@ -10,3 +10,6 @@ export function cut(text: string, length: number): string {
   }
   return `${kept.trimEnd()}…`
 }
+
+/** A host of this machine: where sandboxes are, and the only ones a token may go to without https. */
+export const loopback = (hostname: string): boolean => /^(localhost|\[::1\]|127(\.\d+){3})$/.test(hostname)

@@ -7,8 +7,9 @@ import { type Cycle, cycleOf, cyclesOf } from '../core/cycle.ts'
 import type { DealId, System } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { cents, makeForecast, type Part, type PartSum } from '../core/forecast.ts'
+import { ownersInScope } from '../core/judge.ts'
 import { judged, type LedgerRow, type PlanContext, type PlannedWrite, planContext } from '../core/plan.ts'
-import { stageTable } from '../core/policy.ts'
+import { type Settings, stageTable } from '../core/policy.ts'
 import { type Flag, flagsOf, isRecovered, qualityOf } from '../core/quality.ts'
 import { observedAfter, recall } from '../core/reaffirm.ts'
 import { advance } from '../core/stall.ts'
@@ -33,14 +34,17 @@ export interface Asked {
   readonly run: Run | null
   readonly texts: Texts
   readonly timezone: string
+  /** Only deals of these owners and teams; absent: of everybody. What is not known by owner is then left out. */
+  readonly scope?: Settings['scope']
 }
 
-export async function buildReport(db: Executor, { connections, run: asked, texts, timezone }: Asked): Promise<Report> {
+export async function buildReport(db: Executor, all: Asked): Promise<Report> {
+  const { connections, run: asked, texts, timezone, scope } = all
   const reports: ConnectionReport[] = []
   for (const { name, system } of connections) {
     const run = asked ?? (await latestRun(db, name, ['night', 'manual'])) ?? (await latestRun(db, name, ['preview']))
     const found = run && (await lastContext(db, name, texts))
-    if (found) reports.push({ name, system, ...(await reportOf(db, run, found, texts)) })
+    if (found) reports.push({ name, system, ...(await reportOf(db, run, found, texts, scope)) })
   }
   return { version: 1, language: texts.language, timezone, connections: reports }
 }
@@ -84,8 +88,15 @@ export async function coachingOf(db: Executor, connection: string, context: Plan
 
 type Content = Omit<ConnectionReport, 'name' | 'system'>
 
-async function reportOf(db: Executor, run: Run, context: PlanContext, texts: Texts): Promise<Content> {
+async function reportOf(
+  db: Executor,
+  run: Run,
+  context: PlanContext,
+  texts: Texts,
+  scope: Asked['scope'],
+): Promise<Content> {
   const { connection } = run
+  const seen = scope && ownersInScope(context.reference, scope)
   const summary = Summary.safeParse(run.summary).data ?? NO_SUMMARY
   const labels = labelsOf(context)
   const tonight = await tonightOf(db, run, summary, texts)
@@ -106,6 +117,7 @@ async function reportOf(db: Executor, run: Run, context: PlanContext, texts: Tex
     for (const stored of ids.flatMap((id) => page.get(id) ?? [])) {
       const { known } = stored
       const { deal } = known
+      if (seen && (deal.ownerId === null || !seen.has(deal.ownerId))) continue
       const ledger = ledgers.get(deal.id) ?? []
       const past = steps.get(deal.id) ?? []
       const { log, verdict, standing, state } = judgedNow(stored, ledger, context)
@@ -139,8 +151,10 @@ async function reportOf(db: Executor, run: Run, context: PlanContext, texts: Tex
     }
   }
   const known = cycles.filter((cycle) => cycle !== null)
-  const parts = StoredParts.safeParse(await figuresOf(db, run.id)).data?.parts ?? forecast.parts()
-  const history = (await nightlyForecasts(db, connection, run.now, YEAR)).flatMap(({ localDate, forecast }) => {
+  const whole = StoredParts.safeParse(seen ? null : await figuresOf(db, run.id)).data
+  const parts = whole?.parts ?? forecast.parts()
+  const nights = seen ? [] : await nightlyForecasts(db, connection, run.now, YEAR)
+  const history = nights.flatMap(({ localDate, forecast }) => {
     const { all, moving } = Totals.safeParse(forecast).data ?? { all: {}, moving: {} }
     const line = (currency: string) => ({ value: all[currency] ?? 0, movingValue: moving[currency] ?? 0 })
     return Object.keys(all).map((currency) => ({ date: localDate, currency, ...line(currency) }))
@@ -162,7 +176,12 @@ async function reportOf(db: Executor, run: Run, context: PlanContext, texts: Tex
     recovered,
     stops: coaching.stops(),
     coaching: coaching.reps(),
-    unreadable: (await quarantined(db, connection)).map(({ id, name, url, problem }) => ({ id, name, url, problem })),
+    unreadable: (seen ? [] : await quarantined(db, connection)).map(({ id, name, url, problem }) => ({
+      id,
+      name,
+      url,
+      problem,
+    })),
     deals,
   }
 }

@@ -1,7 +1,8 @@
 // What the report says, in which order: a list of headings, tables and charts that HTML and Markdown each write in their
 // own way. Texts from outside (names, messages) are cells and are escaped where they are written.
 
-import { CAUSES, type Rule } from '../core/deal.ts'
+import { toDate, toDay } from '../core/calendar.ts'
+import { CAUSES, type DealId, type Rule } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { cents, PARTS } from '../core/forecast.ts'
 import { FATES } from '../core/quality.ts'
@@ -42,26 +43,44 @@ const MOST_ROWS = 200
 const MOST_BARS = 12
 const MOST_CURRENCIES = 3
 const LAST_NIGHTS = 14
+const WEEK = 7
+/** For a digest: the news of a week instead of those of a night. */
+export interface Week {
+  /** Deals that moved again within the week, by connection. */
+  readonly recovered: ReadonlyMap<string, ReadonlySet<DealId>>
+  /** Most lines of a table, and what is said of the others. */
+  readonly most: number
+  readonly cut: string
+}
 type Keys = keyof ReportWords['columns'] & keyof DealLine
 
 /** Without its title. */
-export function documentOf({ connections, timezone }: Report, texts: Texts, raw: ReportWords): readonly Block[] {
-  const blocks = blocksOf(texts, raw, timezone)
+export function documentOf(
+  { connections, timezone }: Report,
+  texts: Texts,
+  raw: ReportWords,
+  week?: Week,
+): readonly Block[] {
+  const blocks = blocksOf(texts, raw, timezone, week ? { week } : {})
   if (connections.length === 0) return [{ is: 'text', text: raw.typeset(raw.nothing), alarm: false }]
   return connections.flatMap((report) => [
     {
       ...{ is: 'heading', level: 2 },
       text: `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`,
     } as const,
-    ...blocks.inShort(report),
-    ...blocks.forecast(report),
-    ...blocks.history(report),
-    ...blocks.night(report),
-    ...blocks.cycle(report),
-    ...blocks.stops(report),
-    ...blocks.coaching(report),
-    ...blocks.quality(report),
-    ...blocks.standing(report),
+    ...(week
+      ? blocks.week(report, week)
+      : [
+          ...blocks.inShort(report),
+          ...blocks.forecast(report),
+          ...blocks.history(report),
+          ...blocks.night(report),
+          ...blocks.cycle(report),
+          ...blocks.stops(report),
+          ...blocks.coaching(report),
+          ...blocks.quality(report),
+          ...blocks.standing(report),
+        ]),
   ])
 }
 
@@ -70,8 +89,9 @@ export function blocksOf(
   texts: Texts,
   raw: ReportWords,
   timezone: string,
-  ownerHref: (owner: string | null) => string = () => '',
+  { week, ownerHref = () => '' }: { readonly week?: Week; readonly ownerHref?: (owner: string | null) => string } = {},
 ) {
+  const mostRows = week?.most ?? MOST_ROWS
   const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(raw.typeset(template), values)
   const { names, number, percent } = texts
   const money = (value: number, currency: string | null) => texts.money(value, currency || null)
@@ -89,8 +109,8 @@ export function blocksOf(
 
   type Rows = readonly (readonly Cell[])[]
   function table(caption: string, columns: readonly Column[], rows: Rows, total = rows.length): Block {
-    const shown = rows.slice(0, MOST_ROWS)
-    const cut = say(raw.cut, { shown: number(shown.length), total: number(total) })
+    const shown = rows.slice(0, mostRows)
+    const cut = say(week?.cut ?? raw.cut, { shown: number(shown.length), total: number(total) })
     return { is: 'table', caption: say(caption), columns, rows: shown, note: shown.length < total ? cut : null }
   }
 
@@ -116,7 +136,7 @@ export function blocksOf(
     const keys: readonly Keys[] = ['name', 'owner', 'stage', 'amount', ...more]
     const columns = keys.map((key) => (NUMBERS.includes(key) ? right : left)(raw.columns[key]))
     const rows = deals.toSorted((a, b) => (b.amount ?? 0) - (a.amount ?? 0) || (a.id < b.id ? -1 : 1))
-    const lines = rows.slice(0, MOST_ROWS).map((deal) => keys.map((key) => shown[key]?.(deal) ?? ''))
+    const lines = rows.slice(0, mostRows).map((deal) => keys.map((key) => shown[key]?.(deal) ?? ''))
     return [table(`${caption} (${number(deals.length)})`, columns, lines, deals.length)]
   }
 
@@ -162,6 +182,40 @@ export function blocksOf(
     const keys = ['open', 'stalled', 'newlyStalled', 'recovered', 'parked', 'answeredNo', 'dismissed'] as const
     const counts = keys.map((key) => [say(raw.figures[key]), number(figures[key])] as const)
     return [{ is: 'facts', facts: counts }, sumsTable('total', forecast.total), text(raw.meaning)]
+  }
+
+  /** What the CRM reports, what is left of it without stalled deals, and the difference. */
+  function honestTable({ forecast }: ConnectionReport): Block {
+    const { sum, history } = raw
+    const columns = [sum.forecast, sum.movingForecast, history.gap, sum.value, sum.moving].map(right)
+    const rows = forecast.total.map(({ currency, value, movingValue, forecast, movingForecast }) => {
+      const amounts = [forecast, movingForecast, cents(forecast - movingForecast), value, movingValue]
+      return [name(currency), ...amounts.map((one) => money(one, currency))]
+    })
+    return table(raw.headings.forecast, [left(sum.total), ...columns], rows)
+  }
+
+  function weekBlocks(report: ConnectionReport, { recovered }: Week): readonly Block[] {
+    const { deals, night } = report
+    const since = toDate(toDay(night.date) - WEEK)
+    const moved = recovered.get(report.name)
+    const some = (caption: string, which: (deal: DealLine) => boolean, ...more: readonly Keys[]) =>
+      dealsTable(caption, deals.filter(which), ...more)
+    const { figures, lists } = raw
+    const counts = [
+      [figures.open, deals.filter(({ state }) => state !== 'closed' && state !== 'gone')] as const,
+      [figures.stalled, deals.filter(({ state }) => state === 'stalled')] as const,
+    ].map(([label, these]) => [say(label), number(these.length)] as const)
+    return [
+      { is: 'facts', facts: counts },
+      honestTable(report),
+      ...some(lists.newlyStalled, ({ stalledSince }) => (stalledSince ?? '') > since, 'rule', 'lastMovement'),
+      ...some(lists.recovered, ({ id, state }) => state === 'moving' && moved?.has(id) === true, 'lastMovement'),
+      ...some(lists.archive, (deal) => deal.lists.includes('archive'), 'lastMovement'),
+      ...some(raw.coaching.maybes, ({ state, answer }) => state !== 'closed' && answer === 'maybe', 'lastMovement'),
+      ...coachingBlocks(report),
+      text(raw.meaning),
+    ]
   }
 
   function nightBlocks({ night, deals, unreadable }: ConnectionReport): readonly Block[] {
@@ -380,6 +434,12 @@ export function blocksOf(
 
   return {
     ...{ inShort, forecast: forecastBlocks, history: historyBlocks, night: nightBlocks, cycle: cycleBlocks },
-    ...{ stops: stopsBlocks, coaching: coachingBlocks, quality: qualityBlocks, standing: standingBlocks },
+    ...{
+      stops: stopsBlocks,
+      coaching: coachingBlocks,
+      quality: qualityBlocks,
+      standing: standingBlocks,
+      week: weekBlocks,
+    },
   }
 }

@@ -9,8 +9,8 @@ const CODE_LIFE_MS = 10 * 60_000
 
 export const secret = () => randomBytes(24).toString('base64url')
 
-/** `scope`: what an app that names none asks for. */
-export function createConsent(kernel: Kernel, path: string, prefix: string, scope: string) {
+/** `scope`: what an app that names none asks for. `named`: every scope the app may ask for, where that is checked. */
+export function createConsent(kernel: Kernel, path: string, prefix: string, scope: string, named?: readonly string[]) {
   const codes = new Map<string, Readonly<Record<'challenge' | 'redirect' | 'scope', string>> & { ends: number }>()
 
   /** The page (GET), and what its two buttons lead to (POST). */
@@ -29,7 +29,9 @@ export function createConsent(kernel: Kernel, path: string, prefix: string, scop
     }
     if (!challenge || given('code_challenge_method') !== 'S256')
       return back({ error: 'invalid_request', error_description: 'missing required code challenge' })
-    const asked = given('scope') || scope
+    const asked = [given('scope') || scope, given('optional_scope')].filter(Boolean).join(' ')
+    const foreign = asked.split(' ').find((one) => named?.includes(one) === false)
+    if (foreign) return page(400, 'Wrong link', `<p>The app does not name the scope ${escaped(foreign)}.</p>`)
     if (call.method === 'GET') return page(200, 'Allow access?', question(form, path, asked))
     if (given('decision') !== 'allow')
       return back({ error: 'access_denied', error_description: 'end-user denied authorization' })

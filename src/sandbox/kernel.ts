@@ -306,9 +306,9 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
   return { url, kernel, close }
 }
 
-/** A template as an expression with one named group per `{name}`. */
+/** A template as an expression with one named group per `{name}`; a slash at the end says nothing. */
 const pattern = (template: string) =>
-  new RegExp(`^${template.replaceAll('.', '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`)
+  new RegExp(`^${template.replaceAll('.', '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}/?$`)
 
 const mapped = <Value>(from: Readonly<Record<string, Value>>, to: (value: Value) => string) =>
   Object.fromEntries(Object.entries(from).map(([name, value]) => [name, to(value)]))

@@ -33,9 +33,11 @@ export async function circuits(db: Executor, now: Instant, name?: string): Promi
 export async function updateConnection(
   db: Executor,
   name: string,
-  { reference, circuit, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
+  { reference, circuit, judged, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
 ): Promise<void> {
-  const texts = { reference: reference && json(reference), circuit: circuit && json(circuit) }
+  const texts = {
+    ...{ reference: reference && json(reference), circuit: circuit && json(circuit), judged: judged && json(judged) },
+  }
   await db
     .updateTable('connection')
     .set({ name, ...rest, ...texts })

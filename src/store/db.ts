@@ -19,7 +19,9 @@ import { Migrator } from 'kysely/migration'
 import pg from 'pg'
 import { lock } from 'proper-lockfile'
 import * as first from './migrations/0001-first.ts'
+import * as due from './migrations/0002-due.ts'
 import * as web from './migrations/0003-web.ts'
+import * as digests from './migrations/0004-digests.ts'
 import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
@@ -37,6 +39,8 @@ export interface Database {
   readonly pool: Pool
   /** Brings the tables up to date. */
   migrate(): Promise<void>
+  /** Asks only: false while another process is still at it. */
+  migrated(): Promise<boolean>
   close(): Promise<void>
 }
 
@@ -128,14 +132,18 @@ function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): 
   const plugins = [new CamelCasePlugin({ maintainNestedObjectKeys: true })]
   const kysely = (pool: Pool) => new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
   const db = kysely(pool)
-  const provider = { getMigrations: async () => ({ '0001-first': first, '0003-web': web }) }
+  const migrations = { '0001-first': first, '0002-due': due, '0003-web': web, '0004-digests': digests }
+  const provider = { getMigrations: async () => migrations }
+  const migrator = (db: Db) => new Migrator({ db, provider, migrationTableSchema: 'unstall' })
   const migrate = async () => {
     const own = patient?.()
-    const migrator = new Migrator({ db: own ? kysely(own) : db, provider, migrationTableSchema: 'unstall' })
-    const { error } = await migrator.migrateToLatest().finally(() => own?.end())
+    const { error } = await migrator(own ? kysely(own) : db)
+      .migrateToLatest()
+      .finally(() => own?.end())
     if (error !== undefined) throw error
   }
-  return { db, pool, migrate, close }
+  const migrated = async () => (await migrator(db).getMigrations()).every(({ executedAt }) => executedAt !== undefined)
+  return { db, pool, migrate, migrated, close }
 }
 
 const codeOf = (error: unknown) => (error instanceof Error && 'code' in error ? error.code : null)

@@ -6,7 +6,7 @@ import type { Standing, Transition } from '../core/stall.ts'
 import { among, plain, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
-const STORED = ['known', 'standing', 'gone', 'seenRun'] as const
+const STORED = ['known', 'standing', 'gone', 'seenRun', 'dueAt'] as const
 /** Columns as schema.ts describes them. */
 export type StoredDeal = Readonly<Pick<Selectable<Schema['deal']>, (typeof STORED)[number]>>
 
@@ -35,26 +35,30 @@ export async function knownDeals(db: Executor, connection: string, ids: readonly
   return new Map<DealId, Known>(rows.map((row) => [row.id, row.known]))
 }
 
-/** All of one connection or several; a deal at most once per call. Also ends `gone`. */
+const COLUMNS = sql.raw(
+  'connection, id, known, modified_at, outcome, name, url, seen_run, gone, marked, unsettled, due_at, cents',
+)
+
+/** All of one connection or several; a deal at most once per call. Also ends `gone`. What says something new is due. */
 export async function saveKnown(trx: Executor, run: string, known: readonly Known[]): Promise<void> {
   const rows = known.map((each) => {
     const { modifiedAt, outcome, name, url, own } = each.deal
     const marked = own.stalled || (own.state ?? 'moving') !== 'moving' || own.categoryBefore !== null
-    const ours = { known: each, marked, unsettled: false, gone: false, seen_run: run }
+    const ours = { known: each, marked, unsettled: false, gone: false, seen_run: run, due_at: 0, cents: 0 }
     return { ...each.ref, ...ours, modified_at: modifiedAt, outcome, name, url }
   })
   await sql`
-    INSERT INTO deal (connection, id, known, modified_at, outcome, name, url, seen_run, gone, marked, unsettled)
-      SELECT connection, id, known, modified_at, outcome, name, url, seen_run, gone, marked, unsettled
-      FROM ${rowsOf('deal', rows)}
+    INSERT INTO deal (${COLUMNS}) SELECT ${COLUMNS} FROM ${rowsOf('deal', rows)}
     ON CONFLICT (connection, id) DO UPDATE SET known = excluded.known, modified_at = excluded.modified_at,
       outcome = excluded.outcome, name = excluded.name, url = excluded.url, marked = excluded.marked,
-      seen_run = excluded.seen_run, gone = false
+      seen_run = excluded.seen_run, gone = false,
+      due_at = CASE WHEN deal.known = excluded.known AND NOT deal.gone THEN deal.due_at ELSE 0 END
     WHERE excluded.modified_at >= deal.modified_at`.execute(trx)
 }
 
 export async function markGone(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
-  const deals = trx.updateTable('deal').set({ gone: true })
+  if (ids.length === 0) return
+  const deals = trx.updateTable('deal').set({ gone: true, dueAt: 0 })
   await deals.where('connection', '=', connection).where('id', '=', among(ids)).execute()
 }
 
@@ -65,6 +69,7 @@ export async function quarantine(
   records: readonly { readonly deal: DealId; readonly problem: string }[],
   since: Instant,
 ): Promise<void> {
+  if (records.length === 0) return
   const rows = [...new Map(records.map((record) => [record.deal, { connection, since, ...record }])).values()]
   await sql`INSERT INTO quarantine SELECT * FROM ${rowsOf('quarantine', rows)}
     ON CONFLICT (connection, deal) DO UPDATE SET problem = excluded.problem`.execute(trx)
@@ -72,6 +77,7 @@ export async function quarantine(
 
 /** Read and understood, or gone. */
 export async function release(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  if (ids.length === 0) return
   const held = trx.deleteFrom('quarantine').where('connection', '=', connection)
   await held.where('deal', '=', among(ids)).execute()
 }
@@ -99,12 +105,52 @@ export async function quarantined(db: Executor, connection: string): Promise<rea
   return rows
 }
 
-// Word for word the condition of the index `deal_watched`.
-const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR marked)))`
+// Word for word the condition of the indexes `deal_watched` and `deal_due`.
+export const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR marked)))`
 
 /** One page ordered by id: open deals, and those closed or gone that still have something to end. */
 export async function streamDeals(db: Executor, connection: string, page: Page): Promise<readonly StoredDeal[]> {
   return pageOf(db, connection, page).where(watched).select(STORED).execute()
+}
+
+/** Of those `streamDeals` reads one page of the deals that are due at `now`, by when and id. `after`: the last one before. */
+export async function dueDeals(
+  db: Executor,
+  connection: string,
+  now: Instant,
+  { after, limit }: { readonly after: StoredDeal | null; readonly limit: number },
+): Promise<readonly StoredDeal[]> {
+  const rest = sql<boolean>`(due_at, id) > (${after?.dueAt ?? -1}, ${after?.known.ref.id ?? ''})`
+  const due = deals(db, connection).where(watched).where('dueAt', '<=', now).where(rest)
+  return due.select(STORED).orderBy('dueAt').orderBy('id').limit(limit).execute()
+}
+
+/** What the deals that are not due at `now` add to the figures, equal ones added up. */
+export async function notDue(db: Executor, connection: string, now: Instant) {
+  const rest = deals(db, connection).where(watched).where('dueAt', '>', now).groupBy('counted')
+  const sums = [sql<number>`count(*)`.as('deals'), sql<number>`sum(cents)`.as('cents')] as const
+  return rest.select(['counted', ...sums]).execute()
+}
+
+/** The database's estimates, before it is asked for page after page: without them it sorts the whole table for each. */
+export const freshEstimates = (db: Executor) => sql`ANALYZE deal, ledger`.execute(db)
+
+/** Until when deals need nothing, and what they count for meanwhile. */
+export type Due = Pick<Selectable<Schema['deal']>, 'id' | 'dueAt' | 'counted' | 'cents'>
+
+/** Notes what judging them has shown; what is noted already is not written again. */
+export async function saveDue(trx: Executor, connection: string, some: readonly Due[]): Promise<void> {
+  const rows = some.map(({ dueAt, ...rest }) => ({ ...rest, due_at: dueAt }))
+  await sql`
+    UPDATE deal SET due_at = row.due_at, counted = row.counted, cents = row.cents
+    FROM ${rowsOf('deal', rows)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id
+      AND (deal.due_at, deal.counted, deal.cents) IS DISTINCT FROM (row.due_at, row.counted, row.cents)`.execute(trx)
+}
+
+/** Whatever was noted of them: the next night judges them. */
+export async function judgeAgain(db: Executor, connection: string, ids: readonly DealId[]): Promise<void> {
+  const some = db.updateTable('deal').set({ dueAt: 0 }).where('connection', '=', connection)
+  await some.where('id', '=', among(ids)).execute()
 }
 
 /** For the report, all ids in order: of those `streamDeals` reads, deals won since a date, and all that ever changed state.
@@ -129,15 +175,21 @@ export async function liveIds(db: Executor, connection: string, page: Page): Pro
   return rows.map((row) => row.id)
 }
 
+/** So many that their JSON weighs little. */
+const inParts = <T>(all: readonly T[]): readonly (readonly T[])[] =>
+  Array.from({ length: Math.ceil(all.length / 1000) }, (_, part) => all.slice(1000 * part, 1000 * (part + 1)))
+
 export async function saveStandings(
   trx: Executor,
   connection: string,
   rows: readonly { readonly id: DealId; readonly standing: Standing }[],
 ): Promise<void> {
-  const values = rows.map(({ id, standing }) => ({ id, standing, unsettled: !settled(standing) }))
-  await sql`
-    UPDATE deal SET standing = row.standing, unsettled = row.unsettled
-    FROM ${rowsOf('deal', values)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
+  for (const some of inParts(rows)) {
+    const values = some.map(({ id, standing }) => ({ id, standing, unsettled: !settled(standing) }))
+    await sql`
+      UPDATE deal SET standing = row.standing, unsettled = row.unsettled, due_at = 0
+      FROM ${rowsOf('deal', values)} AS row WHERE deal.connection = ${connection} AND deal.id = row.id`.execute(trx)
+  }
 }
 
 /** To be looked at next night whatever their standing: what was planned for them may be refused or dropped. Those
@@ -157,8 +209,10 @@ const settled = (standing: Standing) =>
 
 /** Saving the same transition of a run twice changes nothing. */
 export async function saveTransitions(trx: Executor, run: string, transitions: readonly Transition[]): Promise<void> {
-  const values = transitions.map(({ deal: { connection, id }, ...rest }) => ({ ...rest, run, connection, deal: id }))
-  await sql`INSERT INTO transition SELECT * FROM ${rowsOf('transition', values)} ON CONFLICT DO NOTHING`.execute(trx)
+  for (const some of inParts(transitions)) {
+    const values = some.map(({ deal: { connection, id }, ...rest }) => ({ ...rest, run, connection, deal: id }))
+    await sql`INSERT INTO transition SELECT * FROM ${rowsOf('transition', values)} ON CONFLICT DO NOTHING`.execute(trx)
+  }
 }
 
 const partOf = (text: string) => `%${text.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`
@@ -241,7 +295,7 @@ export async function listDeals(
 ): Promise<readonly StoredDeal[]> {
   const key = sql`connection, owner_id, pipeline_id, stage_id, coalesce(rule, '')`
   const { rows } = await sql<StoredDeal>`
-    SELECT known, standing, gone, seen_run FROM deal WHERE ${listed(which)}
+    SELECT known, standing, gone, seen_run, due_at FROM deal WHERE ${listed(which)}
       ${state === null ? sql`` : sql`AND state = ${state}`}
       ${facets === null ? sql`` : sql`AND (${key}) IN (SELECT ${key} FROM ${rowsOf('deal', facets.map(inColumns))})`}
     ORDER BY ${ORDER_BY[order]}, connection, id LIMIT ${limit} OFFSET ${offset}`.execute(db)

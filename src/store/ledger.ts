@@ -47,7 +47,7 @@ export async function insertPlan(
     .select(sql<number>`coalesce(max(seq), 0)`.as('last'))
     .where('run', '=', run.id)
     .executeTakeFirstOrThrow()
-  const values = rows.map((row, index) => {
+  const valuesOf = (row: PlannedWrite, index: number) => {
     const { key, deal, group, kind, hold } = row
     const written = { run: run.id, key, connection: deal.connection, deal: deal.id, group, kind, row }
     const time = { seq: last + index + 1, planned_at: now, week }
@@ -58,9 +58,10 @@ export async function insertPlan(
     const { person } = row
     if (hold || !taken.has(row.taskKey)) return { ...task, person, status }
     return { ...task, person, status: 'dropped', message: 'this stall already has a task' }
-  })
-  for (let from = 0; from < values.length; from += 1000) {
-    const some = rowsOf('ledger', values.slice(from, from + 1000))
+  }
+  for (let from = 0; from < rows.length; from += 1000) {
+    const values = rows.slice(from, from + 1000).map((row, index) => valuesOf(row, from + index))
+    const some = rowsOf('ledger', values)
     await sql`INSERT INTO ledger SELECT * FROM ${some} ON CONFLICT (run, key) DO NOTHING`.execute(trx)
   }
 }

@@ -158,6 +158,21 @@ export async function latestRun(db: Executor, connection: string, kinds: readonl
   return (await newest.executeTakeFirst()) ?? null
 }
 
+/** Whether a run of these kinds was opened after `since` (wall clock), whatever became of it. */
+export async function openedSince(db: Executor, connection: string, kinds: readonly Run['kind'][], since: Instant) {
+  const runs = db.selectFrom('run').select('id').where('connection', '=', connection).where('createdAt', '>', since)
+  return (await runs.where('kind', 'in', kinds).limit(1).executeTakeFirst()) !== undefined
+}
+
+/** When the first run of a connection was opened (wall clock); null: none yet. */
+export async function knownSince(db: Executor, connection: string): Promise<Instant | null> {
+  const first = db
+    .selectFrom('run')
+    .select(({ fn }) => fn.min('createdAt').as('at'))
+    .where('connection', '=', connection)
+  return (await first.executeTakeFirst())?.at ?? null
+}
+
 /** For the sweeper. */
 export const openRuns = (db: Executor): Promise<readonly Pick<Run, 'id' | 'connection' | 'step'>[]> =>
   db.selectFrom('run').select(['id', 'connection', 'step']).where('status', '=', 'open').orderBy('id').execute()

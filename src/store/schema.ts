@@ -14,6 +14,7 @@ import type {
   System,
   TaskKey,
 } from '../core/deal.ts'
+import type { Counted } from '../core/due.ts'
 import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
 import type { Standing, Transition } from '../core/stall.ts'
@@ -57,6 +58,12 @@ export interface Failure {
   readonly problem: string
 }
 
+/** `mark`: changes when there is something new to say about it. */
+export interface Told {
+  readonly key: string
+  readonly mark: string
+}
+
 export interface Schema {
   connection: {
     name: string
@@ -67,6 +74,8 @@ export interface Schema {
     censusAt: Instant | null
     circuit: Json<Circuit | null>
     reference: Json<Reference | null>
+    /** Under which rules, settings and reference the deals' `dueAt` were found, and when last; null: they are not to be relied on. */
+    judged: Json<{ readonly under: string; readonly at: Instant } | null>
   }
   run: {
     id: string
@@ -111,6 +120,12 @@ export interface Schema {
     marked: boolean
     /** Its standing still has something to end (a stall, a borrowed category). */
     unsettled: boolean
+    /** A night before this need not judge it, if nothing happens to it; 0: the next one must. */
+    dueAt: Instant
+    /** What it adds to the figures of such a night; null while due. */
+    counted: Json<Counted | null>
+    /** Its amount in the forecast, if it is counted there. */
+    cents: number
     state: Kept<State>
     rule: Kept<Rule | null>
     /** Start of the stall, or since when it stands where it does. */
@@ -165,7 +180,26 @@ export interface Schema {
     leaseBy: string
     leaseUntil: Instant
   }
-  /** One row, `budget`, locked while the shared task budget is reserved. */
+  /** What was told to whom: see digests.ts. */
+  digest: {
+    kind: 'weekly' | 'nightly'
+    /** ISO week `2026-W48`, or the date of the night. */
+    period: string
+    /** An e-mail address, or `slack`. */
+    recipient: string
+    /** `unknown`: handed over, no answer (yet). `quiet`: there was nothing to say. `held`: over the person's budget. */
+    status: 'unknown' | 'sent' | 'quiet' | 'held' | 'retry' | 'failed'
+    /** ISO week it counts in. */
+    week: string
+    /** Troubles it speaks of, without their words. */
+    told: ColumnType<readonly Told[], string, string>
+    attempts: Generated<number>
+    nextAt: Instant | null
+    problem: string | null
+    createdAt: Instant
+    sentAt: Instant | null
+  }
+  /** `budget`: locked while the shared task budget is reserved. `digests`: whoever works on digests. */
   lease: { name: string; by: string; until: Instant }
 }
 

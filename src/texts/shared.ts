@@ -33,9 +33,17 @@ export function formats(locale: string) {
   const tenths = new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 })
   const times = new Map<string, Intl.DateTimeFormat>()
   const currencies = new Map<string, Intl.NumberFormat>()
-  const dated = (format: Intl.DateTimeFormat) => (date: LocalDate) => {
-    const at = Date.parse(`${date.length === 7 ? `${date}-01` : date}T00:00:00Z`)
-    return Number.isNaN(at) ? plain(date, 20) : format.format(at)
+  const dated = (format: Intl.DateTimeFormat) => {
+    const known = new Map<LocalDate, string>()
+    return (date: LocalDate): string => {
+      const found = known.get(date)
+      if (found !== undefined) return found
+      const at = Date.parse(`${date.length === 7 ? `${date}-01` : date}T00:00:00Z`)
+      if (Number.isNaN(at)) return plain(date, 20)
+      const text = format.format(at)
+      known.set(date, text)
+      return text
+    }
   }
   return {
     ...{ date: dated(day), shortDate: dated(short), month: dated(month) },

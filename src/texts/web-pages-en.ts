@@ -46,6 +46,7 @@ export const pagesEn = {
     paused: '{connection} takes no calls until {until}: {reason}',
     toConnections: 'What to do',
     failed: '{connection}: the run of {date} did not finish. {problem}',
+    takenBack: '{connection}: the night of {date} was taken back afterwards. The figures here are of before.',
     running: '{connection}: a run is under way ({step}).',
     old: '{connection}: the last good night was on {date}. Later nights are missing.',
     brake: {

@@ -57,6 +57,7 @@ const words: PageWords = {
     paused: '{connection} ne prend aucun appel avant {until} : {reason}',
     toConnections: 'Que faire',
     failed: "{connection} : l'exécution du {date} ne s'est pas terminée. {problem}",
+    takenBack: '{connection} : la nuit du {date} a été annulée ensuite. Les chiffres affichés datent d’avant.',
     running: '{connection} : une exécution est en cours ({step}).',
     old: '{connection} : la dernière bonne nuit est celle du {date}. Les suivantes manquent.',
     brake: {

@@ -25,11 +25,21 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
     name: (value) => plain(value),
   }
   /** Fills the holes of a template. A value there is none of is a dash. */
-  const say = (template: string, values: Readonly<Record<string, unknown>> = {}): string =>
-    typeset(template).replace(/\{(\w+)(?::(\w+))?\}/g, (_, key: string, how: string | undefined) => {
-      const value = String(values[key] ?? '–')
-      return shown[how ?? '']?.(value) ?? value
-    })
+  const say = (template: string, values: Readonly<Record<string, unknown>> = {}): string => {
+    let parts = read.get(template)
+    if (parts === undefined) {
+      parts = typeset(template).split(/\{(\w+)(?::(\w+))?\}/)
+      read.set(template, parts)
+    }
+    let said = parts[0] ?? ''
+    for (let at = 1; at < parts.length; at += 3) {
+      const value = String(values[parts[at] ?? ''] ?? '–')
+      said += (shown[parts[at + 1] ?? '']?.(value) ?? value) + parts[at + 2]
+    }
+    return said
+  }
+  /** Templates as text, name of the hole, how it is shown, text … */
+  const read = new Map<string, readonly (string | undefined)[]>()
 
   const last = ({ lastMovement: { on, kind } }: Reason) => say(words.last, { on, movement: names.movements[kind] })
 

@@ -84,7 +84,7 @@ function sheetHtml(sheet: Sheet, { name: connection }: Seen, several: boolean, t
   if (sheet.coaching.length === 0) return html`<p>${words.sheet.none}</p>`
   const toDeals = (owner: string | null) =>
     href('/deals', { owner: owner ?? '–', connection: several ? connection : null })
-  const of = blocksOf(texts, t.report, '', toDeals)
+  const of = blocksOf(texts, t.report, '', { ownerHref: toDeals })
   const section = (title: string, some: readonly Block[], drawn = false) => {
     const tables = blocks(some.filter(({ is }) => is !== 'chart'))
     return html`<section>${several ? html`<h3>${title}</h3>` : html`<h2>${title}</h2>`}

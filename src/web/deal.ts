@@ -112,7 +112,7 @@ function timeline(steps: readonly ExplainStep[], t: Told): Html {
     const { on, what, counts, source } = t.texts.event(step)
     // An activity has only a number there, a difference between two nights nothing.
     const told = step.entry.field !== null && step.entry.source !== 'observed'
-    return html`<li class="${step.entry.counts}"><p><time>${on}</time> <strong dir="auto">${what}</strong></p><p><span>${counts}</span>${told ? html` <span class="source">${outside(source, 40)}</span>` : ''}</p></li>`
+    return html`<li class="${step.entry.counts}"><p><span class="when">${on}</span> <strong dir="auto">${what}</strong></p><p><span>${counts}</span>${told ? html` <span class="source">${outside(source, 40)}</span>` : ''}</p></li>`
   }
   const events = of(steps, 'event').toReversed()
   const begun = of(steps, 'created').map((step) => html`<li class="no"><p>${t.texts.step(step)}</p></li>`)

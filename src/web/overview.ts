@@ -253,7 +253,7 @@ function ranking(title: string, first: string, lines: readonly Line[], t: Told, 
 ${
   lines.length === 0
     ? html`<p>${tonight.noneStalled}</p>`
-    : html`<table class="ranking"><thead><tr><th scope="col">${first}</th><th scope="col" class="n">${tonight.deals}</th><th scope="col" class="n">${tonight.value}</th></tr></thead>
+    : html`<table class="ranking"><caption class="unseen">${title}</caption><thead><tr><th scope="col">${first}</th><th scope="col" class="n">${tonight.deals}</th><th scope="col" class="n">${tonight.value}</th></tr></thead>
 <tbody>${lines.map(row)}</tbody></table>${more}`
 }</section>`
 }
@@ -340,6 +340,12 @@ function needs(one: Night, circuit: Circuit | undefined, service: WebService, t:
   const to = [runHref(night.id), tonight.look] as const
   if (service.clock() - night.now > LATE_MS && last?.status !== 'open')
     found.push({ alarm: true, text: say(tonight.old, { date: date(night.localDate) }), to: ['/runs', tonight.look] })
+  if (last?.options.undoes === night.id)
+    found.push({
+      alarm: false,
+      text: say(tonight.takenBack, { date: date(night.localDate) }),
+      to: [runHref(last.id), tonight.look],
+    })
   const count = (n: number, words: Parameters<Told['counted']>[0], alarm: boolean) => {
     if (n > 0) found.push({ alarm, text: t.counted(words, n, { connection }), to })
   }

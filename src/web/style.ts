@@ -67,7 +67,7 @@ thead a { color: inherit } th[aria-sort] a { color: var(--text); font-weight: 70
 .verdict { padding: 20px 24px } .verdict p { margin: 6px 0 } .holds { color: var(--alarm) } .soft, .source { color: var(--soft) } .warned::before { content: '⚠ ' }
 .timeline { list-style: none; margin: 0; padding: 0 0 0 22px; border-inline-start: 2px solid var(--rule) } .timeline li { position: relative; padding: 0 0 16px } .timeline p { margin: 0; max-width: none }
 .timeline li::before { content: ''; position: absolute; left: -29px; top: .4em; width: 12px; height: 12px; border-radius: 50%; background: var(--band); border: 2px solid var(--soft) }
-.timeline .strong::before { background: var(--moving); border-color: var(--moving) } .timeline .weak::before { border-color: var(--moving) } .timeline time { color: var(--soft); font-variant-numeric: tabular-nums } .timeline .source { font-size: .82rem } .timeline strong { font-weight: 600 } .timeline .no strong { font-weight: 400 }
+.timeline .strong::before { background: var(--moving); border-color: var(--moving) } .timeline .weak::before { border-color: var(--moving) } .timeline .when { color: var(--soft); font-variant-numeric: tabular-nums } .timeline .source { font-size: .82rem } .timeline strong { font-weight: 600 } .timeline .no strong { font-weight: 400 }
 form.narrow { max-width: 26rem }
 
 @media screen and (max-width: 700px) {

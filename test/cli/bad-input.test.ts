@@ -110,6 +110,12 @@ describe('a run', () => {
   })
 })
 
+test('a role nobody knows, or one process of many over a database that admits one', async () => {
+  clear(await at.run('start', '--role', 'cook'), 2, 'cook', 'worker, scheduler, web')
+  for (const role of ['worker', 'scheduler', 'web'])
+    clear(await at.run('start', '--role', role), 2, `--role ${role} needs DATABASE_URL`, 'leave --role out')
+})
+
 test('a command nobody knows, a wrong number, a wrong time', async () => {
   clear(await at.run('plann'), 2, 'plan')
   clear(await at.run('runs', '--limit', 'many'), 2, 'whole number')

@@ -8,6 +8,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { openDatabase } from '../../src/store/db.ts'
+import { type MailServer, startMail, startWebhook, type Webhook } from '../digest/servers.ts'
 import { decide, SANDBOX_USER, sandboxKey, shown } from '../sandbox/consent.ts'
 import { missing, required, startRedis } from '../services.ts'
 import { type Failure, MARK, mirror } from './echo.ts'
@@ -16,6 +17,7 @@ import { type Place, place, type Result, unpaced } from './harness.ts'
 const VARIABLES = {
   ...{ CANARY_HUB: `sandbox-${MARK}-key`, CANARY_SECRET: `${MARK}secret`, UNSTALL_LOG: 'trace' },
   CANARY_KEY: sandboxKey().replaceAll('\n', '\\n'),
+  ...{ CANARY_SMTP: '', CANARY_SLACK: '' },
 }
 /** A line of the signing key, which no mark fits into, is one as well. */
 const KEY = sandboxKey().split('\n')[5] ?? ''
@@ -23,8 +25,14 @@ const ALL = ['hub', 'hubo', 'sf', 'sfo'] as const
 
 unpaced()
 let at: Place
+let mail: MailServer
+let hook: Webhook
 let mirrors: Record<'hub' | 'sf', Awaited<ReturnType<typeof mirror>>>
 beforeAll(async () => {
+  mail = await startMail()
+  hook = await startWebhook()
+  VARIABLES.CANARY_SMTP = `smtp://u:${MARK}mail@127.0.0.1:${mail.port}`
+  VARIABLES.CANARY_SLACK = hook.url.replace('canary', MARK)
   Object.assign(process.env, VARIABLES)
   at = await place()
   const [hub, sf] = await Promise.all([at.hub, at.sf].map(({ url }) => mirror(url, VARIABLES.CANARY_SECRET)))
@@ -34,7 +42,9 @@ beforeAll(async () => {
   // What is signed names the host, so nothing can stand between.
   const key = `{ kind: jwt, clientId: sandbox, username: ${SANDBOX_USER}, privateKey: "\${CANARY_KEY}" }`
   const jwt = `{ system: salesforce, loginUrl: "${at.sf.url}", auth: ${key} }`
+  const people = 'from: unstall@acme.example, managers: [vp@acme.example, slack], operations: [slack]'
   at.config([
+    ['holidays: FR', `holidays: FR\ndigests: { smtp: "\${CANARY_SMTP}", slack: "\${CANARY_SLACK}", ${people} }`],
     ['  sf:', `  hubo: { system: hubspot, baseUrl: "${hub.url}", auth: ${oauth} }\n  sf:`],
     ['policy:', `  sfo: { system: salesforce, loginUrl: "${sf.url}", auth: ${oauth} }\n  sfj: ${jwt}\npolicy:`],
     [at.hub.url, hub.url],
@@ -45,7 +55,7 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   for (const name of Object.keys(VARIABLES)) delete process.env[name]
-  await Promise.all(Object.values(mirrors).map((one) => one.close()))
+  await Promise.all([...Object.values(mirrors), mail, hook].map((one) => one.close()))
   await at.close()
 })
 
@@ -116,6 +126,17 @@ test('all commands, with everything in order: nothing but the wire ever sees a s
   await silent('report', 'sf')
   await silent('explain', writes[0].deal.id)
   await silent('backtest', 'hub')
+  for (const mishap of [null, 'login'] as const) {
+    mail.mishap = mishap
+    hook.status = mishap ? 403 : 200
+    expect((await silent('digest', '--send')).code).toBe(mishap ? 1 : 0)
+  }
+  expect([mail.said.some((line) => line.startsWith('AUTH')), hook.bodies.length]).toEqual([true, 2])
+  await silent('digest', '--nightly', '--json')
+  for (const out of ['hub.ndjson', 'digest.html']) {
+    const command = out.endsWith('html') ? 'digest' : 'export'
+    expect((await silent(command, '--out', join(at.folder, out))).code).toBe(0)
+  }
   await silent('undo', id, '--preview')
   await silent('undo', last['the run of sf'] ?? '')
 }, 300_000)

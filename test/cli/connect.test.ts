@@ -4,17 +4,21 @@ import { once } from 'node:events'
 import { statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
+import { signIn as hubspotSignIn } from '../../connectors/hubspot/index.ts'
 import { signIn } from '../../connectors/salesforce/index.ts'
+import { belongs, consentOf, openTokens } from '../../src/app.ts'
 import { consented } from '../../src/cli/connect.ts'
+import { loadConfig } from '../../src/config.ts'
 import type { Consent } from '../../src/connector.ts'
 import { Interrupted } from '../../src/errors.ts'
 import { generate } from '../../src/sandbox/generate.ts'
+import { hubspot } from '../../src/sandbox/hubspot/server.ts'
 import { startSandbox } from '../../src/sandbox/kernel.ts'
 import { salesforce } from '../../src/sandbox/salesforce/index.ts'
 import { until } from '../homes.ts'
 import { CallsAnswer } from '../sandbox/answers.ts'
-import { decide, shown } from '../sandbox/consent.ts'
+import { connected, decide, shown } from '../sandbox/consent.ts'
 import { NOW, type Place, place, unpaced, watched } from './harness.ts'
 
 unpaced()
@@ -49,8 +53,20 @@ async function asked(url: string): Promise<number> {
   return calls.filter(({ path }) => path.endsWith('/token')).reduce((sum, { count }) => sum + count, 0)
 }
 
+/** What is stored of a connection now. */
+async function held(name: string) {
+  const config = loadConfig(join(at.folder, 'unstall.config.yaml'), NOW)
+  const connection = config.connections.find((one) => one.name === name)
+  const consent = connection && consentOf(connection)
+  if (!consent) throw new Error(`${name} has no consent`)
+  const { tokens, close } = await openTokens(config)
+  const set = await tokens()?.stored({ connection: name, belongs: belongs(connection) }, consent)
+  await close()
+  return { token: set?.token ?? '', refresh: set?.refresh ?? '' }
+}
+
 describe.each([
-  ['hub', 'HubSpot', 'crm.objects.deals.write', '4010001'],
+  ['hub', 'HubSpot', 'crm.lists.write', '4010001'],
   ['sf', 'Salesforce', 'refresh_token', '00D'],
 ] as const)('%s', (name, crm, scope, account) => {
   const server = () => at[name]
@@ -131,6 +147,48 @@ describe.each([
     for (const said of [text, err]) expect(said).toMatch(/code was used before or is too old.*unstall connect/)
     expect(text + out + err).not.toContain(used)
   }, 60_000)
+
+  it('gives up when nobody answers for ten minutes, and says how to begin again', async () => {
+    const real = setTimeout
+    const patience = vi.spyOn(globalThis, 'setTimeout')
+    patience.mockImplementation((work, ms, ...more) => real(work, ms === 600_000 ? 500 : ms, ...more))
+    onTestFinished(() => patience.mockRestore())
+    const { ended, page } = await begin(name)
+    const { code, err } = await ended
+    expect([code, err]).toEqual([
+      1,
+      expect.stringContaining(`Nobody answered ${crm}'s page for ten minutes. Where the page showed an error`),
+    ])
+    await expect(visit(await decide(page))).rejects.toThrow()
+  }, 60_000)
+
+  it('renews what has ended; a refresh token used by somebody else ends the consent where it works once', async () => {
+    await connected(at, name)
+    const first = await held(name)
+    await post(server().url, '/__sandbox/act', { act: 'revoke-token', id: first.token })
+    const renewed = await at.run('check', name)
+    expect(renewed.out).not.toMatch(/re-connecting|not connected/)
+    const second = await held(name)
+    expect(second.token).not.toBe(first.token)
+    // HubSpot's refresh tokens stay the same, Salesforce's rotate.
+    expect(second.refresh === first.refresh).toBe(name === 'hub')
+
+    const path = name === 'hub' ? '/oauth/2026-09/token' : '/services/oauth2/token'
+    const form = {
+      grant_type: 'refresh_token',
+      refresh_token: first.refresh,
+      client_id: 'sandbox',
+      client_secret: 'sandbox',
+    }
+    const replay = await fetch(server().url + path, { method: 'POST', body: new URLSearchParams(form) })
+    expect(replay.ok).toBe(name === 'hub')
+    const out = (await at.run('check', name)).out.replace(/\s+/g, ' ')
+    const words = `${name} needs re-connecting: the CRM no longer accepts the access it gave to unstall`
+    expect([out.includes(words), out.includes(`Allow it again: unstall connect ${name}.`)]).toEqual(
+      Array(2).fill(!replay.ok),
+    )
+    expect(out).not.toContain(second.refresh)
+  }, 60_000)
 })
 
 it('has nothing to do where a connection signs in by itself', async () => {
@@ -206,17 +264,19 @@ describe('one consent', () => {
     expect(await busy.ended).toMatchObject({ scopes: ['<b>&'] })
   })
 
-  it('says that a code is too old', async () => {
+  it.each(['HubSpot', 'Salesforce'])('says that a code of %s is too old', async (crm) => {
     let time = 0
     const seed = generate({ now: NOW, seed: 1, deals: 10, open: 5 })
-    const sandbox = await startSandbox(salesforce(seed), { now: NOW, monotonic: () => time })
+    const look = crm === 'HubSpot' ? hubspot(seed) : salesforce(seed)
+    const sandbox = await startSandbox(look, { now: NOW, monotonic: () => time })
     onTestFinished(() => sandbox.close())
-    const real = signIn({ loginUrl: sandbox.url, clientId: 'sandbox', clientSecret: 'sandbox' }, true)
-    const { ended, back, said } = ask(real)
-    await back()
+    const app = { clientId: 'sandbox', clientSecret: 'sandbox' }
+    const [hub, sf] = [hubspotSignIn({ baseUrl: sandbox.url, ...app }), signIn({ loginUrl: sandbox.url, ...app }, true)]
+    const { ended, saved, said } = ask(crm === 'HubSpot' ? hub : sf)
     const late = await decide(await shown(said))
     time = 11 * 60_000
     expect((await visit(late)).text).toContain('too old')
     expect(await ended).toMatchObject({ message: expect.stringContaining('Run it again') })
+    expect(saved).toEqual([])
   })
 })

@@ -1,5 +1,6 @@
 // `unstall disconnect`: asks, gives the access back, deletes what is stored of this connection and of no other, and touches
 // nothing in the CRM.
+import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -57,6 +58,31 @@ it('deletes one connection and nothing else, once its run is over and somebody a
   const before = { states: await states(), stored: await stored() }
   for (const table of ['deal', 'run', 'ledger', 'figures', 'token', 'connection'])
     expect(before.stored[`${table} hub`], table).toBeGreaterThan(0)
+
+  // Everything but the tokens can be taken along first.
+  const folder = join(at.folder, 'export/')
+  const exported = await at.run('export', '--out', folder)
+  expect(exported.code, exported.err).toBe(0)
+  for (const name of ['hub', 'sf']) {
+    const file = readFileSync(join(folder, `${name}.ndjson`), 'utf8')
+    const lines = file
+      .trimEnd()
+      .split('\n')
+      .map((line): { table: string } => JSON.parse(line))
+    const counts = Map.groupBy(lines, ({ table }) => table)
+    for (const [key, n] of Object.entries(before.stored))
+      if (key.endsWith(` ${name}`) && !key.startsWith('token '))
+        expect(counts.get(key.split(' ')[0] ?? ''), key).toHaveLength(n)
+    expect(lines.find(({ table }) => table === 'connection')).toMatchObject({ name, reference: { currency: 'EUR' } })
+    expect(file).not.toMatch(/"sealed"|sandbox-at|"table":"token"/)
+  }
+  expect(statSync(join(folder, 'hub.ndjson')).mode & 0o777).toBe(0o600)
+  const printed = await at.run('export', 'hub')
+  expect(printed.out).toBe(readFileSync(join(folder, 'hub.ndjson'), 'utf8'))
+  expect(printed.err).toMatch(/hub: [\d,]+ lines/)
+  expect((await at.run('export', '--out', join(at.folder, 'nowhere/x'))).err).toMatch(
+    /cannot be written to .*nowhere\/x/,
+  )
 
   const asked = await at.run('disconnect', 'hub')
   expect(asked).toMatchObject({

@@ -1,16 +1,31 @@
 // `unstall report` as a manager gets it: every format to the terminal or a file, and clear words where there is nothing.
+// `unstall digest`: shows what would be sent, sends only when told to, and does not count as the digest of the week.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Report } from '../../src/report/model.ts'
+import { openDatabase } from '../../src/store/db.ts'
+import { claimDigest, digestsSince, settleDigest } from '../../src/store/digests.ts'
+import { type MailServer, startMail } from '../digest/servers.ts'
 import { type Place, place } from './harness.ts'
 
 let at: Place
+let mail: MailServer
+const ann = 'ann@acme.example'
+const managers = `[vp@acme.example, { to: ${ann}, teams: [Nobody] }]`
+const digests = `{ smtp: "$\{DIGEST_SMTP}", from: unstall@acme.example, managers: ${managers} }`
+const configured = () => at.config([['policy:', `digests: ${digests}\npolicy:`]])
 beforeAll(async () => {
   at = await place()
-  at.config()
+  mail = await startMail()
+  process.env.DIGEST_SMTP = `smtp://u:swordfish@127.0.0.1:${mail.port}`
+  configured()
 })
-afterAll(() => at.close())
+afterAll(async () => {
+  delete process.env.DIGEST_SMTP
+  await mail.close()
+  await at.close()
+})
 
 describe('nothing yet', () => {
   test('an empty store is a sentence, not an empty page', async () => {
@@ -64,6 +79,65 @@ describe('after a preview', () => {
     expect(out).toContain('# Rapport sur le pipeline')
     expect(out.replace(/\s/g, ' ')).toContain('Pipeline et prévision, avec et sans les affaires à l’arrêt')
     expect(out).not.toMatch(/\b(?:Stalled|Deals|Owner)\b/)
-    at.config()
+    configured()
+  })
+
+  test('shows, saves and sends what a manager gets', async () => {
+    const shown = await at.run('digest')
+    expect(shown.code, shown.err).toBe(0)
+    expect(shown.out).toMatch(/^To: vp@acme\.example\n\nYour pipeline on .*Stalled deals: \d+$/m)
+    expect(shown.out).toMatch(/^• EUR – Forecast €[\d,]+.*Gap €/m)
+    expect(shown.out).toMatch(
+      new RegExp(`^To: ${ann}$[\\s\\S]*This is about Nobody only\\.[\\s\\S]*Open deals: 0`, 'm'),
+    )
+    const file = join(at.folder, 'digest.html')
+    expect((await at.run('digest', '--to', ann, '--out', file)).code).toBe(0)
+    expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>[\s\S]*This is about Nobody only\./)
+    const [{ to, message }] = JSON.parse((await at.run('digest', '--to', 'vp@acme.example', '--json')).out)
+    expect(to).toBe('vp@acme.example')
+    expect(message.slack.blocks.length).toBeGreaterThan(0)
+    expect(await at.run('digest', '--to', 'x@y.example')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`x@y.example is not in digests.managers of`),
+    })
+    expect(mail.messages).toEqual([])
+
+    const sent = await at.run('digest', '--send', '--to', ann)
+    expect([sent.code, sent.err]).toEqual([0, expect.stringContaining(`sent to ${ann}`)])
+    expect(mail.messages).toEqual([expect.stringMatching(/^To: ann@acme\.example\r$/m)])
+    mail.mishap = 'login'
+    const refused = await at.run('digest', '--send', '--to', ann)
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('535 not with …')])
+    expect(refused.err + refused.out).not.toContain('swordfish')
+    expect(await at.run('digest', '--nightly')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('Nothing new to tell'),
+    })
+    const both = await at.run('digest', '--nightly', '--weekly')
+    expect([both.code, both.err]).toEqual([
+      2,
+      expect.stringContaining("'--weekly' cannot be used with option '--nightly'"),
+    ])
+  })
+
+  test('runs names the digests that did not arrive, and only those', async () => {
+    const { db, close } = await openDatabase({ dataDir: join(at.folder, '.unstall') })
+    // By hand is not the digest of the week.
+    expect(await digestsSince(db, 0)).toEqual([])
+    const now = Date.now()
+    const row = { kind: 'weekly', week: '2026-W48', status: 'unknown', told: [] } as const
+    for (const [recipient, ago] of [
+      ['failed@a.example', 0],
+      ['lost@a.example', 2],
+      ['sending@a.example', 0],
+    ] as const)
+      await claimDigest(db, { ...row, period: '2026-W48', recipient, createdAt: now - ago * 3_600_000 })
+    const failed = { kind: 'weekly', period: '2026-W48', recipient: 'failed@a.example' } as const
+    await settleDigest(db, failed, { status: 'failed', problem: '550 nobody of that name' })
+    await close()
+    const { out } = await at.run('runs')
+    expect(out).toContain('The weekly digest of 2026-W48 did not reach failed@a.example: 550 nobody of that name')
+    expect(out).toContain('did not reach lost@a.example: no answer')
+    expect(out).not.toContain('sending@a.example')
   })
 })

@@ -37,8 +37,8 @@ describe('forecast', () => {
     sums.add(deal({ amount: 3, category: 'OMIT' }), 'moving')
     expect(sums.by('category').map(({ category, value }) => [category, value])).toEqual([
       ['COMMIT', 100],
-      [null, 20],
       ['OMIT', 3],
+      [null, 20],
     ])
     expect(sums.by()).toMatchObject([{ value: 123, forecast: 120, movingValue: 3, movingForecast: 0 }])
   })
@@ -63,8 +63,8 @@ describe('forecast', () => {
       [null, 4, 4],
     ])
     expect(sums.parts().pipeline.map(({ of, value }) => [of, value])).toEqual([
-      ['sales', 5],
       ['renewals', 2],
+      ['sales', 5],
     ])
   })
 

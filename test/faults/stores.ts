@@ -70,7 +70,7 @@ async function redisLost(trial: Trial): Promise<Result> {
   for (const blow of blows) {
     const order = await at.next()
     if (order === null) throw new Error('no night left')
-    const workers = [1, 2].map(() => at.work({ runs: [order], readBatch: 8, app: { scheduled: true } }))
+    const workers = [1, 2].map(() => at.work({ runs: [order], readBatch: 8, app: { role: 'all' } }))
     await midApply(at)
     await blow()
     const begun = performance.now()

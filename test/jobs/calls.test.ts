@@ -1,6 +1,8 @@
 // What an unwell CRM costs: a fifth of all calls fail before anything is applied, and the night is still done with little
-// more than the calls it needs anyway; nothing is written twice or left out.
+// more than the calls it needs anyway; nothing is written twice or left out. Also: what the metrics count, and that each
+// line of the log names its run.
 import { expect, it, onTestFinished } from 'vitest'
+import { createLog } from '../../src/log.ts'
 import { OWNERS } from '../../src/sandbox/generate.ts'
 import { homes } from '../homes.ts'
 import { type Crm, MONDAY, seedDeal, seedOf, setUp, startCrm } from './harness.ts'
@@ -14,6 +16,8 @@ const SETTINGS = { ...settings, tasks: { ...settings.tasks, perOwnerPerWeek: 100
 /** Each fifth call. Chance would strike now more, now fewer. */
 const FIFTHS = Array.from({ length: 60 }, (_, n) => ({ fault: '500-before', nth: 5 * (n + 1) }) as const)
 
+type Statuses = Record<string, number>
+
 /** Calls of preview and first night. */
 async function night(system: Crm['system'], faults: typeof FIFTHS) {
   const home = await homes[0]?.open()
@@ -21,7 +25,17 @@ async function night(system: Crm['system'], faults: typeof FIFTHS) {
   const crm = await startCrm(system, seedOf(DEALS))
   onTestFinished(() => crm.stop())
   await setUp(crm)
-  const real = await connectTo(crm, { settleMs: 0 })
+  const seen: Statuses = {}
+  const count = (into: Statuses, status: number | string, n = 1) => {
+    into[status] = (into[status] ?? 0) + n
+  }
+  const lines: string[] = []
+  const log = createLog('debug', { pretty: false, stream: { write: (line) => void lines.push(line) } })
+  const real = await connectTo(crm, {
+    settleMs: 0,
+    called: ({ status }) => count(seen, status ?? 0),
+    warn: (message, data = {}) => log.warn(data, message),
+  })
   // Small batches, so that there are enough of them.
   const connector = instead(real, () => ({ can: { ...real.can, readBatch: 15 } }))
   const program = await startProgram({
@@ -29,18 +43,34 @@ async function night(system: Crm['system'], faults: typeof FIFTHS) {
     crms: [crm],
     connectors: { [crm.name]: connector },
     settings: SETTINGS,
+    log,
   })
   onTestFinished(() => program.close())
-  const calls = async () => (await crm.calls()).reduce((sum, row) => sum + row.count, 0)
+  const calls = async () => {
+    const all: Statuses = {}
+    for (const { path, statuses } of await crm.calls())
+      if (!path.endsWith('/token')) for (const [status, n] of Object.entries(statuses)) count(all, status, n)
+    return all
+  }
   const before = await calls()
   await crm.faults(faults)
   const preview = await program.night(crm, MONDAY, { kind: 'preview' })
   expect(await program.night(crm, MONDAY, { confirm: preview.id })).toMatchObject({ status: 'done', problem: null })
-  const used = (await calls()) - before
-  const seen = await crm.look()
-  expect(seen.deals.filter(({ stalled }) => stalled).length).toBe(120)
-  expect(new Set(seen.tasks.map(({ deal }) => deal)).size).toBe(120)
-  expect(seen.tasks.length).toBe(120)
+  const after = await calls()
+  for (const [status, n] of Object.entries(before)) count(after, status, -n)
+  // What the metrics count is what the CRM counts, status by status.
+  expect(seen).toEqual(Object.fromEntries(Object.entries(after).filter(([, n]) => n > 0)))
+  const used = Object.values(after).reduce((sum, n) => sum + n, 0)
+  // Every line says which run it belongs to, whoever wrote it.
+  const said = lines.map((line): { run?: string; msg: string } => JSON.parse(line))
+  expect(said.length).toBeGreaterThan(0)
+  expect(said.filter(({ run }) => !/^[a-z]+-2026-11-23-[12]$/.test(run ?? ''))).toEqual([])
+  if (faults.length > 0 && system === 'hubspot')
+    expect(said.filter(({ msg }) => msg === 'HubSpot: trying again').length).toBeGreaterThan(3)
+  const look = await crm.look()
+  expect(look.deals.filter(({ stalled }) => stalled).length).toBe(120)
+  expect(new Set(look.tasks.map(({ deal }) => deal)).size).toBe(120)
+  expect(look.tasks.length).toBe(120)
   return used
 }
 

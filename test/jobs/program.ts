@@ -30,19 +30,21 @@ export interface ConnectHow {
   readonly token?: string
   readonly settleMs?: number
   readonly known?: NonNullable<ConnectorOptions['known']>
+  readonly called?: NonNullable<ConnectorOptions['called']>
+  readonly warn?: NonNullable<ConnectorOptions['warn']>
 }
 
 /** `settleMs`: how long a task without an answer is left alone in lookup mode; these CRMs never commit late. */
 export async function connectTo(
   { system, url }: Pick<Reached, 'system' | 'url'>,
-  { token, settleMs, known }: ConnectHow = {},
+  { token, settleMs, ...how }: ConnectHow = {},
 ): Promise<Connector> {
   const common = {
     gate: openGate,
     clock: Date.now,
     sleep: async (_ms: number, signal: AbortSignal) => signal.throwIfAborted(),
     timezone: 'UTC',
-    ...(known ? { known } : {}),
+    ...how,
   }
   const settled = (connector: Connector) =>
     settleMs === undefined ? connector : instead(connector, () => ({ can: { ...connector.can, settleMs } }))
@@ -95,6 +97,8 @@ export interface ProgramOptions {
   readonly patienceMs?: number
   /** As in the configuration file; default: `settings`. */
   readonly settings?: unknown
+  /** Instead of noting what is said. */
+  readonly log?: JobContext['log']
 }
 
 export interface Program {
@@ -131,7 +135,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     },
     texts: () => en,
     clock: Date.now,
-    log: { debug: say, info: say, warn: say, error: note(problems) },
+    log: options.log ?? { debug: say, info: say, warn: say, error: note(problems) },
     progress: () => {},
     patienceMs: options.patienceMs ?? 0,
     retryMs: 20,

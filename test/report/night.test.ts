@@ -1,5 +1,7 @@
 // The report over real nights of a lookalike CRM: what it says agrees with what the night wrote and with itself.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { weeklyMessage } from '../../src/digest/messages.ts'
+import { toMail, toText } from '../../src/digest/render.ts'
 import { buildReport } from '../../src/report/build.ts'
 import { type ConnectionReport, DealLine, Report } from '../../src/report/model.ts'
 import { render } from '../../src/report/render.ts'
@@ -137,6 +139,43 @@ describe('over two nights', () => {
       for (const format of ['html', 'md', 'csv', 'json'] as const)
         expect(await render(found, format, texts)).toContain(ARABIC)
     }
+  })
+
+  test('the weekly digest: the honest forecast, the news of the week, the coaching sheet, of those a manager sees', async () => {
+    const said = {
+      db: database.db,
+      connections: [crm],
+      texts: en,
+      timezone: 'UTC',
+      dashboard: 'https://unstall.example',
+    }
+    const whole = await weeklyMessage(said, {})
+    const text = whole ? toText(whole) : ''
+    expect(text).toMatch(/^Your pipeline on 27 November 2026\. Stalled deals: 4\n/)
+    expect(text).toContain('Pipeline and forecast, with and without stalled deals\n• EUR – Forecast €')
+    const [total] = only(await report()).forecast.total
+    if (!total) throw new Error('no forecast')
+    const { forecast, movingForecast } = total
+    const [all, moving, gap] = [forecast, movingForecast, forecast - movingForecast].map((one) => en.money(one, 'EUR'))
+    expect(text).toContain(`Forecast ${all} – Forecast without stalled ${moving} – Gap ${gap}`)
+    expect(forecast).toBeGreaterThan(movingForecast)
+    expect(text).toMatch(/Newly stalled \(4\)\n(• .*\n){4}/)
+    expect(text).toMatch(/Recovered: they move again \(1\)\n• wakes up <https?:/)
+    expect(text).toMatch(/Coaching sheet\n\nOne line per rep\n• /)
+    expect(text).toMatch(/Everything, day by day <https:\/\/unstall\.example\/>\n$/)
+    const html = whole ? await toMail(whole) : ''
+    expect(html).toContain('&lt;script&gt;')
+    expect(html).not.toContain('<script')
+
+    const one = await weeklyMessage({ ...said, texts: fr, dashboard: null }, { owners: [OTHER.toUpperCase()] })
+    const french = one ? toText(one) : ''
+    expect(french).toContain('Ne concerne que')
+    expect(french).toMatch(/Votre pipeline au 27 novembre 2026\. Affaires à l’arrêt\s: 1\n/)
+    expect(french).toContain('other rep')
+    expect(french).not.toMatch(/wakes up|late|alert/)
+    expect(await weeklyMessage(said, { teams: ['nobody’s'] })).toMatchObject({
+      subject: expect.stringMatching(/: 0$/),
+    })
   })
 
   test('an undo is reported as what it is', async () => {

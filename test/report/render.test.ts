@@ -5,6 +5,8 @@ import { describe, expect, test } from 'vitest'
 import type { DealLine, Report, SumLine } from '../../src/report/model.ts'
 import { FORMATS, render } from '../../src/report/render.ts'
 import { NO_SUMMARY } from '../../src/report/summary.ts'
+import { digestEn } from '../../src/texts/digest-en.ts'
+import { digestFr } from '../../src/texts/digest-fr.ts'
 import { en } from '../../src/texts/en.ts'
 import { fr } from '../../src/texts/fr.ts'
 import { reportEn } from '../../src/texts/report-en.ts'
@@ -210,16 +212,19 @@ test('nothing yet: a clear sentence in every format for people', async () => {
   for (const format of FORMATS) expect(await render(empty, format, en)).not.toBe('')
 })
 
-test('both languages have the same keys, say something, and differ', () => {
+test.each([
+  ['report', reportEn, reportFr],
+  ['digests', digestEn, digestFr],
+])('%s: both languages have the same keys, say something, and differ', (_, en, fr) => {
   const leaves = (value: object, path = ''): [string, string][] =>
     Object.entries(value).flatMap(([key, inner]): [string, string][] =>
       typeof inner === 'object' ? leaves(inner, `${path}${key}.`) : [[`${path}${key}`, String(inner)]],
     )
-  const [english, french] = [leaves(reportEn), leaves(reportFr)]
+  const [english, french] = [leaves(en), leaves(fr)]
   expect(french.map(([key]) => key)).toEqual(english.map(([key]) => key))
   const words = new Map(french)
   const same = english.filter(([key, text]) => text === words.get(key)).map(([key]) => key)
-  const alike = /^(system\.|sum\.(pipeline|value)|columns\.(pipeline|cause)|coaching\.causes)/
+  const alike = /^(example$|system\.|sum\.(pipeline|value)|columns\.(pipeline|cause)|coaching\.causes)/
   expect(same.filter((key) => !alike.test(key))).toEqual([])
   const holes = (text: string) => [...text.matchAll(/\{\w+\}/g)].map(String).sort()
   for (const [key, text] of english)

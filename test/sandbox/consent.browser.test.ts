@@ -77,17 +77,32 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the consent page i
         ['hub', 'HubSpot'],
         ['sf', 'Salesforce'],
       ] as const)
-        for (const [button, title, code] of [
-          ['Deny', 'Not connected', 1],
-          ['Allow', `${name} is connected`, 0],
+        for (const [button, title, told, code] of [
+          ['Deny', 'Not connected', `${crm} was not allowed to give access, so nothing is connected.`, 1],
+          ['Allow, but the code is used on its way', 'Not connected', 'its code was used before or is too old', 1],
+          ['Allow', `${name} is connected`, `Connected to ${crm}, account`, 0],
         ] as const) {
           const ended = at.run('connect', name, '--port', '0')
-          await page.goto(await shown(at.heard))
-          await page.getByRole('button', { name: button }).click()
+          const address = await shown(at.heard)
+          const query = new URL(address).searchParams
+          // A link of somebody else, who does not know the state.
+          await page.goto(`${query.get('redirect_uri')}?code=theirs&state=theirs`)
+          await page.getByText('does not belong to the question that unstall asks now').waitFor()
+          await page.goto(address)
+          if (button.includes('used'))
+            await page.route('**/authorize', async (route) => {
+              const response = await route.fetch({ maxRedirects: 0 })
+              const code = new URL(response.headers().location ?? '').searchParams.get('code') ?? ''
+              const path = name === 'hub' ? '/oauth/2026-09/token' : '/services/oauth2/token'
+              const form = { grant_type: 'authorization_code', code, client_id: 'sandbox', client_secret: 'sandbox' }
+              await fetch(at[name].url + path, { method: 'POST', body: new URLSearchParams(form) })
+              await route.fulfill({ response })
+            })
+          await page.getByRole('button', { name: button.slice(0, 5).trim() }).click()
           await page.getByRole('heading', { level: 1, name: title }).waitFor()
-          const told = button === 'Allow' ? `Connected to ${crm}` : `${crm} was not allowed to give access`
           expect(await page.getByText(told).count()).toBe(1)
           expect((await ended).code).toBe(code)
+          await page.unroute('**/authorize')
         }
       expect(foreign).toEqual([])
     } finally {

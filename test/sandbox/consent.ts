@@ -22,13 +22,19 @@ export async function decide(page: string, decision = 'allow'): Promise<URL> {
 }
 
 /** What the token request needs beside the grant type and the client. */
-export async function allow(url: string, system: keyof typeof PAGES = 'hubspot', decision = 'allow') {
+export async function allow(
+  url: string,
+  system: keyof typeof PAGES = 'hubspot',
+  decision = 'allow',
+  scopes: object = {},
+) {
   const verifier = randomBytes(32).toString('base64url')
   const redirect_uri = 'http://127.0.0.1:9/callback'
   const asked = {
     ...{ client_id: 'sandbox', response_type: 'code', redirect_uri, state: 'state of the app' },
     code_challenge: createHash('sha256').update(verifier).digest('base64url'),
     code_challenge_method: 'S256',
+    ...scopes,
   }
   const back = await decide(`${url}${PAGES[system]}?${new URLSearchParams(asked)}`, decision)
   if (back.searchParams.get('state') !== asked.state) throw new Error('no consent')

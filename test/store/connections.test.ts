@@ -32,6 +32,7 @@ eachHome((home) => {
       confirmedAt: 4,
       reference: null,
       circuit,
+      judged: null,
       censusAt: 1_795_000_000_000,
     })
     await updateConnection(db, 'hub', { circuit: null })

@@ -21,11 +21,6 @@ export async function operated(
       auth: { kind: 'token', token: new Secret('sandbox-web') },
     }),
   )
-  const environment = {
-    ...{ databaseUrl: null, redisUrl: null, secretKey: null, oldSecretKey: null, operator: null, viewer: null },
-    ...{ host: '127.0.0.1', port: 4000, logLevel: null },
-  }
-  const place = { file: '', timezone: 'Europe/Paris', schedule: '0 2 * * *', dataDir: '', web: {} }
   const connection = (name: string) => {
     const found = connections.find((one) => one.name === name)
     if (!found) throw new Error(`no connection ${name}`)
@@ -33,7 +28,8 @@ export async function operated(
   }
   const { ctx, queue } = program
   const words: typeof ctx = { ...ctx, texts: (language) => ({ en, fr })[language] }
-  const service = webService({ config: { ...place, connections, environment }, ctx: words, queue, connection })
+  const config = { timezone: 'Europe/Paris', schedule: '0 2 * * *', connections }
+  const service = webService({ config, ctx: words, queue, connection })
   return {
     program,
     web: createWeb(service, access()),

@@ -358,6 +358,16 @@ describe('before, between and in trouble', () => {
     expect(refused).toContain('href="/connections">What to do')
   })
 
+  test('a night that was taken back is said', async () => {
+    const [crm] = at.crms
+    if (!crm) throw new Error('no CRM')
+    const undone = await at.program.night(crm, MONDAY + 4 * DAY + 120_000)
+    const undo = await at.program.undo(undone, MONDAY + 4 * DAY + 180_000)
+    const html = await page('/')
+    expect(read(html)).toContain('hub: the night of 27 November 2026 was taken back afterwards')
+    expect(html).toContain(`href="/runs/${undo.id}"`)
+  })
+
   test('a night that is missing is said', async () => {
     const late = createWeb({ ...at.service, clock: () => MONDAY + 20 * DAY }, openAccess())
     expect(read(await (await late.request('http://127.0.0.1/')).text())).toContain('Later nights are missing')

@@ -167,8 +167,8 @@ function write(store: Store, object: ObjectType, call: Call, creates: boolean): 
   for (const apply of applies) apply()
   return answered(store, results, errors, creates ? 201 : 200)
 }
-/** An error in the answer of a batch. */
-export const batchError = ({ error }: Failed, marks: object = {}) => ({
+/** An error in the answer of a batch: SPEC `StandardError`. */
+export const batchError = ({ error: { correlationId: _, ...error } }: Failed, marks: object = {}) => ({
   ...{ errors: [], links: {}, ...error },
   context: { ...error.context, ...marks },
 })

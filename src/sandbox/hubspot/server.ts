@@ -1,5 +1,5 @@
 // The HubSpot lookalike: sign-in, scopes, limits, reference data and the lines of its state. Paths as dated in the public
-// specifications (2026-09; 2026-03 is still served).
+// specifications (2026-09; 2026-03 is still served), and those without a date, which HubSpot's SDK calls.
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
@@ -13,6 +13,12 @@ import { search } from './search.ts'
 import { iso, OBJECTS, OWN_APP, Store, type StoreOptions } from './store.ts'
 
 const VERSIONS = ['2026-09', '2026-03']
+/** Served until March and September 2027. */
+const undated = (path: string) =>
+  path
+    .replace(/^\/crm\/associations\/\{v\}/, '/crm/v4/associations')
+    .replace(/^\/crm\/(\w+)\/\{v\}/, '/crm/v3/$1')
+    .replace(/^\/oauth\/\{v\}\/token$/, '/oauth/v1/token')
 const NAMES = { deals: ['deals', '0-3'], tasks: ['tasks', '0-27'] }
 /** Lists of properties in the address fail from about here (airbyte source-hubspot, BEHAVIOR.md 5). */
 const MAX_QUERY = 15_000
@@ -31,9 +37,11 @@ const SCOPES: Readonly<Record<string, Readonly<Record<ObjectType, string>>>> = {
   lists: { deals: 'crm.lists', tasks: 'crm.lists' },
 }
 
+/** Other addresses, of the account and of sign-in, need none. */
+const SCOPED = /^crm/
 const GRANTED = new Set(Object.values(SCOPES).flatMap(({ deals, tasks }) => [deals, tasks]))
-/** What a token may do: all that unstall needs; `-noscope-<scope>` in it takes one away, `-also-<scope>` adds one. */
-function scopesOf(token: string): string[] {
+/** What a token by itself may do: all that unstall needs; `-noscope-<scope>` in it takes one away, `-also-<scope>` adds one. */
+function scopesIn(token: string): string[] {
   const all = ['oauth', ...[...GRANTED].flatMap((scope) => [`${scope}.read`, `${scope}.write`])]
   const also = /-also-([\w.-]+)/.exec(token)?.[1]
   const real = all.filter((scope) => scope !== 'crm.objects.owners.write' && !token.includes(`noscope-${scope}`))
@@ -57,14 +65,17 @@ export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kerne
     const signIn = oauth(kernel)
     return {
       routes: [
-        ...routes({
-          'POST /crm/objects/{v}/{object}/search': (call, object) => search(store, object, call),
-          ...below('/crm/objects/{v}/{object}', objects(store)),
-          ...below('/crm/properties/{v}/{object}', properties(store)),
-          ...below('/crm/lists/{v}', lists(store)),
-          ...references(store),
-          ...signIn.handlers,
-        }),
+        ...routes(
+          {
+            'POST /crm/objects/{v}/{object}/search': (call, object) => search(store, object, call),
+            ...below('/crm/objects/{v}/{object}', objects(store)),
+            ...below('/crm/properties/{v}/{object}', properties(store)),
+            ...below('/crm/lists/{v}', lists(store)),
+            ...references(store),
+            ...signIn.handlers,
+          },
+          signIn.scopesOf,
+        ),
         ...signIn.routes,
       ],
       maxBodyBytes: 3_000_000,
@@ -78,40 +89,42 @@ export function hubspot(seed: Seed, options: Partial<StoreOptions> = {}): (kerne
   }
 }
 
-function routes(handlers: Handlers): Route[] {
-  const places = VERSIONS.flatMap((version) =>
-    OBJECTS.flatMap((object) => NAMES[object].map((name) => ({ version, object, name }))),
-  )
-  return Object.entries(handlers).flatMap(([key, handler]) =>
-    places.map(({ version, object, name }) => {
-      const [method = '', path = ''] = key.split(' ')
-      const template = path.replace('{v}', version).replace('{object}', name)
-      const reads = method === 'GET' || /\/(read|search)$/.test(path)
+function routes(handlers: Handlers, scopesOf: (token: string) => readonly string[]): Route[] {
+  return Object.entries(handlers).flatMap(([key, handler]) => {
+    const [method = '', path = ''] = key.split(' ')
+    const addresses = [...VERSIONS.map((version) => path.replace('{v}', version)), undated(path)]
+    const reads = method === 'GET' || /\/(read|search)$/.test(path)
+    const at = (template: string, object: ObjectType): Route => {
       const scope = `${SCOPES[path.split('/')[2] ?? '']?.[object]}.${reads ? 'read' : 'write'}`
       const handle = (call: Call) => {
-        needScope(call, scope)
+        if (SCOPED.test(scope) && !scopesOf(bearer(call)).includes(scope)) throw missing(scope)
         return handler(call, object)
       }
       return { method, template, handle }
-    }),
-  )
+    }
+    return addresses
+      .filter((address) => !address.includes('{v}'))
+      .flatMap((address) => {
+        if (!address.includes('{object}')) return at(address, 'deals')
+        return OBJECTS.flatMap((object) => NAMES[object].map((name) => at(address.replace('{object}', name), object)))
+      })
+  })
 }
 
+const bearer = ({ headers }: Call) => /^Bearer (sandbox-\S+)$/.exec(headers.authorization ?? '')?.[1] ?? ''
 function guard(kernel: Kernel, call: Call): Answer | null {
   if (call.path.startsWith('/oauth/')) return null
   if (call.query.toString().length > MAX_QUERY) return new Failed(414, 'VALIDATION_ERROR', 'URI Too Long').answer
-  const token = /^Bearer (sandbox-\S+)$/.exec(call.headers.authorization ?? '')?.[1]
-  const known = token === undefined ? 'not found' : kernel.tokens.check(token)
+  const token = bearer(call)
+  const known = token === '' ? 'not found' : kernel.tokens.check(token)
   if (known === 'valid') return null
   const category = known === 'expired' ? 'EXPIRED_AUTHENTICATION' : 'INVALID_AUTHENTICATION'
   return new Failed(401, category, `The OAuth token used to make this call is ${known}.`).answer
 }
-/** `sandbox-noscope-<scope>` is a token without that scope. */
-function needScope(call: Call, scope: string): void {
-  if (!call.headers.authorization?.includes(`noscope-${scope}`)) return
+function missing(scope: string): Failed {
   const errors = [{ message: 'One or more scopes are required.', context: { requiredGranularScopes: [scope] } }]
   const message = "This app hasn't been granted all required scopes to make this call."
-  throw new Failed(403, 'MISSING_SCOPES', message, { errors })
+  return new Failed(403, 'MISSING_SCOPES', message, { errors })
 }
 
 const budget = (remaining: number) => ({
@@ -272,10 +285,13 @@ function references(store: Store): Handlers {
 
 /** Codes and refresh tokens that nobody issued are good as well if they begin with `sandbox-`: a way in without a page.
  *  Of those that came from the page the client is checked. Refresh tokens do not rotate and do not end. */
-function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: readonly Route[] } {
-  const consent = createConsent(kernel, '/oauth/authorize', 'sandbox-consent-', 'oauth')
-  const consented = new Set<string>()
-  const issued = new Set<string>()
+function oauth(kernel: Kernel) {
+  const all = scopesIn('')
+  const consent = createConsent(kernel, '/oauth/authorize', 'sandbox-consent-', all.join(' '), all)
+  /** Refresh tokens of consents, and issued access tokens: what was allowed. */
+  const consented = new Map<string, readonly string[]>()
+  const issued = new Map<string, readonly string[]>()
+  const scopesOf = (token: string) => issued.get(token) ?? scopesIn(token)
   const valid = (token: string) => token.startsWith('sandbox-') && kernel.tokens.check(token) === 'valid'
   const wrong = (status: string, message: string) => new Failed(400, status, message, { status })
   const dead = () => wrong('BAD_REFRESH_TOKEN', 'missing or invalid refresh token')
@@ -286,19 +302,19 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
     const page = code.startsWith('sandbox-consent-')
     if ((page || consented.has(old)) && (given('client_id') !== CLIENT || given('client_secret') !== SECRET))
       throw wrong('BAD_CLIENT_ID', 'missing or unknown client id or secret')
-    let scopes: readonly string[] = []
+    let scopes = consented.get(old) ?? all
     if (grant === 'authorization_code') {
       const allowed = page ? consent.redeem(form) : null
       if (allowed && 'error' in allowed) throw wrong('BAD_AUTH_CODE', allowed.why)
       if (!valid(code)) throw wrong('BAD_AUTH_CODE', 'missing or unknown auth code')
-      scopes = allowed?.scope.split(' ') ?? []
+      scopes = allowed?.scope.split(' ') ?? all
     } else if (grant !== 'refresh_token' || !valid(old)) throw dead()
     const access_token = `sandbox-${secret()}`
     kernel.tokens.issue(access_token)
-    issued.add(access_token)
+    issued.set(access_token, scopes)
     const refresh_token = grant === 'refresh_token' ? old : `sandbox-refresh-${secret()}`
     kernel.tokens.check(refresh_token) // makes it known, so that the act revoke-token reaches it too
-    if (page) consented.add(refresh_token)
+    if (page) consented.set(refresh_token, scopes)
     const told = { token_type: 'bearer', hub_id: PORTAL, scopes }
     return ok({ access_token, refresh_token, expires_in: kernel.options.tokenLifeS ?? 1800, ...told })
   }
@@ -306,24 +322,23 @@ function oauth(kernel: Kernel): { readonly handlers: Handlers; readonly routes: 
   const info = (call: Call) => {
     const { tokenKey } = parse(z.object({ tokenKey: z.string() }), call)
     if (!valid(tokenKey) || issued.has(tokenKey)) throw new Failed(404, 'OBJECT_NOT_FOUND', 'No such private app')
-    return ok({ userId: 7001, hubId: PORTAL, appId: OWN_APP, scopes: scopesOf(tokenKey) })
+    return ok({ userId: 7001, hubId: PORTAL, appId: OWN_APP, scopes: scopesIn(tokenKey) })
   }
-  return {
-    routes: [...consent.routes, { method: 'POST', template: TOKEN_INFO, handle: info }],
-    handlers: {
-      'POST /oauth/{v}/token': token,
-      'POST /oauth/{v}/token/revoke': ({ body }) => {
-        kernel.tokens.revoke(new URLSearchParams(body).get('token') ?? '')
-        return { status: 200 }
-      },
-      'POST /oauth/{v}/token/introspect': ({ body }) => {
-        const given = new URLSearchParams(body).get('token') ?? ''
-        const active = valid(given)
-        const granted = { hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer', scopes: scopesOf(given) }
-        return ok(active ? { active, ...granted } : { active })
-      },
+  const handlers: Handlers = {
+    'POST /oauth/{v}/token': token,
+    'POST /oauth/{v}/token/revoke': ({ body }) => {
+      kernel.tokens.revoke(new URLSearchParams(body).get('token') ?? '')
+      return { status: 200 }
+    },
+    'POST /oauth/{v}/token/introspect': ({ body }) => {
+      const given = new URLSearchParams(body).get('token') ?? ''
+      const active = valid(given)
+      const granted = { hub_id: PORTAL, app_id: OWN_APP, token_type: 'bearer', scopes: scopesOf(given) }
+      return ok(active ? { active, ...granted } : { active })
     },
   }
+  const routes: Route[] = [...consent.routes, { method: 'POST', template: TOKEN_INFO, handle: info }]
+  return { scopesOf, routes, handlers }
 }
 
 function* state(store: Store): Iterable<Readonly<Record<string, unknown>>> {

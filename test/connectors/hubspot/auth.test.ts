@@ -31,10 +31,11 @@ test('a refresh token becomes a set of tokens with its life; a new refresh token
   expect(await exchange('refresh 2')).toEqual({ token: 'a2', refresh: undefined, lifeMs: 60_000 })
 })
 
-test('a consent: its page asks for every scope that is needed, its code becomes a set of tokens once', async () => {
+test('a consent: its page asks for every scope that is needed, and for those of the segment where the account has them; its code becomes a set of tokens once', async () => {
   expect(page).toBe(
     'https://app.hubspot.com/oauth/authorize?client_id=client&scope=oauth+crm.objects.deals.read+crm.objects.deals.write' +
-      '+crm.schemas.deals.read+crm.schemas.deals.write+crm.objects.owners.read+crm.objects.contacts.read+crm.objects.contacts.write',
+      '+crm.schemas.deals.read+crm.schemas.deals.write+crm.objects.owners.read+crm.objects.contacts.read+crm.objects.contacts.write' +
+      '&optional_scope=crm.lists.read+crm.lists.write',
   )
   const form = { code: 'the code', code_verifier: 'v', redirect_uri: 'http://localhost:4030/callback' }
   const sent = { grant_type: 'authorization_code', client_id: 'client', client_secret: 's3cret/+', ...form }

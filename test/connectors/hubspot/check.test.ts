@@ -60,6 +60,18 @@ test.each<[string, Partial<StoreOptions>, Partial<HubspotOptions>, RegExp]>([
     /warn: The token may do more .*: settings\.users\.write -> .*Settings > Integrations > Service Keys/,
   ],
   [
+    'a scope HubSpot offers beside, which unstall does not use',
+    {},
+    { credential: staticToken('sandbox-also-crm.objects.companies.read') },
+    /warn: The token may do more .*: crm\.objects\.companies\.read -> /,
+  ],
+  [
+    'no scope to make the segment, which nothing depends on',
+    {},
+    { credential: staticToken('sandbox-noscope-crm.lists.write') },
+    /warn: No segment “Stalled deals”: the scope crm\.lists\.write is missing -> Add it under .* Or save a view by hand/,
+  ],
+  [
     'too little API budget',
     { calls: [249_500, 250_000] },
     {},
