@@ -22,8 +22,12 @@ export function nextNight(after: Instant, cron: string, timeZone: string): Insta
 
 /** The last due moment of the 24 hours until `now`; null: there was none. */
 export function lastDue(now: Instant, cron: string, timeZone: string): Instant | null {
-  const first = nextNight(now - DAY_MS, cron, timeZone)
-  return first > now ? null : lastNight(first, now, cron, timeZone)
+  // Few steps from there to now, however often it is due.
+  for (const back of [60_000, 3_600_000, DAY_MS]) {
+    const first = nextNight(now - back, cron, timeZone)
+    if (first <= now) return lastNight(first, now, cron, timeZone)
+  }
+  return null
 }
 
 /** The last due moment until `now`, `due` or a later one: that night it is, however late. */
