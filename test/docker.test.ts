@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import { expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { isRole } from '../src/app.ts'
+import { accessOf, isRole } from '../src/app.ts'
 import { parseConfig } from '../src/config.ts'
 import { freePort } from './services.ts'
 
@@ -130,7 +130,10 @@ it('docker compose: every service, volume, variable, port and role it names is t
     const filled = Object.entries(environment).map(([key, value]) => [key, value.replace(/\$\{[^}]+\}/, 'secret')])
     const key = { UNSTALL_SECRET_KEY: 'x'.repeat(32), HUBSPOT_TOKEN: 'x', SF_CLIENT_ID: 'x', SF_CLIENT_SECRET: 'x' }
     const config = { file: '/app/unstall.config.yaml', now: 0, variables: { ...Object.fromEntries(filled), ...key } }
-    const read = parseConfig(text('unstall.config.example.yaml'), config).environment
+    const parsed = parseConfig(text('unstall.config.example.yaml'), config)
+    // Reachable from outside: its pages need a password, which is in no file of ours.
+    expect(() => accessOf(parsed)).toThrow('UNSTALL_OPERATOR')
+    const read = parsed.environment
     expect(read).toMatchObject({ host: '0.0.0.0', port: Number(variables.UNSTALL_PORT) })
     const database = new URL(read.databaseUrl?.reveal() ?? '')
     const server = compose.services[database.hostname]?.environment

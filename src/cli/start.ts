@@ -55,7 +55,8 @@ export async function start(options: GlobalOptions & { role?: unknown; pretty?: 
   if (json) printJson({ role, listening: at, schedule })
   else {
     const as = role === 'all' ? '' : ` as ${role}`
-    say(`unstall runs${as}: nights at "${schedule}" (${timezone}), health at ${at}/healthz`)
+    const pages = access ? `pages at ${at}, ` : ''
+    say(`unstall runs${as}: nights at "${schedule}" (${timezone}), ${pages}health at ${at}/healthz`)
   }
   await told
   leaveBy(EXIT.ok)
