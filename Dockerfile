@@ -10,6 +10,7 @@ COPY jobs jobs
 RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:24-slim
+# Reachable from outside the container: it starts only with UNSTALL_OPERATOR, UNSTALL_VIEWER or web.proxy (docs/access.md).
 ENV NODE_ENV=production UNSTALL_HOST=0.0.0.0 UNSTALL_PORT=4000
 WORKDIR /app
 COPY --from=build /build/node_modules node_modules

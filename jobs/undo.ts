@@ -4,13 +4,37 @@ import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown } from '../src/core/fields.ts'
 import { planUndo, type UndoPlan, undoable } from '../src/core/undo.ts'
+import { UsageError } from '../src/errors.ts'
 import { type Left, leftByUndo, NO_SUMMARY } from '../src/report/summary.ts'
 import { getConnection } from '../src/store/connections.ts'
 import { getDeals, saveStandings, saveTransitions } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, rowsOfRun, settle } from '../src/store/ledger.ts'
-import { fenced, nextStep, type Run, saveSummary } from '../src/store/runs.ts'
+import { fenced, getRun, nextStep, type Run, saveSummary } from '../src/store/runs.ts'
+import type { Db } from '../src/store/schema.ts'
 import { settleUnknown } from './apply.ts'
 import { crmTime, type JobContext } from './context.ts'
+
+/** @throws UsageError when there is no such run, or none that can be taken back */
+export async function runToUndo(db: Db, id: string): Promise<Run> {
+  const of = await getRun(db, id)
+  if (of === null) throw new UsageError(`There is no run named ${id}. "unstall runs" lists them.`)
+  if (of.kind === 'preview')
+    throw new UsageError(`${id} is a preview: it wrote nothing, so there is nothing to take back.`)
+  if (of.kind === 'undo')
+    throw new UsageError(`${id} is itself an undo. Use "unstall run --again <deal>" to flag a deal again.`)
+  if (of.status === 'open')
+    throw new UsageError(`${id} is not over yet. Finish it first with: unstall run ${of.connection}`)
+  await requireUndoable(db, id, id)
+  return of
+}
+
+/** @throws UsageError where nothing of a run, or of these deals of it, is left to take back. `what`: how it is called. */
+export async function requireUndoable(db: Db, run: string, what: string, deals?: readonly DealId[]): Promise<void> {
+  const rows = await rowsOfRun(db, run, deals)
+  if (rows.some(undoable)) return
+  const before = rows.some((row) => row.status === 'undone') ? ': it was undone before' : ''
+  throw new UsageError(`Nothing of ${what} is left to take back${before}.`)
+}
 
 /** What taking back would do now: reads the CRM, writes nothing anywhere. */
 export async function drawUndo(

@@ -10,13 +10,15 @@ import {
 } from '../connectors/salesforce/index.ts'
 import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
-import { openScheduled } from '../jobs/nightly.ts'
+import { openNight, openScheduled, openUndo } from '../jobs/nightly.ts'
+import { drawUndo, requireUndoable, runToUndo } from '../jobs/undo.ts'
 import { type Config, type ConnectionConfig, loadConfig } from './config.ts'
 import type { ApiCall, Connector, ConnectorOptions, Consent } from './connector.ts'
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
 import { Fatal, RetryLater, UsageError } from './errors.ts'
+import { examine } from './findings.ts'
 import { createGate } from './gate.ts'
 import { createLog, type Log } from './log.ts'
 import { type StepQueue, startQueue } from './queue.ts'
@@ -26,6 +28,8 @@ import { knownDeals } from './store/deals.ts'
 import { en } from './texts/en.ts'
 import { fr } from './texts/fr.ts'
 import { watchEventLoop } from './watchdog.ts'
+import { type Access, createAccess } from './web/access.ts'
+import type { Opened, WebService } from './web/service.ts'
 
 export interface AppOptions {
   /** Name of the connection that is meant; checked before anything is opened. */
@@ -74,6 +78,8 @@ export const ROLES = {
   web: { works: false, schedules: false, pages: true },
 } as const
 export type Role = keyof typeof ROLES
+/** Of the pages. Other roles answer /healthz on any free port, so that many fit on one machine. */
+export const PORT = 4000
 export const isRole = (text: unknown): text is Role => typeof text === 'string' && Object.hasOwn(ROLES, text)
 
 export interface App {
@@ -234,6 +240,82 @@ export async function currentTime(connection: ConnectionConfig, clock: () => Ins
     if (error instanceof Fatal) throw error
     const message = `${connection.name}: nothing answers at ${connection.baseUrl}. Is the sandbox running ("unstall sandbox")?`
     throw new RetryLater(message, 5_000, { cause: error })
+  }
+}
+
+/** Who may look at the pages. @throws UsageError where others could reach them and nobody would be asked who they are */
+export function accessOf({ dataDir, environment, web }: Config): Access {
+  const { host, operator, secretKey, viewer } = environment
+  const access = createAccess({
+    operator: operator?.reveal() ?? null,
+    viewer: viewer?.reveal() ?? null,
+    proxy: web.proxy ?? null,
+    url: web.url ?? null,
+    secret: secretKey?.reveal() ?? secretOf(dataDir),
+    clock: Date.now,
+  })
+  if (access.open && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host))
+    throw new UsageError(
+      `UNSTALL_HOST is ${host}: others could open the pages, and no password is set. Make one with "unstall password" and put what it prints into UNSTALL_OPERATOR, or name a proxy that signs people in under web.proxy, or leave UNSTALL_HOST out.`,
+    )
+  return access
+}
+
+/** A person waits in front of the page. */
+const PAGE_PATIENCE_MS = 60_000
+
+/** What the pages may ask for. Runs are opened here and carried out by whichever process works. */
+export function webService({
+  config,
+  connection,
+  ctx,
+  queue,
+}: Pick<App, 'connection' | 'ctx' | 'queue'> & {
+  readonly config: Pick<Config, 'connections' | 'schedule' | 'timezone'>
+}): WebService {
+  const asked: JobContext = { ...ctx, patienceMs: PAGE_PATIENCE_MS }
+  const added = async (opened: Opened): Promise<Opened> => {
+    if ('run' in opened && opened.run.step !== 'done') await queue.add(opened.run.id, opened.run.step)
+    return opened
+  }
+  const night = async (name: string, kind: 'preview' | 'manual', confirm?: string) => {
+    const { system, settings, ...rest } = connection(name)
+    const now = await currentTime({ ...rest, system, settings })
+    const confirmed = confirm === undefined ? {} : { confirm }
+    return added(await openNight(asked, { connection: name, system, settings, kind, now, ...confirmed }))
+  }
+  const toUndo = async (id: string, deals?: readonly string[]) => {
+    const of = await runToUndo(ctx.db, id)
+    if (deals) await requireUndoable(ctx.db, id, id, deals)
+    return { of, now: await currentTime(connection(of.connection)) }
+  }
+  const inTime = async <T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+    const signal = AbortSignal.timeout(PAGE_PATIENCE_MS)
+    return work(signal).catch((error: unknown) => {
+      throw signal.aborted ? new RetryLater('The CRM did not answer within a minute.', 0, { cause: error }) : error
+    })
+  }
+  return {
+    ...{ db: ctx.db, texts: ctx.texts, clock: ctx.clock, log: ctx.log },
+    ...{ connections: config.connections, schedule: config.schedule, timezone: config.timezone },
+    language: config.connections[0]?.settings.language ?? 'en',
+    preview: (name) => night(name, 'preview'),
+    run: (name, confirm) => night(name, 'manual', confirm),
+    undo: async (id, deals) => {
+      const { of, now } = await toUndo(id, deals)
+      return added(await openUndo(asked, of, now, deals))
+    },
+    drawUndo: async (id, deals) => {
+      const { of, now } = await toUndo(id, deals)
+      const options = { undoes: id, ...(deals && { deals }) }
+      return inTime((signal) => drawUndo(ctx, { ...of, id: `${id}-undo`, now, options }, signal))
+    },
+    check: (name) =>
+      inTime(async (signal) => {
+        await currentTime(connection(name))
+        return (await examine(await ctx.connector(name), connection(name), signal)).findings
+      }),
+    board: () => queue.board('/queue'),
   }
 }
 

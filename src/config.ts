@@ -2,6 +2,7 @@
 // its line. Secrets only ever come from the environment and are wrapped, so that no log, error or dump can show them.
 import { createPrivateKey } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { CronExpressionParser } from 'cron-parser'
@@ -40,6 +41,9 @@ export interface Environment {
   readonly secretKey: Secret | null
   /** UNSTALL_SECRET_KEY_OLD: the one before, for `unstall key rotate` only. */
   readonly oldSecretKey: Secret | null
+  /** UNSTALL_OPERATOR and UNSTALL_VIEWER: hashes of passwords made by `unstall password`; null: no such password. */
+  readonly operator: Secret | null
+  readonly viewer: Secret | null
   /** Where `unstall start` listens: UNSTALL_HOST (127.0.0.1) and UNSTALL_PORT (0: any free port; null: not set). */
   readonly host: string
   /** UNSTALL_METRICS_TOKEN: what a Prometheus on another machine sends; null: the metrics are for this machine only. */
@@ -72,12 +76,15 @@ export interface Config {
   readonly schedule: string
   /** Absolute; relative ones count from the file's folder. */
   readonly dataDir: string
+  readonly web: z.output<typeof web>
   readonly digests: DigestSettings
   readonly connections: readonly ConnectionConfig[]
   readonly environment: Environment
 }
 
 const HUBSPOT = 'https://api.hubapi.com'
+/** As src/web/password.ts writes it. */
+const PASSWORD_HASH = /^scrypt(\.\d+){3}(\.[\w-]{20,}){2}$/
 export const KEY_HOWTO = 'make one with: openssl rand -base64 32'
 const Level = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])
 const UNSET = 'which is not set in the environment'
@@ -129,6 +136,36 @@ const filled = z.string().min(1, 'must not be empty')
 const named = z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/i, 'is not a connection name: letters, digits, - and _')
 const schedule = z.string().refine(isCron, 'must be five cron fields, such as "0 2 * * *" for every night at 2')
 
+const address = z.string().refine(
+  (text) => {
+    const [ip = '', bits, ...more] = text.split('/')
+    const most = isIP(ip) === 4 ? 32 : 128
+    return isIP(ip) > 0 && more.length === 0 && (bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= most))
+  },
+  { error: 'is not an address or network such as 10.0.0.7 or 10.0.0.0/8' },
+)
+const headerName = z.string().regex(/^[\w-]+$/, 'is not the name of a header, such as X-Forwarded-Email')
+const proxy = z.strictObject({
+  header: headerName,
+  from: z.array(address).min(1),
+  operators: z.array(z.string().toLowerCase()).default([]),
+})
+const web = z
+  .strictObject({
+    url: z
+      .string()
+      .refine((text) => /^https?:$/.test(origin(text)?.protocol ?? ''), {
+        error: 'must be the address people open, such as https://unstall.acme.example (without a path)',
+      })
+      .optional(),
+    proxy: proxy.optional(),
+  })
+  .refine(({ url, proxy }) => url !== undefined || proxy === undefined, {
+    path: ['proxy'],
+    error: 'needs web.url: the address at which the proxy answers, such as https://unstall.acme.example',
+  })
+  .default({})
+
 function isRsaKey(pem: Secret): boolean {
   try {
     return createPrivateKey(pem.reveal()).asymmetricKeyType === 'rsa'
@@ -176,6 +213,7 @@ function fileSchema(variables: Variables) {
     absences: absences.default({}),
     schedule: schedule.default('0 2 * * *'),
     dataDir: filled.default('./.unstall'),
+    web,
     digests: digestSettings(secret),
     connections: z.record(named, z.discriminatedUnion('system', [hubspot, salesforce])),
   })
@@ -248,7 +286,7 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const { schedule, dataDir, digests, connections, holidays: dates, absences: inline, ...shared } = read.data
+  const { schedule, dataDir, digests, web, connections, holidays: dates, absences: inline, ...shared } = read.data
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -264,7 +302,7 @@ export function parseConfig(
   })
   const { timezone } = shared
   const where = { file, dataDir: resolve(dirname(file), dataDir) }
-  return { ...where, timezone, schedule, digests, connections: resolved, environment }
+  return { ...where, timezone, schedule, digests, web, connections: resolved, environment }
 }
 
 /** Throws UsageError unless the text is good, whatever variables are yet to be set. */
@@ -295,6 +333,11 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     if (value && !protocols.test(value)) problem(name, `look like ${like}`)
     return value ? new Secret(value) : null
   }
+  const hash = (name: string) => {
+    const value = variables[name]
+    if (value && !PASSWORD_HASH.test(value)) problem(name, 'be what "unstall password" prints, not a password')
+    return value ? new Secret(value) : null
+  }
   const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
   if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
   const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
@@ -312,6 +355,8 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
     redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
     secretKey: key ? new Secret(key) : null,
     oldSecretKey: oldKey ? new Secret(oldKey) : null,
+    operator: hash('UNSTALL_OPERATOR'),
+    viewer: hash('UNSTALL_VIEWER'),
     host: variables.UNSTALL_HOST || '127.0.0.1',
     metricsToken: metricsToken ? new Secret(metricsToken) : null,
     port: whole('UNSTALL_PORT', 0, 65_535),

@@ -4,6 +4,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Job, Processor, RepeatOptions } from 'bullmq'
 import { createPostgresBackend, DelayedError, isPgPool, Queue, runMigrations, WaitingError, Worker } from 'bullmq'
+import type { Hono } from 'hono'
 import { Redis } from 'ioredis'
 import { RetryLater, UsageError } from './errors.ts'
 import { lastDue, lastNight, nextNight } from './schedule.ts'
@@ -62,6 +63,8 @@ export interface StepQueue {
   /** Aborts the running steps if this process stood still (stopped, suspended) longer than its locks live: by now another
    *  worker may have taken them over, and a call that still leaves could double its writes. */
   awake(): void
+  /** Pages that show the queue below this path, and change nothing: which step comes next stands in the run row. */
+  board(basePath: string): Promise<Hono>
   /** Jobs by state: waiting, running, parked until a moment. Rejects when the queue's store does not answer. */
   depth(): Promise<Readonly<Record<'waiting' | 'active' | 'delayed', number>>>
   /** Waits up to `graceMs` (default 8 s) for running steps, then aborts their signal and gives them back. */
@@ -257,6 +260,20 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
       for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
       for (const night of wanted) if (!(await isDue(night))) await putNight(night)
       if (sweeper) sweepNow() // what was missed while nobody was here
+    },
+    async board(basePath) {
+      const [{ serveStatic }, { createBullBoard }, { BullMQAdapter }, { HonoAdapter }] = await Promise.all([
+        import('@hono/node-server/serve-static'),
+        import('@bull-board/api'),
+        import('@bull-board/api/bullMQAdapter'),
+        import('@bull-board/hono'),
+      ])
+      const serverAdapter = new HonoAdapter(serveStatic).setBasePath(basePath)
+      // Its type knows queues on Redis only; the adapter itself asks for no more than this.
+      const any: unknown = queue
+      if (any instanceof Queue)
+        createBullBoard({ queues: [new BullMQAdapter(any, { readOnlyMode: true })], serverAdapter })
+      return serverAdapter.registerPlugin()
     },
     async close(graceMs = 8_000) {
       clearInterval(sweeper)

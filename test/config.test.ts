@@ -317,6 +317,8 @@ it('the environment has defaults', () => {
     metricsToken: null,
     secretKey: null,
     oldSecretKey: null,
+    operator: null,
+    viewer: null,
     host: '127.0.0.1',
     port: null,
     concurrency: 4,
@@ -332,6 +334,28 @@ it('the environment has defaults', () => {
     logLevel: 'debug',
   })
   expect(() => environment({ UNSTALL_LOG: 'loud', REDIS_URL: 'x' })).toThrow(/UNSTALL_LOG[\s\S]*REDIS_URL/)
+})
+
+it('who may open the pages: hashes of passwords, and a proxy with its addresses', () => {
+  const hash = `scrypt.32768.8.3.${'s'.repeat(22)}.${'k'.repeat(43)}`
+  expect(parse(small(), { UNSTALL_OPERATOR: hash }).environment.operator?.reveal()).toBe(hash)
+  expect(problems(small(), { UNSTALL_OPERATOR: 'hidden', UNSTALL_VIEWER: `${hash}$` })).toEqual([
+    'UNSTALL_OPERATOR in the environment must be what "unstall password" prints, not a password',
+    'UNSTALL_VIEWER in the environment must be what "unstall password" prints, not a password',
+  ])
+  const proxy = '{ header: X-Forwarded-Email, from: [10.0.0.0/8, "fd00::/8", 10.1.2.3], operators: [Ann@Acme.example] }'
+  const web = parse(small(`web: { url: https://unstall.acme.example, proxy: ${proxy} }\n`)).web
+  expect(web.proxy?.operators).toEqual(['ann@acme.example'])
+  expect(problems(small(`web: { proxy: ${proxy} }\n`))).toEqual([
+    'line 4: web.proxy needs web.url: the address at which the proxy answers, such as https://unstall.acme.example',
+  ])
+  const bad = 'web: { url: unstall.acme.example/x, proxy: { header: "a: b", from: [10.0.0.0/33, acme] } }\n'
+  expect(problems(small(bad))).toEqual([
+    'line 4: web.url must be the address people open, such as https://unstall.acme.example (without a path)',
+    'line 4: web.proxy.header is not the name of a header, such as X-Forwarded-Email',
+    'line 4: web.proxy.from (entry 1) is not an address or network such as 10.0.0.7 or 10.0.0.0/8',
+    'line 4: web.proxy.from (entry 2) is not an address or network such as 10.0.0.7 or 10.0.0.0/8',
+  ])
 })
 
 it('own texts: every problem with its line and the variables there are', () => {

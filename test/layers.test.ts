@@ -46,7 +46,17 @@ const TABLE: readonly Rule[] = [
   rule(
     ['src/report/', 'src/web/', 'src/digest/'],
     [
-      ...[...WORDS, 'src/store/', 'src/texts/', 'src/report/', 'src/web/', 'src/digest/', 'hono', '@hono/node-server'],
+      ...[
+        ...WORDS,
+        'src/schedule.ts',
+        'src/store/',
+        'src/texts/',
+        'src/report/',
+        'src/web/',
+        'src/digest/',
+        'hono',
+        '@hono/node-server',
+      ],
       ...['echarts', 'zod', 'nodemailer', 'prom-client'],
     ],
     'report, web and digests show what the store holds: no connectors, no jobs, no queue',
@@ -61,7 +71,7 @@ const TABLE: readonly Rule[] = [
     ['src/sandbox/', 'hono', '@hono/node-server', 'csv-parse', 'zod'],
     'a lookalike that shares code with the client proves nothing',
   ),
-  rule(['src/gate.ts', 'src/batches.ts'], WORDS, 'gate and batches know the port'),
+  rule(['src/gate.ts', 'src/batches.ts', 'src/findings.ts'], WORDS, 'gate, batches and findings know the port'),
   rule('src/watchdog.ts', [], 'the watchdog knows nothing but Node'),
   rule('src/log.ts', ['pino', 'pino-pretty'], 'the log knows its library'),
   rule('src/secrets.ts', [...WORDS, 'src/store/', 'zod'], 'the vault knows the store'),
@@ -73,7 +83,18 @@ const TABLE: readonly Rule[] = [
   rule('src/schedule.ts', ['src/core/', 'cron-parser'], 'the schedule knows cron and nothing else'),
   rule(
     'src/queue.ts',
-    [...WORDS, 'src/schedule.ts', 'src/store/', 'bullmq', 'ioredis', 'pg', '@bull-board/api', '@bull-board/hono'],
+    [
+      ...WORDS,
+      'src/schedule.ts',
+      'src/store/',
+      'bullmq',
+      'ioredis',
+      'pg',
+      '@bull-board/api',
+      '@bull-board/hono',
+      'hono',
+      '@hono/node-server',
+    ],
     'the queue knows the schedule, the store and BullMQ',
   ),
   rule('src/texts/', ['src/core/', 'src/texts/'], 'texts are words for what the core says'),
@@ -210,7 +231,7 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(22_500)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(23_500)
   })
   it('the sandbox does not grow', () => {
     expect(sum(sandbox)).toBeLessThan(4_600)

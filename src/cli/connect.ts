@@ -11,7 +11,7 @@ import { scrub } from '../log.ts'
 import { toHtml } from '../report/html.ts'
 import { circuits, updateConnection } from '../store/connections.ts'
 import type { GlobalOptions } from './main.ts'
-import { EXIT, type ExitCode, green, hang, plain, print, printJson, say } from './output.ts'
+import { EXIT, type ExitCode, green, hang, Progress, plain, print, printJson, say } from './output.ts'
 import { SYSTEMS } from './print.ts'
 
 const PATIENCE_MS = 10 * 60_000
@@ -28,7 +28,9 @@ export async function connect(options: GlobalOptions & { port: number }, name: s
     return EXIT.ok
   }
   // Before a person is asked: where the database is in use, or has no key, their consent would be lost.
-  const { database, tokens, close } = await openTokens(config)
+  const progress = new Progress()
+  progress.show(`${name}: opening the database`)
+  const { database, tokens, close } = await openTokens(config).finally(() => progress.end())
   const stop = new AbortController()
   const leave = () => stop.abort(new Interrupted())
   const again = `Run it again: unstall connect ${name}`

@@ -1,10 +1,14 @@
 // `unstall demo`: the whole product on this machine in under a minute. Two lookalike CRMs over real HTTP, a company
-// with years of dead deals, a first night as preview and then confirmed, and two weeks in which simulated people react.
+// with years of dead deals, a first night as preview and then confirmed, two weeks in which simulated people react, and
+// the dashboard over all of it.
+import { once } from 'node:events'
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { type App, currentTime } from '../app.ts'
+import { type ServerType, serve } from '@hono/node-server'
+import { type App, accessOf, currentTime, PORT, webService } from '../app.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
+import { UsageError } from '../errors.ts'
 import { buildReport } from '../report/build.ts'
 import { render } from '../report/render.ts'
 import { Summary } from '../report/summary.ts'
@@ -17,6 +21,7 @@ import type { Seed } from '../sandbox/seed.ts'
 import { getDeals } from '../store/deals.ts'
 import { rowsOfRun, type StoredRow } from '../store/ledger.ts'
 import type { Run } from '../store/runs.ts'
+import { createWeb } from '../web/server.ts'
 import type { GlobalOptions } from './main.ts'
 import { previews, runNight, withApp } from './night.ts'
 import {
@@ -52,7 +57,9 @@ interface Crm {
 
 type Night = Awaited<ReturnType<typeof summed>>
 
-export async function demo(options: GlobalOptions & { seed?: number; nights?: number }): Promise<ExitCode> {
+export async function demo(
+  options: GlobalOptions & { seed?: number; nights?: number; serve?: boolean },
+): Promise<ExitCode> {
   const begun = performance.now()
   const nights = options.nights ?? 14
   // The last night is last night, so that the dates look like today's.
@@ -82,11 +89,38 @@ export async function demo(options: GlobalOptions & { seed?: number; nights?: nu
       }
       if (options.json) printJson({ config: file, nights: history, deeds: tally(acted) })
       else await closing(app, history, acted, file, begin, performance.now() - begun)
+      if (serves(options, process.stdout.isTTY)) await dashboard(app, stop)
+      else if (options.serve === undefined) say('Not a terminal: the dashboard is not served. --serve serves it.')
       return EXIT.ok
     })
   } finally {
     await Promise.all(crms.map(({ server }) => server.close()))
   }
+}
+
+/** Whatever reads our output instead of a person waits for its end. */
+export const serves = ({ serve, json }: { serve?: boolean; json: boolean }, terminal: boolean): boolean =>
+  serve ?? (terminal && !json)
+
+/** Until Ctrl-C, for this machine alone. The lookalikes are still there: previews, nights and undo work. */
+async function dashboard(app: App, stop: AbortSignal): Promise<void> {
+  const hostname = '127.0.0.1'
+  const { environment } = app.config
+  const access = accessOf({ ...app.config, environment: { ...environment, host: hostname } })
+  const { fetch } = createWeb(webService(app), access)
+  const listen = (port: number) =>
+    new Promise<ServerType | null>((resolve) => {
+      const server = serve({ fetch, hostname, port }, () => resolve(server))
+      server.once('error', () => resolve(null))
+    })
+  const server = (await listen(environment.port ?? PORT)) ?? (await listen(0))
+  const address = server?.address()
+  if (!server || !address || typeof address === 'string')
+    throw new UsageError('No port of this machine is free for the dashboard. --no-serve leaves it out.')
+  say(`\n${bold(`The dashboard: http://${hostname}:${address.port}`)}  ${dim('Ctrl-C ends it')}`)
+  if (!stop.aborted) await once(stop, 'abort')
+  server.close()
+  if ('closeAllConnections' in server) server.closeAllConnections()
 }
 
 async function companies(now: number, seed: number): Promise<readonly Crm[]> {
@@ -276,7 +310,7 @@ async function closing(
   const cli = `npm run unstall -- --config ${config}`
   const steps = [
     [page, 'the report for managers: open it in a browser'],
-    [`${cli} report`, 'the same in the terminal, or as CSV'],
+    [`${cli} report`, 'the same in the terminal, once the dashboard is closed'],
     [`${cli} runs`, 'every night and what it wrote'],
     [`${cli} explain "<deal>"`, 'why one deal is stalled'],
     ['README.md', 'connecting your own HubSpot or Salesforce'],

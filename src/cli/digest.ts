@@ -25,7 +25,7 @@ export function digestService({ config, ctx }: App): DigestService {
   return {
     ...{ db: ctx.db, connections, timezone, plan, clock: ctx.clock, log: ctx.log },
     texts: ctx.texts(connections[0]?.settings.language ?? 'en'),
-    dashboard: null,
+    dashboard: config.web.url ?? null,
     send: createSender(plan),
     lastDue: (now) => lastDue(now, schedule, timezone),
   }

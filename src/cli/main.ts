@@ -52,9 +52,13 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 
   on('demo', async () => (await import('./demo.ts')).demo)
-    .description('everything on this machine, no account needed: two lookalike CRMs and two weeks of nights')
+    .description(
+      'everything on this machine, no account needed: two lookalike CRMs, two weeks of nights, the dashboard',
+    )
     .option('--seed <n>', 'another company', whole, 1)
     .option('--nights <n>', 'nights after the first', whole, 14)
+    .option('--serve', 'serve the dashboard afterwards, until Ctrl-C (as it does in a terminal)')
+    .option('--no-serve', 'end after the nights')
   on('init', async () => async (options) => (await import('./init.ts')).init(options)).description(
     'asks what it needs and writes the configuration file; again at any time, your edits stay',
   )
@@ -150,13 +154,16 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option('--token-life <s>', 'seconds until a token expires', whole)
     .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
   on('start', async () => (await import('./start.ts')).start)
-    .description('the service: nightly schedule, workers and dashboard')
+    .description('the service: nightly schedule, workers and pages')
     .addOption(
       new Option('--role <role>', 'what this process does; apart, they share DATABASE_URL')
         .choices(['all', 'worker', 'scheduler', 'web'])
         .default('all'),
     )
     .option('--pretty', 'log lines for people instead of JSON')
+  on('password', async () => async (options) => (await import('./password.ts')).password(options)).description(
+    'makes the hash of a password for the pages of `unstall start`',
+  )
   const key = program.command('key').description('what stored access is encrypted with')
   on('rotate', async () => (await import('./key.ts')).rotate, key).description(
     'encrypts it anew: from UNSTALL_SECRET_KEY_OLD to UNSTALL_SECRET_KEY, or with a new key file',

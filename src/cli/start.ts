@@ -1,18 +1,17 @@
 // `unstall start`: the service, all in one process or one role of it, and /healthz for whoever watches it.
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
-import { isRole, openApp, ROLES } from '../app.ts'
+import { accessOf, isRole, openApp, PORT, ROLES, webService } from '../app.ts'
+import { loadConfig } from '../config.ts'
 import { createDigests } from '../digest/deliver.ts'
 import { UsageError } from '../errors.ts'
 import { listRuns } from '../store/runs.ts'
 import { createMetrics } from '../web/metrics.ts'
 import { operations } from '../web/operations.ts'
+import { createWeb } from '../web/server.ts'
 import { digestService } from './digest.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
-
-/** Of the pages. Other roles answer /healthz on any free port, so that many fit on one machine. */
-const PORT = 4000
 
 export async function start(options: GlobalOptions & { role?: unknown; pretty?: true }): Promise<ExitCode> {
   const { config, json, role, pretty } = options
@@ -21,6 +20,7 @@ export async function start(options: GlobalOptions & { role?: unknown; pretty?: 
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
+  const access = ROLES[role].pages ? accessOf(loadConfig(config, Date.now())) : null
   const metrics = createMetrics()
   metrics.watchProcess()
   const app = await openApp(config, { role, pretty, called: metrics.called })
@@ -34,6 +34,10 @@ export async function start(options: GlobalOptions & { role?: unknown; pretty?: 
     const [last] = await listRuns(app.ctx.db, { limit: 1 })
     return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
   })
+  if (access) {
+    const pages = createWeb(webService(app), access)
+    web.notFound((c) => pages.fetch(c.req.raw, c.env))
+  }
   const wanted = port ?? (ROLES[role].pages ? PORT : 0)
   const server = serve({ fetch: web.fetch, hostname: host, port: wanted })
   const listening = await new Promise<boolean>((resolve) => {

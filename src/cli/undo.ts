@@ -1,12 +1,11 @@
 // `unstall undo <run>`: takes a whole run back, or some deals of it, except what people changed since.
 import { openUndo } from '../../jobs/nightly.ts'
-import { drawUndo } from '../../jobs/undo.ts'
+import { drawUndo, requireUndoable, runToUndo } from '../../jobs/undo.ts'
 import type { App } from '../app.ts'
 import type { DealId } from '../core/deal.ts'
-import { undoable } from '../core/undo.ts'
 import { UsageError } from '../errors.ts'
 import { rowsOfRun } from '../store/ledger.ts'
-import { getRun, type Run } from '../store/runs.ts'
+import type { Run } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
 import { finished, nowOf, oneDeal, withApp } from './night.ts'
 import { bold, EXIT, type ExitCode, print, printJson } from './output.ts'
@@ -20,7 +19,7 @@ interface Options extends GlobalOptions {
 export async function undo(options: Options, id: string): Promise<ExitCode> {
   const { preview = false } = options
   return withApp(options.config, preview ? { concurrency: 0 } : {}, async (app, progress, stop) => {
-    const of = await runToUndo(app, id)
+    const of = await runToUndo(app.ctx.db, id)
     const deals = await dealsToUndo(app, of, options.deal ?? [])
     const now = await nowOf(app.connection(of.connection), undefined, true)
     if (preview) {
@@ -49,34 +48,12 @@ export async function undo(options: Options, id: string): Promise<ExitCode> {
   })
 }
 
-async function runToUndo(app: App, id: string): Promise<Run> {
-  const of = await getRun(app.ctx.db, id)
-  if (of === null) throw new UsageError(`There is no run named ${id}. "unstall runs" lists them.`)
-  if (of.kind === 'preview')
-    throw new UsageError(`${id} is a preview: it wrote nothing, so there is nothing to take back.`)
-  if (of.kind === 'undo')
-    throw new UsageError(`${id} is itself an undo. Use "unstall run --again <deal>" to flag a deal again.`)
-  if (of.status === 'open')
-    throw new UsageError(`${id} is not over yet. Finish it first with: unstall run ${of.connection}`)
-  return of
-}
-
-/** Undefined: all. @throws UsageError where nothing is left to take back */
+/** Undefined: all. @throws UsageError where nothing of one is left to take back */
 async function dealsToUndo(app: App, of: Run, asked: readonly string[]): Promise<readonly DealId[] | undefined> {
-  const rows = await rowsOfRun(app.ctx.db, of.id)
-  const check = (what: string, some: typeof rows) => {
-    if (some.some(undoable)) return
-    const before = some.some((row) => row.status === 'undone') ? ': it was undone before' : ''
-    throw new UsageError(`Nothing of ${what} is left to take back${before}.`)
-  }
-  check(of.id, rows)
   const deals: DealId[] = []
   for (const words of asked) {
     const { id } = (await oneDeal(app, words, of.connection)).known.ref
-    check(
-      `${of.id} on "${words}"`,
-      rows.filter((row) => row.deal.id === id),
-    )
+    await requireUndoable(app.ctx.db, of.id, `${of.id} on "${words}"`, [id])
     deals.push(id)
   }
   return asked.length === 0 ? undefined : deals

@@ -43,6 +43,14 @@ export interface Texts {
   money(value: number, currency: string | null): string
   /** One line of `unstall explain`. */
   step(step: ExplainStep): string
+  /** The same in parts, for tables: what happened and what that counts; what a rule measured, its limit, and its marks. */
+  event(step: Extract<ExplainStep, { step: 'event' }>): {
+    readonly on: string
+    readonly what: string
+    readonly counts: string
+    readonly source: string
+  }
+  check(check: RuleCheck): { readonly measured: string; readonly limit: string; readonly notes: string } | null
   /** One sentence of `unstall backtest`. */
   backtest(line: BacktestLine): string
   readonly names: Names

@@ -7,12 +7,11 @@ import {
   type Known,
   type LocalDate,
   type OwnerId,
-  type Reference,
   RULES,
   type Rule,
 } from './deal.ts'
 import { type MovementContext, type MovementKind, type MovementLog, PUSH_WINDOW } from './movement.ts'
-import { type Settings, type StageFacts, stageTable } from './policy.ts'
+import { ownersInScope, type Settings, type StageFacts, stageTable } from './policy.ts'
 
 export interface RuleCheck {
   readonly rule: Rule
@@ -395,23 +394,7 @@ class Bench {
       if (this.#idle < line) this.#soon(this.#later(resume, line - this.#idle))
     const { clock } = this.#log
 
-    const derived = due !== null && !byRep
-    const onDate = (
-      rule: Rule,
-      holds: boolean,
-      value: number | null,
-      limit: number | null,
-      unit: RuleCheck['unit'],
-    ) => ({
-      rule,
-      holds,
-      value,
-      limit,
-      unit,
-      date: dueDate,
-      derived,
-      capped,
-    })
+    const date = { date: dueDate, derived: due !== null && !byRep, capped }
     // Who cannot answer or set a date, because the field is gone, is not flagged for it.
     const { decision: field, decisionDue } = this.#context.reference.fields ?? {}
     const blind = [field, decisionDue].some((one) => one?.readable === false)
@@ -426,8 +409,8 @@ class Bench {
     const maybes = decision.maybes > 0 ? decision.maybes : null
     const answered = yes === null ? null : toDate(yes)
     return [
-      onDate('decision_overdue', isOverdue, late, presented ? 0 : null, 'working_days'),
-      onDate('answered_maybe', isMaybe, maybes, 1, 'answers'),
+      { ...check('decision_overdue', isOverdue, late, presented ? 0 : null, 'working_days'), ...date },
+      { ...check('answered_maybe', isMaybe, maybes, 1, 'answers'), ...date },
       check('yes_not_closed', isYes, yesDays, YES_PROTECTS, 'working_days', answered),
       check('close_date_passed', isPast, past, grace, 'working_days', deal.closeDate),
       check('pushed_repeatedly', isPushed, pushes.length, policy.pushes, 'pushes', pushes.at(-1)?.on ?? null),
@@ -491,22 +474,3 @@ function check(
 
 const UNITS: Partial<Record<Rule, RuleCheck['unit']>> = { pushed_repeatedly: 'pushes', answered_maybe: 'answers' }
 const NO_CHECKS = RULES.map((rule) => check(rule, false, null, null, UNITS[rule] ?? 'working_days'))
-
-type Scope = Settings['scope']
-const scopes = new WeakMap<Reference, { readonly scope: Scope; readonly owners: ReadonlySet<OwnerId> }>()
-
-/** Owners named in the scope by e-mail, name or id, or through their team. */
-export function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
-  const made = scopes.get(reference)
-  if (made?.scope === scope) return made.owners
-  const named = new Set((scope.owners ?? []).map((one) => one.toLowerCase()))
-  const teams = new Set(scope.teams ?? [])
-  const inside = reference.owners.filter(
-    ({ id, email, name, team }) =>
-      [id, email, name].some((one) => one !== null && named.has(one.toLowerCase())) ||
-      (team !== null && teams.has(team)),
-  )
-  const owners = new Set(inside.map((one) => one.id))
-  scopes.set(reference, { scope, owners })
-  return owners
-}

@@ -1,6 +1,6 @@
 // The rules as data: what RevOps may set, with defaults. Parsed once at the edge; the core only reads it.
 import { z } from 'zod'
-import type { Reference, Stage } from './deal.ts'
+import type { OwnerId, Reference, Stage } from './deal.ts'
 import { OwnTexts } from './templates.ts'
 
 const days = z.number().int().min(0)
@@ -121,4 +121,23 @@ export function stageTable(reference: Reference, policy: Policy): StageTable {
   const table: StageTable = (pipelineId, stageId) => pipelines.get(pipelineId)?.get(stageId) ?? anywhere.get(stageId)
   tables.set(reference, { policy, table })
   return table
+}
+
+type Scope = Settings['scope']
+const scopes = new WeakMap<Reference, { readonly scope: Scope; readonly owners: ReadonlySet<OwnerId> }>()
+
+/** Owners named in the scope by e-mail, name or id, or through their team. */
+export function ownersInScope(reference: Reference, scope: Scope): ReadonlySet<OwnerId> {
+  const made = scopes.get(reference)
+  if (made?.scope === scope) return made.owners
+  const named = new Set((scope.owners ?? []).map((one) => one.toLowerCase()))
+  const teams = new Set(scope.teams ?? [])
+  const inside = reference.owners.filter(
+    ({ id, email, name, team }) =>
+      [id, email, name].some((one) => one !== null && named.has(one.toLowerCase())) ||
+      (team !== null && teams.has(team)),
+  )
+  const owners = new Set(inside.map((one) => one.id))
+  scopes.set(reference, { scope, owners })
+  return owners
 }

@@ -4,17 +4,16 @@
 import { z } from 'zod'
 import { makeCalendar } from '../core/calendar.ts'
 import { type Cycle, cycleOf, cyclesOf } from '../core/cycle.ts'
-import type { DealId, Instant, System } from '../core/deal.ts'
+import type { DealId, System } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { cents, makeForecast, type Part, type PartSum } from '../core/forecast.ts'
-import { ownersInScope } from '../core/judge.ts'
 import { judged, type LedgerRow, type PlanContext, type PlannedWrite, planContext } from '../core/plan.ts'
-import { type Settings, stageTable } from '../core/policy.ts'
+import { ownersInScope, type Settings, stageTable } from '../core/policy.ts'
 import { type Flag, flagsOf, isRecovered, qualityOf } from '../core/quality.ts'
 import { observedAfter, recall } from '../core/reaffirm.ts'
 import { advance } from '../core/stall.ts'
 import { getConnection } from '../store/connections.ts'
-import { getDeals, quarantined, reportedIds, transitionsOf } from '../store/deals.ts'
+import { getDeals, quarantined, reportedIds, type StoredDeal, streamDeals, transitionsOf } from '../store/deals.ts'
 import { ledgerForDeals, rowsOfRun } from '../store/ledger.ts'
 import { figuresOf, getPlan, latestRun, nightlyForecasts, type Run } from '../store/runs.ts'
 import type { Executor } from '../store/schema.ts'
@@ -43,15 +42,47 @@ export async function buildReport(db: Executor, all: Asked): Promise<Report> {
   const reports: ConnectionReport[] = []
   for (const { name, system } of connections) {
     const run = asked ?? (await latestRun(db, name, ['night', 'manual'])) ?? (await latestRun(db, name, ['preview']))
-    const reference = (await getConnection(db, name))?.reference
-    if (run === null || reference == null) continue
-    const newest = (await latestRun(db, name, ['night', 'manual', 'preview'])) ?? run
-    const { settings, now } = newest
-    const calendar = makeCalendar(settings)
-    const context = planContext({ run: run.id, now, settings, texts, calendar, reference })
-    reports.push({ name, system, ...(await reportOf(db, run, newest.now, context, texts, scope)) })
+    const found = run && (await lastContext(db, name, texts))
+    if (found) reports.push({ name, system, ...(await reportOf(db, run, found, texts, scope)) })
   }
   return { version: 1, language: texts.language, timezone, connections: reports }
+}
+
+/** What deals are judged by as last known: of the newest run that read them. Null: nothing was read yet. */
+export async function lastContext(db: Executor, connection: string, texts: Texts): Promise<PlanContext | null> {
+  const stored = await getConnection(db, connection)
+  const newest = await latestRun(db, connection, ['night', 'manual', 'preview'])
+  if (stored?.reference == null || newest === null) return null
+  const { id, settings, now } = newest
+  const { reference, confirmedAt: firstNightAt } = stored
+  return planContext({ run: id, now, settings, texts, calendar: makeCalendar(settings), reference, firstNightAt })
+}
+
+/** A deal as last known, before the judge, with the state the night gives it. */
+export function judgedNow(stored: StoredDeal, ledger: readonly LedgerRow[], context: PlanContext) {
+  const { known } = stored
+  const { standing: was, log, verdict } = judged(stored, ledger, context)
+  const blind = context.reference.fields?.stalled?.readable === false
+  const { standing } = advance(was, { known, verdict, ledger, now: context.now, dead: false, blind })
+  return { log, verdict, standing, state: stored.gone ? ('gone' as const) : standing.state }
+}
+
+/** The coaching sheet alone, over all open deals as last known. */
+export async function coachingOf(db: Executor, connection: string, context: PlanContext) {
+  const coaching = new Coaching(context, labelsOf(context))
+  for (let after: DealId | null = null; ; ) {
+    const page = await streamDeals(db, connection, { after, limit: PAGE })
+    const ids = page.map(({ known }) => known.ref.id)
+    const ledgers = await ledgerForDeals(db, connection, ids)
+    for (const stored of page) {
+      const { deal } = stored.known
+      if (stored.gone || deal.outcome !== 'open') continue
+      const { state, verdict, log } = judgedNow(stored, ledgers.get(deal.id) ?? [], context)
+      coaching.add(deal, state, verdict, log)
+    }
+    after = ids.at(-1) ?? null
+    if (after === null) return { coaching: coaching.reps(), stops: coaching.stops() }
+  }
 }
 
 type Content = Omit<ConnectionReport, 'name' | 'system'>
@@ -59,7 +90,6 @@ type Content = Omit<ConnectionReport, 'name' | 'system'>
 async function reportOf(
   db: Executor,
   run: Run,
-  knownAt: Instant,
   context: PlanContext,
   texts: Texts,
   scope: Asked['scope'],
@@ -89,10 +119,7 @@ async function reportOf(
       if (seen && (deal.ownerId === null || !seen.has(deal.ownerId))) continue
       const ledger = ledgers.get(deal.id) ?? []
       const past = steps.get(deal.id) ?? []
-      const { standing: was, log, verdict } = judged(stored, ledger, context)
-      const blind = context.reference.fields?.stalled?.readable === false
-      const { standing } = advance(was, { known, verdict, ledger, now: context.now, dead: false, blind })
-      const state = stored.gone ? 'gone' : standing.state
+      const { log, verdict, standing, state } = judgedNow(stored, ledger, context)
       flags.push(...flagsOf(known, past, ledger, context, context.now))
       if (!stored.gone) forecast.add(deal, state)
       if (deal.outcome === 'won' && !stored.gone && (deal.closeDate ?? '') >= wonSince)
@@ -123,7 +150,7 @@ async function reportOf(
     }
   }
   const known = cycles.filter((cycle) => cycle !== null)
-  const whole = Stored.safeParse(seen ? null : await figuresOf(db, run.id)).data
+  const whole = StoredParts.safeParse(seen ? null : await figuresOf(db, run.id)).data
   const parts = whole?.parts ?? forecast.parts()
   const nights = seen ? [] : await nightlyForecasts(db, connection, run.now, YEAR)
   const history = nights.flatMap(({ localDate, forecast }) => {
@@ -134,7 +161,7 @@ async function reportOf(
   return {
     night: {
       ...{ run: run.id, kind: run.kind, status: run.status, problem: run.problem, date: run.localDate },
-      ...{ at: new Date(run.now).toISOString(), knownAt: new Date(knownAt).toISOString() },
+      ...{ at: new Date(run.now).toISOString(), knownAt: new Date(context.now).toISOString() },
       ...{ figures: summary.figures, dead: summary.dead, writes: summary.writes, brakes: tonight.brakes() },
     },
     forecast: {
@@ -162,14 +189,14 @@ const money = z.record(z.string(), z.number())
 const Totals = z.object({ all: money, moving: money })
 const Parts = z.array(SumLine.omit({ name: true }).extend({ of: z.string().nullable() }))
 /** What `decide` stored of a night; nights of earlier versions have no parts. */
-const Stored = z.object({
+export const StoredParts = z.object({
   parts: z.object({ total: Parts, month: Parts, category: Parts, owner: Parts, team: Parts, pipeline: Parts }),
 })
 
 export type Labels = ReturnType<typeof labelsOf>
 
 /** Ids by the names people know them by; an id of something deleted stays an id. */
-function labelsOf({ reference, policy, owner: find }: PlanContext) {
+export function labelsOf({ reference, policy, owner: find }: PlanContext) {
   const table = stageTable(reference, policy)
   const pipelines = new Map(reference.pipelines.map(({ id, label }) => [id, label]))
   const owner = (id: string) => find(id)?.name || find(id)?.email || id

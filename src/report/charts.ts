@@ -29,7 +29,7 @@ export function toSvg(chart: Chart, width: number): string {
         .reduce((svg, [colour, name]) => svg.replaceAll(colour, `var(${name})`), drawn)
         .replace(/<style[\s\S]*?<\/style>/g, '')
         .replace(
-          / (?:class="zr[^"]*"|ecmeta_[^=]*="[^"]*"|pointer-events="[^"]*"|xmlns:xlink="[^"]*"|baseProfile="[^"]*")/g,
+          / (?:class="zr[^"]*"|ecmeta_[^=]*="[^"]*"|style="[^"]*"|pointer-events="[^"]*"|xmlns:xlink="[^"]*"|baseProfile="[^"]*")/g,
           '',
         )
         // Its place gives it its size.

@@ -61,6 +61,36 @@ export function documentOf(
   raw: ReportWords,
   week?: Week,
 ): readonly Block[] {
+  const blocks = blocksOf(texts, raw, timezone, week ? { week } : {})
+  if (connections.length === 0) return [{ is: 'text', text: raw.typeset(raw.nothing), alarm: false }]
+  return connections.flatMap((report) => [
+    {
+      ...{ is: 'heading', level: 2 },
+      text: `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`,
+    } as const,
+    ...(week
+      ? blocks.week(report, week)
+      : [
+          ...blocks.inShort(report),
+          ...blocks.forecast(report),
+          ...blocks.history(report),
+          ...blocks.night(report),
+          ...blocks.cycle(report),
+          ...blocks.stops(report),
+          ...blocks.coaching(report),
+          ...blocks.quality(report),
+          ...blocks.standing(report),
+        ]),
+  ])
+}
+
+/** The parts of the document, each of one connection. `ownerHref`: where a rep's line of the coaching sheet leads. */
+export function blocksOf(
+  texts: Texts,
+  raw: ReportWords,
+  timezone: string,
+  { week, ownerHref = () => '' }: { readonly week?: Week; readonly ownerHref?: (owner: string | null) => string } = {},
+) {
   const mostRows = week?.most ?? MOST_ROWS
   const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(raw.typeset(template), values)
   const { names, number, percent } = texts
@@ -305,7 +335,7 @@ export function documentOf(
   }
   const share = (part: number, whole: number) => (whole > 0 ? percent(part / whole) : '–')
 
-  function stopsBlocks({ stops }: ConnectionReport): readonly Block[] {
+  function stopsBlocks({ stops }: Pick<ConnectionReport, 'stops'>): readonly Block[] {
     if (stops.length === 0) return []
     const values = stops.map(({ open, stalled }) => [open - stalled, open] as const)
     const labels = stops.map(({ stage }) => name(stage))
@@ -336,7 +366,7 @@ export function documentOf(
     ]
   }
 
-  function coachingBlocks({ coaching }: ConnectionReport): readonly Block[] {
+  function coachingBlocks({ coaching }: Pick<ConnectionReport, 'coaching'>): readonly Block[] {
     if (coaching.length === 0) return []
     const { coaching: words } = raw
     const list = (parts: readonly (readonly [string, number])[]) => {
@@ -345,7 +375,8 @@ export function documentOf(
     }
     const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = coaching.map((rep) => [
-      ...[name(rep.owner), number(rep.open), number(rep.stalled), moneys(rep.stalledValue)],
+      ...[{ text: name(rep.owner), href: ownerHref(rep.owner) }, number(rep.open), number(rep.stalled)],
+      moneys(rep.stalledValue),
       list(rep.stops.map(({ stage, stalled }) => [name(stage), stalled])),
       ...[number(rep.maybes), number(rep.pushes), days(rep.ageDays), days(rep.idleDays)],
       list(CAUSES.flatMap((cause) => (rep.causes[cause] ? [[names.causes[cause], rep.causes[cause]]] : []))),
@@ -401,21 +432,14 @@ export function documentOf(
     ]
   }
 
-  if (connections.length === 0) return [text(raw.nothing)]
-  return connections.flatMap((report) => [
-    heading(2, `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`),
-    ...(week
-      ? weekBlocks(report, week)
-      : [
-          ...inShort(report),
-          ...forecastBlocks(report),
-          ...historyBlocks(report),
-          ...nightBlocks(report),
-          ...cycleBlocks(report),
-          ...stopsBlocks(report),
-          ...coachingBlocks(report),
-          ...qualityBlocks(report),
-          ...standingBlocks(report),
-        ]),
-  ])
+  return {
+    ...{ inShort, forecast: forecastBlocks, history: historyBlocks, night: nightBlocks, cycle: cycleBlocks },
+    ...{
+      stops: stopsBlocks,
+      coaching: coachingBlocks,
+      quality: qualityBlocks,
+      standing: standingBlocks,
+      week: weekBlocks,
+    },
+  }
 }

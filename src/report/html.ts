@@ -4,6 +4,7 @@ import { html, raw } from 'hono/html'
 import type { Texts } from '../core/explain.ts'
 import { NARROW, toSvg, WIDE } from './charts.ts'
 import type { Block, Cell, Chart } from './document.ts'
+import { BASE_CSS } from './style.ts'
 
 /** Longer tables are folded up; on paper they are whole. */
 const MOST_UNFOLDED = 24
@@ -15,7 +16,7 @@ export async function toHtml(
   language: Texts['language'],
   blocks: readonly Block[],
 ): Promise<string> {
-  const parts = blocks.map(part)
+  const parts = blocks.map((block, at) => blockHtml(block, at))
   const chapters = blocks.flatMap((block, at) =>
     block.is === 'heading' && block.level === 2 ? [{ ...block, at }] : [],
   )
@@ -44,7 +45,8 @@ ${parts}
   return String(await page)
 }
 
-function part(block: Block, at: number) {
+/** One block as the dashboard shows it too. `at`: its place, for links to headings; `wide`: of a chart's drawing. */
+export function blockHtml(block: Block, at: number, wide = WIDE) {
   switch (block.is) {
     case 'heading':
       return block.level === 2
@@ -55,15 +57,15 @@ function part(block: Block, at: number) {
     case 'facts':
       return html`<dl class="facts">${block.facts.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>\n`
     case 'chart':
-      return figure(block.chart)
+      return figure(block.chart, wide)
     case 'table':
       return table(block)
   }
 }
 
-function figure(chart: Chart) {
+function figure(chart: Chart, wide: number) {
   return html`<figure role="img" aria-label="${chart.title}"><figcaption>${chart.title}</figcaption>
-<div class="wide">${raw(toSvg(chart, WIDE))}</div><div class="narrow">${raw(toSvg(chart, NARROW))}</div></figure>\n`
+<div class="wide">${raw(toSvg(chart, wide))}</div><div class="narrow">${raw(toSvg(chart, NARROW))}</div></figure>\n`
 }
 
 function table({ caption, columns, rows, note }: Extract<Block, { is: 'table' }>) {
@@ -86,36 +88,19 @@ function table({ caption, columns, rows, note }: Extract<Block, { is: 'table' }>
 const cell = (one: Cell) =>
   typeof one === 'string'
     ? one
-    : /^https?:\/\//i.test(one.href)
+    : isLink(one.href)
       ? html`<a href="${one.href}" rel="noreferrer">${one.text}</a>`
       : one.text
 
-const CSS = `
-:root { color-scheme: light dark; --page: #fff; --text: #1d2430; --soft: #5b6675; --rule: #d9dee6; --band: #f4f6f9;
-  --moving: #2f6fb7; --stalled: #e08a1e; --link: #1d5aa0; --alarm: #b3261e }
-@media (prefers-color-scheme: dark) { :root { --page: #14181f; --text: #e6eaf0; --soft: #a3adba; --rule: #39424f;
-  --band: #1c222b; --moving: #5f9de0; --stalled: #f0a648; --link: #8ab8ee; --alarm: #ff8a80 } }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif }
+/** Into the web, or to a page of the dashboard: nothing else may be clicked. */
+export const isLink = (href: string): boolean => /^(?:https?:\/\/|\/[a-z])/i.test(href)
+
+const CSS = `${BASE_CSS}
 main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 64px }
 h1 { font-size: 1.7rem; margin: 0 0 8px } h2 { font-size: 1.35rem; margin: 40px 0 12px; padding-bottom: 6px; border-bottom: 2px solid var(--moving) }
 h3 { font-size: 1.1rem; margin: 32px 0 8px }
-p { margin: 8px 0; max-width: 80ch; overflow-wrap: anywhere } .note, caption, figcaption { color: var(--soft) } .alarm { color: var(--alarm); font-weight: 600 }
-a { color: var(--link) } nav ul { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 10px; margin: 12px 0 }
-dt { min-height: 1.3em } .facts div { display: flex; flex-direction: column; justify-content: space-between; background: var(--band); border: 1px solid var(--rule); border-radius: 8px; padding: 10px 12px }
-dt { color: var(--soft); font-size: .85rem } dd { margin: 0; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums }
-.scroll { overflow-x: auto; margin: 14px 0 } table { border-collapse: collapse; width: 100%; font-size: .92rem }
-caption { text-align: start; padding: 4px 0; font-weight: 600 }
-th, td { padding: 5px 10px; text-align: start; vertical-align: top; border-bottom: 1px solid var(--rule); overflow-wrap: break-word }
-thead th { border-bottom: 2px solid var(--rule); color: var(--soft); font-size: .82rem; vertical-align: bottom }
-tbody th { font-weight: 500; min-width: 9em; max-width: 24em } td { max-width: 30em } td:not(.n) { min-width: 8em } tbody tr:nth-child(even) { background: var(--band) }
-.n { text-align: end; font-variant-numeric: tabular-nums } td.n { white-space: nowrap }
-figure { margin: 14px 0 } figcaption { font-weight: 600; font-size: .92rem; padding-bottom: 6px } svg { display: block; width: 100%; height: auto }
-details { margin: 10px 0 } summary { cursor: pointer; font-weight: 600; color: var(--soft); font-size: .92rem } .unseen { position: absolute; left: -999em }
-.wide { max-width: 860px } .narrow { display: none }
-@media screen and (max-width: 600px) { main { padding: 16px 12px 48px } .wide { display: none } .narrow { display: block }
-  th, td { padding: 5px 6px } .facts { grid-template-columns: 1fr 1fr } tbody th { min-width: 7em } }
+nav ul { padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: 4px 20px }
+@media screen and (max-width: 600px) { main { padding: 16px 12px 48px } }
 @media print { :root { --page: #fff; --text: #000; --soft: #444; --rule: #bbb; --band: #fff; --link: #000 } main { max-width: none; padding: 0 }
   body { font-size: 9pt } table, thead th { font-size: 8pt } .scroll { overflow: visible } th, td { padding: 2px 5px } a { text-decoration: none }
   details::details-content { content-visibility: visible; display: block } summary { display: none } .unseen { position: static }

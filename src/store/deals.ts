@@ -1,9 +1,9 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, Instant, Known, LocalDate } from '../core/deal.ts'
+import type { DealId, Instant, Known, LocalDate, Rule } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
-import { among, rowsOf } from './db.ts'
+import { among, plain, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
 
 const STORED = ['known', 'standing', 'gone', 'seenRun', 'dueAt'] as const
@@ -35,6 +35,10 @@ export async function knownDeals(db: Executor, connection: string, ids: readonly
   return new Map<DealId, Known>(rows.map((row) => [row.id, row.known]))
 }
 
+const COLUMNS = sql.raw(
+  'connection, id, known, modified_at, outcome, name, url, seen_run, gone, marked, unsettled, due_at, cents',
+)
+
 /** All of one connection or several; a deal at most once per call. Also ends `gone`. What says something new is due. */
 export async function saveKnown(trx: Executor, run: string, known: readonly Known[]): Promise<void> {
   const rows = known.map((each) => {
@@ -44,7 +48,7 @@ export async function saveKnown(trx: Executor, run: string, known: readonly Know
     return { ...each.ref, ...ours, modified_at: modifiedAt, outcome, name, url }
   })
   await sql`
-    INSERT INTO deal SELECT * FROM ${rowsOf('deal', rows)}
+    INSERT INTO deal (${COLUMNS}) SELECT ${COLUMNS} FROM ${rowsOf('deal', rows)}
     ON CONFLICT (connection, id) DO UPDATE SET known = excluded.known, modified_at = excluded.modified_at,
       outcome = excluded.outcome, name = excluded.name, url = excluded.url, marked = excluded.marked,
       seen_run = excluded.seen_run, gone = false,
@@ -211,19 +215,93 @@ export async function saveTransitions(trx: Executor, run: string, transitions: r
   }
 }
 
+const partOf = (text: string) => `%${text.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`
+
 /** By exact id or link, else by exact name, else by part of the name (any case). At most ten, open ones first. */
 export async function findDeal(db: Executor, words: string, connection?: string): Promise<readonly StoredDeal[]> {
   const text = words.trim()
-  const part = `%${text.replaceAll(/[\\%_]/g, (character) => `\\${character}`)}%`
   const found = connection === undefined ? db.selectFrom('deal') : deals(db, connection)
   const openFirst = found.orderBy(sql`outcome = 'open' AND NOT gone`, 'desc').orderBy('connection').orderBy('id')
   for (const match of [
     sql<boolean>`(id = ${text} OR url = ${text})`,
     sql<boolean>`(lower(left(name, 200)) = lower(left(${text}, 200)) AND lower(name) = lower(${text}))`,
-    sql<boolean>`name ILIKE ${part}`,
+    sql<boolean>`name ILIKE ${partOf(text)}`,
   ]) {
     const rows = await openFirst.where(match).select(STORED).limit(10).execute()
     if (rows.length > 0) return rows
   }
   return []
 }
+
+/** Open deals that share everything lists are filtered by. `ownerId` and `currency` empty: none. */
+export interface Facet {
+  readonly connection: string
+  readonly state: 'moving' | 'stalled' | 'parked' | 'answered_no'
+  readonly ownerId: string
+  readonly pipelineId: string
+  readonly stageId: string
+  readonly rule: Rule | null
+  readonly currency: string
+  readonly deals: number
+  readonly value: number
+}
+
+export const DEAL_ORDERS = ['amount', 'since', 'movement', 'close'] as const
+export type DealOrder = (typeof DEAL_ORDERS)[number]
+const ORDER_BY = {
+  amount: sql`amount DESC NULLS LAST`,
+  since: sql`since NULLS LAST`,
+  movement: sql`moved_at NULLS LAST`,
+  close: sql`close_date NULLS LAST`,
+}
+
+interface Listed {
+  readonly connections: readonly string[]
+  /** Part of the name, any case; empty: all. */
+  readonly text: string
+}
+
+// The second condition is that of the index `deal_listed`.
+const listed = ({ connections, text }: Listed) => sql`connection = ${among(connections)}
+  AND state NOT IN ('closed', 'gone') ${text === '' ? sql`` : sql`AND name ILIKE ${partOf(plain(text))}`}`
+
+/** Counts and sums of every combination there is, for filters and totals. */
+export async function facetsOf(db: Executor, which: Listed): Promise<readonly Facet[]> {
+  const { rows } = await sql<Facet>`
+    SELECT connection, state, owner_id, pipeline_id, stage_id, rule, coalesce(currency, '') AS currency,
+      count(*) AS deals, coalesce(sum(amount), 0) AS value
+    FROM deal WHERE ${listed(which)} GROUP BY 1, 2, 3, 4, 5, 6, 7`.execute(db)
+  return rows
+}
+
+/** One page of the deals in a state (null: any open one), all or only those of some facets; those without a value of the
+ *  order last. */
+export async function listDeals(
+  db: Executor,
+  {
+    state,
+    facets,
+    order,
+    offset,
+    limit,
+    ...which
+  }: Listed & {
+    readonly state: Facet['state'] | null
+    readonly facets: readonly Facet[] | null
+    readonly order: DealOrder
+    readonly offset: number
+    readonly limit: number
+  },
+): Promise<readonly StoredDeal[]> {
+  const key = sql`connection, owner_id, pipeline_id, stage_id, coalesce(rule, '')`
+  const { rows } = await sql<StoredDeal>`
+    SELECT known, standing, gone, seen_run, due_at FROM deal WHERE ${listed(which)}
+      ${state === null ? sql`` : sql`AND state = ${state}`}
+      ${facets === null ? sql`` : sql`AND (${key}) IN (SELECT ${key} FROM ${rowsOf('deal', facets.map(inColumns))})`}
+    ORDER BY ${ORDER_BY[order]}, connection, id LIMIT ${limit} OFFSET ${offset}`.execute(db)
+  return rows
+}
+
+const inColumns = ({ connection, ownerId, pipelineId, stageId, rule }: Facet) => ({
+  ...{ connection, owner_id: ownerId, pipeline_id: pipelineId, stage_id: stageId, rule },
+})

@@ -134,11 +134,21 @@ export async function getRun(db: Executor, id: string): Promise<Run | null> {
 }
 
 /** Newest first; 50 unless told. */
-export async function listRuns(db: Executor, filter: { connection?: string; limit?: number } = {}): Promise<Run[]> {
+export async function listRuns(
+  db: Executor,
+  filter: { connection?: string; limit?: number; offset?: number } = {},
+): Promise<Run[]> {
   const all = db.selectFrom('run').select(COLUMNS)
   const some = filter.connection === undefined ? all : all.where('connection', '=', filter.connection)
   const newest = some.orderBy('createdAt', 'desc').orderBy('localDate', 'desc').orderBy('seq', 'desc')
-  return newest.limit(filter.limit ?? 50).execute()
+  return newest
+    .limit(filter.limit ?? 50)
+    .offset(filter.offset ?? 0)
+    .execute()
+}
+
+export async function countRuns(db: Executor): Promise<number> {
+  return (await db.selectFrom('run').select(sql<number>`count(*)`.as('count')).executeTakeFirstOrThrow()).count
 }
 
 /** The newest finished run of these kinds. */
@@ -188,9 +198,9 @@ export async function figuresOf(db: Executor, run: string): Promise<Data | null>
 
 /** The last word of each night until an instant on the whole pipeline, oldest first; at most `limit` nights. */
 export async function nightlyForecasts(db: Executor, connection: string, until: Instant, limit: number) {
-  const { rows } = await sql<{ localDate: LocalDate; forecast: unknown }>`
-    SELECT * FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, figures.figures->'forecast' AS forecast
-      FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
+  const { rows } = await sql<{ localDate: LocalDate; forecast: unknown; total: unknown }>`
+    SELECT * FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, figures.figures->'forecast' AS forecast,
+      figures.figures->'parts'->'total' AS total FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
       ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night ORDER BY local_date`.execute(db)
   return rows
 }

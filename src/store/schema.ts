@@ -2,7 +2,18 @@
 // PGlite) give exactly the same JavaScript values. Columns are snake_case in the database and camelCase here (Kysely's
 // CamelCasePlugin; raw SQL uses the database's names).
 import type { ColumnType, Generated, Kysely, Transaction } from 'kysely'
-import type { DealId, Instant, Known, LocalDate, Outcome, Reference, System, TaskKey } from '../core/deal.ts'
+import type {
+  DealId,
+  Instant,
+  Known,
+  LocalDate,
+  Outcome,
+  Reference,
+  Rule,
+  State,
+  System,
+  TaskKey,
+} from '../core/deal.ts'
 import type { Counted } from '../core/due.ts'
 import type { LedgerRow, PlannedWrite } from '../core/plan.ts'
 import type { Settings } from '../core/policy.ts'
@@ -10,6 +21,8 @@ import type { Standing, Transition } from '../core/stall.ts'
 
 /** A jsonb column: read as a value, written as the text made by `json()` in db.ts. */
 type Json<T> = ColumnType<T, string | Extract<T, null>, string | Extract<T, null>>
+/** Kept by the database, from the other columns (0003-web.ts). */
+type Kept<T> = ColumnType<T, never, never>
 
 export type Step = 'pull' | 'decide' | 'apply' | 'report'
 /** Any JSON object: the run's summary and the night's figures, shaped by the jobs that write them. */
@@ -113,6 +126,19 @@ export interface Schema {
     counted: Json<Counted | null>
     /** Its amount in the forecast, if it is counted there. */
     cents: number
+    state: Kept<State>
+    rule: Kept<Rule | null>
+    /** Start of the stall, or since when it stands where it does. */
+    since: Kept<Instant | null>
+    /** Empty: nobody. */
+    ownerId: Kept<string>
+    pipelineId: Kept<string>
+    stageId: Kept<string>
+    amount: Kept<number | null>
+    currency: Kept<string | null>
+    closeDate: Kept<LocalDate | null>
+    /** As unstall last wrote it on the deal. */
+    movedAt: Kept<Instant | null>
   }
   quarantine: {
     connection: string

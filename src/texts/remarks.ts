@@ -5,6 +5,32 @@ import type { Texts } from '../core/explain.ts'
 import { typeset } from './fr.ts'
 import { fill } from './shared.ts'
 
+/** What opening a run refuses. */
+function refusals(): Readonly<Record<string, string>> {
+  const [again, encore] = [
+    'Run "unstall plan" and confirm the preview it names.',
+    'Faites un nouvel aperçu et confirmez celui-là.',
+  ]
+  return {
+    [`There is no preview named {id}. ${again}`]: `Il n'y a pas d'aperçu {id}. ${encore}`,
+    [`Preview {id} is of {one}, not of {other}. ${again}`]: `L'aperçu {id} est de {one}, pas de {other}. ${encore}`,
+    [`Preview {id} did not finish ({status}). ${again}`]: `L'aperçu {id} n'est pas terminé ({status}). ${encore}`,
+    [`Preview {id} is older than a day. ${again}`]: `L'aperçu {id} a plus d'un jour. ${encore}`,
+    [`The settings have changed since preview {id}. ${again}`]: `Les réglages ont changé depuis l'aperçu {id}. ${encore}`,
+    'There is no run named {id}. "unstall runs" lists them.': "Il n'y a pas d'exécution {id}.",
+    '{id} is a preview: it wrote nothing, so there is nothing to take back.':
+      "{id} est un aperçu : rien n'a été écrit, il n'y a donc rien à annuler.",
+    '{id} is itself an undo. Use "unstall run --again <deal>" to flag a deal again.':
+      '{id} est elle-même une annulation. Pour signaler de nouveau une affaire : unstall run --again <affaire>',
+    '{id} is not over yet. Finish it first with: unstall run {connection}':
+      "{id} n'est pas terminée. Attendez sa fin, ou terminez-la avec : unstall run {connection}",
+    'Nothing of {what} is left to take back: it was undone before.':
+      'Il ne reste rien à annuler de {what} : cela a déjà été annulé.',
+    'Nothing of {what} is left to take back.': 'Il ne reste rien à annuler de {what}.',
+    'The CRM did not answer within a minute.': "Le CRM n'a pas répondu en une minute.",
+  }
+}
+
 const SENTENCES: Readonly<Record<string, string>> = {
   ...{ stage: 'étape', pipeline: 'pipeline', 'won or lost': 'gagnée ou perdue', owner: 'propriétaire', type: 'type' },
   ...{
@@ -55,6 +81,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   ...{ 'this stall already has a task': 'cet arrêt a déjà une tâche', 'nothing to take back': 'rien à annuler' },
   'planned more than a day ago': "prévu il y a plus d'un jour",
   'the run ended before this was written': "l'exécution s'est terminée avant de l'écrire",
+  ...refusals(),
   'tasks of unstall cannot be found: the field of their key is missing':
     "les tâches d'unstall sont introuvables : le champ de leur clé manque",
 }
@@ -63,7 +90,8 @@ export const FRENCH: ReadonlyMap<string, string> = new Map(Object.entries(SENTEN
 
 const PATTERNS = [...FRENCH].flatMap(([english, french]) => {
   const holes = [...english.matchAll(/\{(\w+)\}/g)].map(([, hole = '']) => hole)
-  const pattern = new RegExp(`^${english.split(/\{\w+\}/).join('(.*)')}$`, 's')
+  const parts = english.split(/\{\w+\}/).map((part) => part.replace(/[.*+?()|[\]\\^$]/g, '\\$&'))
+  const pattern = new RegExp(`^${parts.join('(.*)')}$`, 's')
   return holes.length === 0 ? [] : [{ french, holes, pattern }]
 })
 

@@ -2,7 +2,7 @@
 // a date. What is inserted is never read as a template, and our own typography never touches it.
 import { DECISION_RULES, type LocalDate } from '../core/deal.ts'
 import type { ExplainStep, Reason, Texts } from '../core/explain.ts'
-import type { Protection } from '../core/judge.ts'
+import type { Protection, RuleCheck } from '../core/judge.ts'
 import { cut } from '../core/text.ts'
 import type { Words } from './en.ts'
 import { BODY_LENGTH, FIELD_LENGTH, formats, plain } from './shared.ts'
@@ -68,7 +68,7 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
     return say(words.protections[it.kind === 'parked' && it.capped ? 'parked_capped' : it.kind], it)
   }
 
-  function event({ on, entry }: Extract<ExplainStep, { step: 'event' }>): string {
+  function event({ on, entry }: Extract<ExplainStep, { step: 'event' }>): ReturnType<Texts['event']> {
     const { kind, counts, why, field, from, to, source } = entry
     const edited = kind === 'field_edited' && field !== null
     const what = edited ? say(steps.edited, { field: words.fields[field] ?? field }) : names.movements[kind]
@@ -76,18 +76,28 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
       text === null ? steps.empty : /^\d{4}-\d{2}-\d{2}$/.test(text) ? date(text) : plain(text, 60)
     const values = field === null ? '' : ` (${value(from)} → ${value(to)})`
     const because = why === null ? '' : say(steps.because, { why: say(words.why[why]) })
-    return `${date(on)}  ${what}${values}  ${words.counts[counts]}${because}  [${plain(source, 40)}]`
+    const counted = `${words.counts[counts]}${because}`
+    return { on: date(on), what: `${what}${values}`, counts: counted, source: plain(source, 40) }
   }
 
-  function rule({ check }: Extract<ExplainStep, { step: 'rule' }>): string {
-    const { holds, value, limit, unit, date: on, derived, capped } = check
-    const rule = names.rules[check.rule]
-    if (value === null || limit === null) return say(steps.not_applicable, { rule })
+  function check({ value, limit, unit, date: on, derived, capped }: RuleCheck): ReturnType<Texts['check']> {
+    if (value === null || limit === null) return null
     const notes = [on && date(on), derived && steps.derived, capped && steps.capped].filter(Boolean).join(', ')
-    const measured = unit === 'working_days' ? days(value) : value
-    const found = { rule, holds: holds ? steps.holds : steps.holds_not, value: measured, limit }
-    return say(steps.rule, found) + (notes && ` (${notes})`)
+    const measured = unit === 'working_days' ? days(value) : String(value)
+    return { measured, limit: String(limit), notes }
   }
+
+  function rule({ check: one }: Extract<ExplainStep, { step: 'rule' }>): string {
+    const rule = names.rules[one.rule]
+    const found = check(one)
+    if (found === null) return say(steps.not_applicable, { rule })
+    const { measured: value, limit, notes } = found
+    const holds = one.holds ? steps.holds : steps.holds_not
+    return say(steps.rule, { rule, holds, value, limit }) + (notes && ` (${notes})`)
+  }
+
+  const eventLine = ({ on, what, counts, source }: ReturnType<Texts['event']>) =>
+    `${on}  ${what}  ${counts}  [${source}]`
 
   function step(one: ExplainStep): string {
     switch (one.step) {
@@ -111,7 +121,7 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
       case 'created':
         return say(one.imported ? steps.imported : steps.created, one)
       case 'event':
-        return event(one)
+        return eventLine(event(one))
       case 'clock':
         return say(steps.clock, { ...one, movement: names.movements[one.kind] })
       case 'rule':
@@ -137,7 +147,7 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
 
   return {
     ...format,
-    ...{ language, names, date, step },
+    ...{ language, names, date, step, event, check },
     withTemplates: ({ subject, task, drafts, completion: completed } = {}) =>
       textsOf(language, locale, {
         ...words,

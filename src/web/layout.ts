@@ -14,13 +14,22 @@ export interface Viewer {
   readonly csrf: string
   /** Null: nobody signed in, because this machine alone can reach the page. */
   readonly name: string | null
+  /** Signed in with a password: there is something to sign out of. */
+  readonly signsOut: boolean
 }
 
 export interface Page {
+  /** Plain text, which may come from outside. */
   readonly title: string
   /** Path of the navigation entry it belongs to. */
   readonly at: string
   readonly body: Html
+  /** Nobody is signed in: no navigation. */
+  readonly bare?: boolean
+  /** Query of its address, `?…`: kept when the language changes. */
+  readonly search?: string
+  /** Something is being prepared: looks again after so many seconds. */
+  readonly refreshAfter?: number
 }
 
 /** Entries of the navigation, in order; `operator`: only shown to operators. */
@@ -37,7 +46,8 @@ export const NAVIGATION: readonly {
   { path: '/queue', text: 'queue', operator: true },
 ]
 
-export function layout({ words, role, name }: Viewer, { title, at, body }: Page): Html {
+export function layout(viewer: Viewer, { title, at, body, search = '', refreshAfter, bare = false }: Page): Html {
+  const { words, role, name, signsOut } = viewer
   const entries = NAVIGATION.filter(({ operator }) => !operator || role === 'operator')
   return html`<!doctype html>
 <html lang="${words.language}">
@@ -46,20 +56,37 @@ export function layout({ words, role, name }: Viewer, { title, at, body }: Page)
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${title} – unstall</title>
+${refreshAfter === undefined ? '' : html`<meta http-equiv="refresh" content="${refreshAfter}">`}
 <link rel="stylesheet" href="/style.css">
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='4' fill='%23e08a1e'/%3E%3C/svg%3E">
 </head>
 <body>
 <a class="skip" href="#content">${words.skip}</a>
-<header><a class="brand" href="/">unstall</a>
-<nav aria-label="${words.navigation}"><ul>
+<header class="top"><div><a class="brand" href="/">unstall</a>
+${
+  bare
+    ? ''
+    : html`<nav aria-label="${words.navigation}"><ul>
 ${entries.map(({ path, text }) => html`<li><a href="${path}"${at === path ? html` aria-current="page"` : ''}>${words.nav[text]}</a></li>`)}
-</ul></nav>${name === null ? '' : html`<span class="who">${name}</span>`}</header>
+</ul></nav>${name === null ? '' : html`<span class="who">${name}</span>`}${signsOut ? html`<form method="post" action="/logout">${formToken(viewer)}<button class="quiet">${words.access.signOut}</button></form>` : ''}`
+}</div></header>
 <main id="content" tabindex="-1">
-<h1>${title}</h1>
+<h1 dir="auto">${title}</h1>
 ${body}
 </main>
+<footer><div><p>${words.pages.footer.local}</p>
+<nav aria-label="${words.pages.footer.language}"><ul>
+${LANGUAGES.map((language) => html`<li><a href="${inLanguage(search, language)}" lang="${language}" hreflang="${language}"${words.language === language ? html` aria-current="true"` : ''}>${words.pages.footer[language]}</a></li>`)}
+</ul></nav></div></footer>
 </body>
 </html>`
+}
+
+const LANGUAGES = ['en', 'fr'] as const
+function inLanguage(search: string, language: string): string {
+  const query = new URLSearchParams(search)
+  query.set('language', language)
+  return `?${query}`
 }
 
 /** The first field of every form that changes something. */

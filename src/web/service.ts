@@ -1,10 +1,12 @@
 // What the dashboard is handed: the store to read, and the few things it may ask for. app.ts fills it in, so that the
 // pages know neither connectors nor jobs nor queue.
 import type { Hono } from 'hono'
-import type { Health } from '../connector.ts'
+import type { Finding } from '../connector.ts'
 import type { DealId, Instant, System } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import type { Settings } from '../core/policy.ts'
+import type { UndoPlan } from '../core/undo.ts'
+import type { Left } from '../report/summary.ts'
 import type { Run } from '../store/runs.ts'
 import type { Db } from '../store/schema.ts'
 
@@ -16,6 +18,11 @@ export interface WebConnection {
 
 /** `busy`: another run of the connection is in the way. */
 export type Opened = { readonly run: Run } | { readonly busy: Run }
+
+export interface UndoPreview {
+  readonly plan: UndoPlan
+  readonly left: readonly Left[]
+}
 
 export interface WebService {
   readonly db: Db
@@ -32,8 +39,10 @@ export interface WebService {
   /** One night, now; `confirm`: the preview whose writes are confirmed. */
   readonly run: (connection: string, confirm?: string) => Promise<Opened>
   readonly undo: (run: string, deals?: readonly DealId[]) => Promise<Opened>
-  /** Asks the CRM; bounded in time. */
-  readonly check: (connection: string) => Promise<Health>
-  /** The queue as operators see it; null: this process has none. */
-  readonly board: Hono | null
+  /** What `undo` would do now, and what it would leave. Asks the CRM; bounded in time, as is `check`. */
+  readonly drawUndo: (run: string, deals?: readonly DealId[]) => Promise<UndoPreview>
+  readonly check: (connection: string) => Promise<readonly Finding[]>
+  /** The queue as operators see it, loaded when somebody looks; null: this process has none. */
+  readonly board: (() => Promise<Hono>) | null
+  readonly log: Record<'info' | 'error', (data: object, message: string) => void>
 }

@@ -43,6 +43,31 @@ export interface Place {
   close(): Promise<void>
 }
 
+/** The command in a process of its own. */
+export function command(folder: string, args: readonly string[], more: NodeJS.ProcessEnv = {}) {
+  const own = { HUBSPOT_TOKEN: 'sandbox-cli', SF_CLIENT_SECRET: 'sandbox', NO_COLOR: '1' }
+  const env = { ...process.env, ...own, ...more }
+  const child = spawn(process.execPath, [BIN, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let out = ''
+  let err = ''
+  child.stdout.on('data', (part: Buffer) => {
+    out += part.toString()
+  })
+  child.stderr.on('data', (part: Buffer) => {
+    err += part.toString()
+  })
+  const ended = new Promise<Result>((done) => child.once('close', (code) => done({ code, out, err })))
+  const said = (text: string) =>
+    new Promise<void>((done, fail) => {
+      const look = () => (`${out}${err}`.includes(text) ? done() : undefined)
+      child.stdout.on('data', look)
+      child.stderr.on('data', look)
+      child.once('close', () => fail(new Error(`ended without saying "${text}": ${out}${err}`)))
+      look()
+    })
+  return { signal: (name: NodeJS.Signals) => void child.kill(name), said, heard: () => `${out}${err}`, ended }
+}
+
 /** A folder with a good configuration and two lookalikes of 60 deals each. */
 export async function place(latencyMs = 0): Promise<Place> {
   const folder = mkdtempSync(join(tmpdir(), 'unstall-cli-'))
@@ -67,28 +92,7 @@ connections:
 policy:
   decision: { stages: [contractsent, Contract sent] }
 `
-  const start = (...args: readonly string[]) => {
-    const env = { ...process.env, HUBSPOT_TOKEN: 'sandbox-cli', SF_CLIENT_SECRET: 'sandbox', NO_COLOR: '1' }
-    const child = spawn(process.execPath, [BIN, ...args], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] })
-    let out = ''
-    let err = ''
-    child.stdout.on('data', (part: Buffer) => {
-      out += part.toString()
-    })
-    child.stderr.on('data', (part: Buffer) => {
-      err += part.toString()
-    })
-    const ended = new Promise<Result>((done) => child.once('close', (code) => done({ code, out, err })))
-    const said = (text: string) =>
-      new Promise<void>((done, fail) => {
-        const look = () => (`${out}${err}`.includes(text) ? done() : undefined)
-        child.stdout.on('data', look)
-        child.stderr.on('data', look)
-        child.once('close', () => fail(new Error(`ended without saying "${text}": ${out}${err}`)))
-        look()
-      })
-    return { signal: (name: NodeJS.Signals) => void child.kill(name), said, ended }
-  }
+  const start = (...args: readonly string[]) => command(folder, args)
   return {
     folder,
     hub,

@@ -51,6 +51,9 @@ test('the service, told to stop while a call hangs, ends in time and leaves noth
   const service = at.start('start')
   onTestFinished(() => service.signal('SIGKILL'))
   await until(async () => (await at.writes()) > before, 60_000)
+  // Whoever sits at this machine sees it under way.
+  const page = await fetch(`http://127.0.0.1:${process.env.UNSTALL_PORT}/runs`)
+  expect(await page.text()).toContain('under way')
   const told = performance.now()
   service.signal('SIGTERM')
   const { code, err } = await service.ended

@@ -62,7 +62,6 @@ it.each(['hubspot', 'salesforce'] as const)(
         () => crm.act('deal 9', 'move-stage', { to: crm.stage('closedwon') }),
         () => crm.set('deal 2', 'decision', 'no'),
       ],
-      2: [],
       8: [() => crm.set('deal 1', 'stalled', false), () => crm.act('deal 20', 'delete')],
       40: [],
     }

@@ -69,6 +69,6 @@ export async function connected(at: Place, name: string): Promise<void> {
 /** The address a person is asked to open, from what was said so far. */
 export async function shown(heard: () => string): Promise<string> {
   const found = () => /^http\S+authorize\S+$/m.exec(heard())?.[0]
-  await until(() => found() !== undefined)
+  await until(() => found() !== undefined, 20_000)
   return found() ?? ''
 }

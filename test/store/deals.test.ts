@@ -1,9 +1,11 @@
 // Deals as last known: newest wins, evidence comes back as it went in, and a night looks at what it must.
 import { expect, it } from 'vitest'
 import {
+  facetsOf,
   findDeal,
   getDeals,
   knownDeals,
+  listDeals,
   liveIds,
   markGone,
   quarantine,
@@ -164,5 +166,64 @@ eachHome((home) => {
     expect(await ids('acm')).toEqual(['1', '2'])
     expect(await ids('a%l')).toEqual([])
     expect(await ids('1', 'sf')).toEqual([])
+  })
+
+  it('counts and lists open deals by what they are now, and pages through them in order', async () => {
+    const { db } = (await home.open()).database
+    const stall = (startedAt: number) => ({ startedAt, rule: 'no_movement' as const, taskKey: '', dead: false })
+    const moved = (lastMovement: number | null) => ({ own: { ...NO_OWN_FIELDS, lastMovement } })
+    await saveKnown(db, 'r1', [
+      known('1', { amount: 10, ...moved(NOW - 2), closeDate: '2026-12-01' }),
+      known('2', { amount: 0.1, ownerId: null, ...moved(NOW - 3), closeDate: null, name: '50% \\ off_' }),
+      known('3', { amount: null, currency: null, ...moved(null), closeDate: '2026-11-01' }),
+      known('4', { amount: 20 }),
+      known('5', { amount: 30, outcome: 'won' }),
+      known('6', { amount: 40 }),
+      known('7', { amount: 50 }, 'sf'),
+    ])
+    await saveStandings(db, 'hub', [
+      { id: '1', standing: standing({ state: 'stalled', stall: stall(NOW - 5), since: NOW }) },
+      { id: '2', standing: standing({ state: 'stalled', stall: stall(NOW - 9) }) },
+      { id: '3', standing: standing({ state: 'stalled', stall: stall(NOW - 7) }) },
+      { id: '4', standing: standing({ state: 'parked' }) },
+      // Reopened since the last night, and closed since.
+      { id: '5', standing: standing({ state: 'stalled', stall: stall(NOW) }) },
+      { id: '6', standing: standing({ state: 'closed' }) },
+    ])
+    const all = { connections: ['hub'], text: '' }
+    const counted = async (text = '') =>
+      (await facetsOf(db, { ...all, text })).map(({ state, ownerId, currency, deals, value }) => [
+        state,
+        ownerId,
+        currency,
+        deals,
+        value,
+      ])
+    expect((await counted()).sort()).toEqual([
+      ['moving', '1', 'EUR', 1, 40],
+      ['parked', '1', 'EUR', 1, 20],
+      ['stalled', '', 'EUR', 1, 0.1],
+      ['stalled', '1', '', 1, 0],
+      ['stalled', '1', 'EUR', 1, 10],
+    ])
+    expect(await counted('0% \\ OFF_')).toEqual([['stalled', '', 'EUR', 1, 0.1]])
+    expect(await counted('0_\0')).toEqual([])
+
+    const page = { ...all, state: 'stalled', facets: null, offset: 0, limit: 10 } as const
+    const ids = async (more: Partial<Parameters<typeof listDeals>[1]>) =>
+      (await listDeals(db, { ...page, order: 'amount', ...more })).map(({ known }) => known.ref.id)
+    expect(await ids({})).toEqual(['1', '2', '3'])
+    expect(await ids({ order: 'since' })).toEqual(['2', '3', '1'])
+    expect(await ids({ order: 'movement' })).toEqual(['2', '1', '3'])
+    expect(await ids({ order: 'close' })).toEqual(['3', '1', '2'])
+    expect(await ids({ offset: 1, limit: 1 })).toEqual(['2'])
+    expect(await ids({ state: null, connections: ['hub', 'sf'] })).toEqual(['7', '6', '4', '1', '2', '3'])
+    expect(await ids({ facets: (await facetsOf(db, all)).filter(({ ownerId }) => ownerId === '') })).toEqual(['2'])
+    expect(await ids({ facets: [] })).toEqual([])
+
+    await markGone(db, 'hub', ['1'])
+    await saveStandings(db, 'hub', [{ id: '2', standing: standing() }])
+    expect(await ids({})).toEqual(['3'])
+    expect((await counted()).filter(([state]) => state === 'moving').map(([, , , deals]) => deals)).toEqual([1, 1])
   })
 }, 'databases')

@@ -1,4 +1,5 @@
 // What a run stores in English about what it left alone: every such sentence has its French, and outside words stay.
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the source of the jobs is read
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { FIELDS, GROUPS, UNDO_WORDS } from '../../src/report/summary.ts'
@@ -13,6 +14,20 @@ test('every sentence that is stored is known, those of the jobs included', () =>
   expect(messages.length).toBeGreaterThan(10)
   const all = [...Object.values(FIELDS), ...Object.values(GROUPS), ...Object.values(UNDO_WORDS), ...messages]
   expect(all.filter((text) => !FRENCH.has(text))).toEqual([])
+})
+
+test('what opening a run refuses is known too', () => {
+  const jobs = ['jobs/nightly.ts', 'jobs/undo.ts'].map((file) => readFileSync(file, 'utf8')).join('\n')
+  const again = /const again = '([^']+)'/.exec(jobs)?.[1] ?? ''
+  const thrown = [...jobs.matchAll(/new UsageError\(\s*`([^`]+)`/g)].flatMap(([, text = '']) =>
+    text.includes('${before}')
+      ? [text.replace('${before}', ''), text.replace('${before}', ': it was undone before')]
+      : text,
+  )
+  expect(thrown.length).toBeGreaterThan(8)
+  const told = thrown.map((text) => text.replace('${again}', again).replace(/\$\{[^}]+\}/g, 'hub-1'))
+  expect(told.filter((text) => remark('fr', text) === text)).toEqual([])
+  expect(plain(remark('fr', `Preview a.b did not finish (open). ${again}`))).toContain('n’est pas terminé (open)')
 })
 
 test('holes are filled, lists and values translated, everything else stays', () => {

@@ -1,0 +1,166 @@
+// What an operator does: preview a night and confirm it, run one now, take one back after looking at what would stay, and
+// see how each connection is doing. Every action opens a run; workers carry it out.
+import { html } from 'hono/html'
+import type { DealId } from '../core/deal.ts'
+import { Fatal, RetryLater } from '../errors.ts'
+import { nextNight } from '../schedule.ts'
+import { circuits, getConnection } from '../store/connections.ts'
+import { getDeals, quarantined } from '../store/deals.ts'
+import { getRun, latestRun, listRuns } from '../store/runs.ts'
+import type { Circuit } from '../store/schema.ts'
+import { remark } from '../texts/remarks.ts'
+import { fill, plain } from '../texts/shared.ts'
+import { formToken, type Html, type Viewer } from './layout.ts'
+import { crmLink, outside, runHref, told } from './parts.ts'
+import { fillHtml, leftTable } from './runs.ts'
+import type { Web } from './server.ts'
+import type { Opened, UndoPreview, WebConnection, WebService } from './service.ts'
+import { facts, table } from './tables.ts'
+
+const MOST_HELD = 50
+
+/** To the run that was opened, or to the one in the way. */
+const toRun = (opened: Opened) => ('run' in opened ? runHref(opened.run.id) : `${runHref(opened.busy.id)}?busy`)
+
+export function operatorPages(web: Web, service: WebService): void {
+  const named = (name: string) => service.connections.find((one) => one.name === name)
+
+  web.get('/connections', async (c) => {
+    const viewer = c.get('viewer')
+    const sections = await Promise.all(service.connections.map((one) => connectionSection(service, viewer, one)))
+    const { title } = viewer.words.operate.connections
+    return told(c, service).page({ title, at: '/connections', body: html`${sections}` })
+  })
+  for (const action of ['preview', 'run'] as const)
+    web.post(`/connections/:name/${action}`, async (c) => {
+      const { name } = c.req.param()
+      return named(name) ? c.redirect(toRun(await service[action](name)), 303) : c.notFound()
+    })
+  web.get('/connections/:name/check', async (c) => {
+    const connection = named(c.req.param('name'))
+    if (!connection) return c.notFound()
+    const viewer = c.get('viewer')
+    const body = await checkBody(service, viewer, connection)
+    const title = fill(viewer.words.operate.check.title, { connection: connection.name })
+    return told(c, service).page({ title, at: '/connections', body })
+  })
+
+  web.post('/runs/:id/confirm', async (c) => {
+    const preview = await getRun(service.db, c.req.param('id'))
+    if (preview?.kind !== 'preview' || !named(preview.connection)) return c.notFound()
+    return c.redirect(toRun(await service.run(preview.connection, preview.id)), 303)
+  })
+  web.get('/runs/:id/undo', async (c) => {
+    const run = await getRun(service.db, c.req.param('id'))
+    const deal = c.req.query('deal')
+    if (!run || deal?.includes('\0')) return c.notFound()
+    const viewer = c.get('viewer')
+    const deals = deal === undefined ? undefined : [deal]
+    let drawn: UndoPreview | string
+    try {
+      drawn = await service.drawUndo(run.id, deals)
+    } catch (error) {
+      if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
+      drawn = error.message
+    }
+    const name = deal === undefined ? null : await dealName(service, run.connection, deal)
+    const body = undoBody(viewer, { id: run.id, deal, name }, drawn)
+    return told(c, service).page({ title: fill(viewer.words.operate.undo.title, { run: run.id }), at: '/runs', body })
+  })
+  web.post('/runs/:id/undo', async (c) => {
+    const { deal } = await c.req.parseBody()
+    const deals = typeof deal === 'string' ? [deal] : undefined
+    return c.redirect(toRun(await service.undo(c.req.param('id'), deals)), 303)
+  })
+}
+
+async function dealName(service: WebService, connection: string, id: DealId): Promise<string> {
+  const found = await getDeals(service.db, connection, [id])
+  return plain(found.get(id)?.known.deal.name ?? id)
+}
+
+interface ToUndo {
+  readonly id: string
+  readonly deal: DealId | undefined
+  readonly name: string | null
+}
+
+/** `drawn`: what would go back and what would stay, or why that cannot be said. */
+function undoBody(viewer: Viewer, { id, deal, name }: ToUndo, drawn: UndoPreview | string): Html {
+  const { language, operate } = viewer.words
+  const { undo: say, columns, groups } = operate
+  const nothing = typeof drawn !== 'string' && drawn.plan.rows.length === 0
+  const confirm = html`<form method="post" action="${runHref(id)}/undo" class="action">${formToken(viewer)}
+${deal === undefined ? '' : html`<input type="hidden" name="deal" value="${deal}">`}
+<p><button>${say.confirm}</button> <a href="${runHref(id)}">${say.cancel}</a></p></form>`
+  const counts = typeof drawn === 'string' ? [] : [...Map.groupBy(drawn.plan.rows, ({ group }) => group)]
+  const heads = [{ title: columns.what }, { title: say.count, number: true }]
+  const rows = counts.map(([group, of]) => [groups[group], String(of.length)])
+  return html`${name === null ? '' : html`<p dir="auto">${fill(say.ofDeal, { deal: name })}</p>`}
+${typeof drawn === 'string' ? html`<p class="alarm">${fill(say.unread, { why: remark(language, drawn) })}</p>` : ''}
+${nothing ? html`<p class="empty">${say.none}</p>` : ''}
+${rows.length > 0 ? table(say.would, heads, rows) : ''}
+${typeof drawn === 'string' ? '' : drawn.left.length > 0 ? leftTable(viewer, say.left, drawn.left) : nothing ? '' : html`<p>${say.nothingLeft}</p>`}
+${viewer.role === 'operator' && !nothing ? confirm : ''}`
+}
+
+async function checkBody(service: WebService, { words }: Viewer, { name }: WebConnection): Promise<Html> {
+  const { check: say } = words.operate
+  const { columns, marks } = say
+  const back = html`<p><a href="/connections">${say.back}</a></p>`
+  try {
+    const findings = await service.check(name)
+    // The CRM's menus, and what the connectors say of them, are English.
+    const rows = findings.map(({ level, what, todo }) => [
+      html`<span class="mark ${level}">${marks[level]}</span>`,
+      html`<span lang="en">${plain(what, 1000)}</span>`,
+      todo ? html`<span lang="en">${plain(todo, 1000)}</span>` : '',
+    ])
+    const heads = [{ title: columns.mark }, { title: columns.found }, { title: columns.todo }]
+    return html`<section class="deal">${table(say.caption, heads, rows, true)}</section>${back}`
+  } catch (error) {
+    if (!(error instanceof Fatal || error instanceof RetryLater)) throw error
+    return html`<p class="alarm">${fill(say.unchecked, { why: error.message })}</p>${back}`
+  }
+}
+
+async function connectionSection(service: WebService, viewer: Viewer, connection: WebConnection): Promise<Html> {
+  const { db, schedule, timezone } = service
+  const { name, system } = connection
+  const { language, operate } = viewer.words
+  const { connections: say, systems } = operate
+  const texts = service.texts(language)
+  const now = service.clock()
+  const at = (instant: number) => texts.instant(instant, timezone)
+  const stored = await getConnection(db, name)
+  const circuit = (await circuits(db, now, name)).get(name)
+  const last = await latestRun(db, name, ['night', 'manual'])
+  const [newest] = await listRuns(db, { connection: name, limit: 1 })
+  const held = await quarantined(db, name)
+  const confirmed = stored?.confirmedAt != null
+  const link = (id: string, text: string) => html`<a href="${runHref(id)}">${text}</a>`
+  const path = `/connections/${encodeURIComponent(name)}`
+  const label = (action: string) => fill(say.of, { action, connection: name })
+  const button = (action: 'preview' | 'run') =>
+    html`<form method="post" action="${path}/${action}">${formToken(viewer)}<button aria-label="${label(say[action])}">${say[action]}</button></form>`
+  return html`<section class="connection"><h2 dir="auto">${name} <small>${systems[system]}</small></h2>
+${circuit ? html`<p class="alarm" dir="auto">${circuitWords(viewer, circuit, at)}</p>` : ''}
+${confirmed ? '' : html`<p class="notice">${say.unconfirmed}</p>`}
+${newest?.status === 'open' ? html`<p class="notice">${fillHtml(say.open, { run: link(newest.id, newest.id) })}</p>` : ''}
+${facts([
+  [say.last, last ? link(last.id, at(last.now)) : say.never],
+  [say.next, at(nextNight(now, schedule, timezone))],
+  [say.quarantine, texts.number(held.length)],
+])}
+${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id)}: <span dir="auto">${plain(one.problem, 500)}</span> ${one.url ? crmLink(one.url, fill(operate.run.inCrm, { system: systems[system] }), one.name ?? one.id) : ''}</li>`)}</ul></details>` : ''}
+<div class="actions">${viewer.role === 'operator' ? html`${button('preview')}${confirmed ? button('run') : ''}` : ''}<a class="button quiet" href="${path}/check" aria-label="${label(say.check)}">${say.check}</a></div></section>`
+}
+
+/** Why it is not called, and what happens next. */
+function circuitWords({ words }: Viewer, circuit: Circuit, at: (instant: number) => string): string {
+  const { paused, reconnect } = words.operate.connections
+  const reason = plain(remark(words.language, circuit.reason), 1000)
+  return circuit.state === 'paused'
+    ? fill(paused, { at: at(circuit.until), reason })
+    : fill(reconnect, { at: at(circuit.since), reason })
+}

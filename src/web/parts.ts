@@ -1,0 +1,125 @@
+// What several pages are made of: words with numbers in them, money, links to deals, runs and the CRM, states as badges.
+import type { Context } from 'hono'
+import { html, raw } from 'hono/html'
+import type { State } from '../core/deal.ts'
+import type { Texts } from '../core/explain.ts'
+import { labelsOf, lastContext } from '../report/build.ts'
+import { blockHtml } from '../report/html.ts'
+import type { ReportWords } from '../texts/report-en.ts'
+import { reportEn } from '../texts/report-en.ts'
+import { reportFr } from '../texts/report-fr.ts'
+import { fill, plain } from '../texts/shared.ts'
+import type { PageWords } from '../texts/web-pages-en.ts'
+import type { Html, Page, Viewer } from './layout.ts'
+import { layout } from './layout.ts'
+import type { WebConnection, WebService } from './service.ts'
+
+type PageContext = Context<{ Variables: { viewer: Viewer } }>
+interface Counted {
+  readonly one: string
+  readonly many: string
+}
+
+export interface Told {
+  readonly viewer: Viewer
+  readonly words: PageWords
+  readonly texts: Texts
+  readonly report: ReportWords
+  /** `{n}` and its noun. */
+  counted(pair: Counted, n: number, values?: Readonly<Record<string, string>>): string
+  /** Whole units: for large figures. */
+  money(value: number, currency: string | null): string
+  moneys(sums: Readonly<Record<string, number>>): string
+  page(page: Page): Response | Promise<Response>
+}
+
+/** Everything a page says it with, in the language of whoever looks. */
+export function told(c: PageContext, service: WebService): Told {
+  const viewer = c.get('viewer')
+  const { language, pages } = viewer.words
+  const texts = service.texts(language)
+  const one = (n: number) => (language === 'fr' ? n < 2 : n === 1)
+  const money = (value: number, currency: string | null) => texts.money(Math.round(value), currency || null)
+  return {
+    ...{ viewer, texts, money, words: pages, report: language === 'fr' ? reportFr : reportEn },
+    counted: (pair, n, values = {}) => fill(one(n) ? pair.one : pair.many, { ...values, n: texts.number(n) }),
+    moneys: (sums) =>
+      Object.entries(sums)
+        .map(([currency, value]) => money(value, currency))
+        .join(' + ') || '–',
+    page: (page) => c.html(layout(viewer, { ...page, search: new URL(c.req.url).search })),
+  }
+}
+
+/** The connections a page is about: the one its address names, or all. */
+export function chosen(c: PageContext, { connections }: WebService): readonly WebConnection[] {
+  const asked = c.req.query('connection')
+  const found = connections.filter(({ name }) => name === asked)
+  return found.length > 0 ? found : connections
+}
+
+export interface Seen extends WebConnection {
+  readonly context: NonNullable<Awaited<ReturnType<typeof lastContext>>>
+  readonly labels: ReturnType<typeof labelsOf>
+}
+
+/** Those that were read, with what their deals are judged and named by. */
+export async function seen(
+  service: WebService,
+  some: readonly WebConnection[],
+  texts: Texts,
+): Promise<readonly Seen[]> {
+  const all = some.map(async (connection) => {
+    const context = await lastContext(service.db, connection.name, texts)
+    return context === null ? [] : [{ ...connection, context, labels: labelsOf(context) }]
+  })
+  return (await Promise.all(all)).flat()
+}
+
+/** A path of ours with the parameters that say something. */
+export function href(path: string, query: Readonly<Record<string, string | number | null>> = {}): string {
+  const given = Object.entries(query).flatMap(([key, value]) =>
+    value === null || value === '' ? [] : [[key, String(value)] as [string, string]],
+  )
+  return given.length === 0 ? path : `${path}?${new URLSearchParams(given)}`
+}
+export const runHref = (id: string) => `/runs/${encodeURIComponent(id)}`
+export const dealHref = ({ connection, id }: { readonly connection: string; readonly id: string }) =>
+  `/deals/${encodeURIComponent(connection)}/${encodeURIComponent(id)}`
+
+/** Names from outside are one line of visible text, in whichever direction they run. */
+export const outside = (text: string, length = 80): Html => html`<bdi>${plain(text, length)}</bdi>`
+
+/** Only to the web: whatever else a CRM calls a link is shown as nothing. */
+export const crmLink = (url: string, text: string, name: string): Html =>
+  /^https?:\/\//i.test(url)
+    ? html`<a class="out" href="${url}" rel="noopener noreferrer" target="_blank">${text}<span class="unseen"> ${plain(name)}</span></a>`
+    : html``
+
+export const badge = (state: State | 'open', text: string): Html => html`<span class="badge ${state}">${text}</span>`
+
+/** A bar beside its number, which says the same. `share`: of 1. */
+export const bar = (share: number): Html =>
+  html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="whole" width="100" height="6"></rect><rect width="${(100 * Math.min(1, Math.max(0, share))).toFixed(1)}" height="6"></rect></svg>`
+
+/** As wide as a page is. */
+const PAGE_WIDE = 1120
+
+/** Blocks of the report, without its headings: pages have their own. */
+export const blocks = (some: readonly Parameters<typeof blockHtml>[0][]): readonly Html[] =>
+  some.filter(({ is }) => is !== 'heading').map((block, at) => blockHtml(block, at, PAGE_WIDE))
+
+/** Of one of several connections; nothing where there is one. */
+export function connectionTabs(
+  path: string,
+  { connections }: WebService,
+  some: readonly WebConnection[],
+  told: Told,
+): Html {
+  if (connections.length < 2) return html``
+  const { all, which } = told.words
+  const tab = (text: string, name: string | null, here: boolean) =>
+    html`<li><a href="${href(path, { connection: name })}"${here ? raw(' aria-current="true"') : ''}>${text}</a></li>`
+  return html`<nav class="tabs" aria-label="${which}"><ul>${tab(all, null, some.length > 1)}
+${connections.map(({ name }) => tab(name, name, some.length === 1 && some[0]?.name === name))}</ul></nav>`
+}
