@@ -1,13 +1,6 @@
 // Composition root: configuration in, a running unstall out. The one place that knows connectors, store, queue and
 // jobs together. The command line and the service open the same thing.
 import { setTimeout as delay } from 'node:timers/promises'
-import { connectHubspot, signIn as signInToHubspot, staticToken } from '../connectors/hubspot/index.ts'
-import {
-  connectSalesforce,
-  signInByKey,
-  signIn as signInToSalesforce,
-  unstored,
-} from '../connectors/salesforce/index.ts'
 import type { JobContext, RunProgress } from '../jobs/context.ts'
 import { handlers } from '../jobs/index.ts'
 import { openNight, openScheduled, openUndo } from '../jobs/nightly.ts'
@@ -106,7 +99,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
   const does = role ? ROLES[role] : null
   const concurrency = options.concurrency ?? (does?.works === false ? 0 : config.environment.concurrency)
   const log = options.log ?? createLog(config.environment.logLevel ?? (role ? 'info' : 'warn'), options)
-  const connectors = new Map<string, Connector>()
+  const connectors = new Map<string, Promise<Connector>>()
   const connection = (name: string) => connectionNamed(config, name)
   if (options.only) connection(options.only)
   const database = await open(config)
@@ -174,7 +167,12 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
     close: async () => {
       await queue.close()
       await unwatch?.()
-      for (const connector of connectors.values()) await connector.close()
+      for (const connector of connectors.values())
+        await connector.then(
+          (one) => one.close(),
+          // Never opened: whoever asked for it was told why.
+          () => {},
+        )
       await tokens.close()
       await database.close()
     },
@@ -339,6 +337,10 @@ interface ConnectOptions extends Pick<ConnectorOptions, 'settleMs' | 'timeoutMs'
   readonly known?: NonNullable<ConnectorOptions['known']>
 }
 
+// Each brings its SDK: 20 MB and 40 MB of memory that a process without such a connection need not hold.
+const hubspot = () => import('../connectors/hubspot/index.ts')
+const salesforce = () => import('../connectors/salesforce/index.ts')
+
 const sleep = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal })
 
 /** What the stored tokens of a connection belong to (see secrets.ts). */
@@ -348,7 +350,11 @@ export const belongs = ({ system, baseUrl, auth }: ConnectionConfig): readonly s
   ...('username' in auth ? [auth.username] : []),
 ]
 
-export function connect(connection: ConnectionConfig, log: Log, options: ConnectOptions = {}): Connector {
+export async function connect(
+  connection: ConnectionConfig,
+  log: Log,
+  options: ConnectOptions = {},
+): Promise<Connector> {
   const { auth, baseUrl, name, settings, system } = connection
   const common = {
     gate: createGate({
@@ -367,33 +373,37 @@ export function connect(connection: ConnectionConfig, log: Log, options: Connect
     timezone: settings.timezone,
     warn: (message: string, data?: Record<string, unknown>) => log.warn({ connection: name, ...data }, message),
   }
-  if (auth.kind === 'token')
+  if (auth.kind === 'token') {
+    const { connectHubspot, staticToken } = await hubspot()
     return connectHubspot({ ...common, baseUrl, credential: staticToken(auth.token.reveal(), name) })
+  }
   const { clientId } = auth
   const secret = (auth.kind === 'jwt' ? auth.privateKey : auth.clientSecret).reveal()
   const account = { connection: name, belongs: belongs(connection), clientSecret: secret }
   const tokens = options.tokens?.() ?? null
   if (system === 'salesforce' && (tokens || auth.kind !== 'oauth')) {
+    const { connectSalesforce, signIn: signInBy, signInByKey, unstored } = await salesforce()
     const signIn =
       auth.kind === 'jwt'
         ? signInByKey({ loginUrl: baseUrl, clientId, username: auth.username, privateKey: secret, clock: Date.now })
-        : signInToSalesforce({ loginUrl: baseUrl, clientId, clientSecret: secret }, auth.kind === 'oauth')
+        : signInBy({ loginUrl: baseUrl, clientId, clientSecret: secret }, auth.kind === 'oauth')
     const credential = tokens ? tokens.credential({ ...account, signIn }) : unstored(signIn)
     return connectSalesforce({ ...common, credential })
   }
   if (!tokens) throw new Fatal('credentials', `${name}: its tokens have no place here: set UNSTALL_SECRET_KEY.`)
   const app = { clientId, clientSecret: secret }
-  const signIn = signInToHubspot({ ...app, baseUrl })
+  const { connectHubspot, signIn: signInTo } = await hubspot()
+  const signIn = signInTo({ ...app, baseUrl })
   return connectHubspot({ ...common, baseUrl, app, credential: tokens.credential({ ...account, signIn }) })
 }
 
 /** How a person lets unstall into this CRM; null: it signs in by itself. */
-export function consentOf({ auth, baseUrl, system }: ConnectionConfig): Consent | null {
+export async function consentOf({ auth, baseUrl, system }: ConnectionConfig): Promise<Consent | null> {
   if (auth.kind !== 'oauth') return null
   const app = { clientId: auth.clientId, clientSecret: auth.clientSecret.reveal() }
   return system === 'hubspot'
-    ? signInToHubspot({ ...app, baseUrl })
-    : signInToSalesforce({ ...app, loginUrl: baseUrl }, true)
+    ? (await hubspot()).signIn({ ...app, baseUrl })
+    : (await salesforce()).signIn({ ...app, loginUrl: baseUrl }, true)
 }
 
 /** The database with the tokens it holds. */

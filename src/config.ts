@@ -2,12 +2,13 @@
 // its line. Secrets only ever come from the environment and are wrapped, so that no log, error or dump can show them.
 import { createPrivateKey } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { CronExpressionParser } from 'cron-parser'
 import { parse as parseCsv } from 'csv-parse/sync'
-import Holidays from 'date-holidays'
+import type Holidays from 'date-holidays'
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { type Setting, withSettings } from './config-edit.ts'
@@ -436,11 +437,15 @@ function merge(under: unknown, over: unknown): unknown {
   return { ...under, ...Object.fromEntries(merged) }
 }
 
+// The holidays of all countries take 30 MB, and most configurations name none.
+const holidayCalendar = (): typeof Holidays => createRequire(import.meta.url)('date-holidays')
+
 /** Public holidays of `FR` or `DE-BY` (ISO 3166) in the six years around `now`, as dates, in order. Source:
  *  date-holidays. */
 function publicHolidays(text: string, now: Instant, add: (problem: Problem) => void): LocalDate[] {
   const [country = '', state, region] = text.toUpperCase().split('-')
-  const all = new Holidays()
+  const Calendar = holidayCalendar()
+  const all = new Calendar()
   const known = [all.getCountries(), all.getStates(country), state && all.getRegions(country, state)]
   for (const [index, part] of [country, state, region].entries()) {
     const names = Object.keys(known[index] || {})
@@ -450,7 +455,7 @@ function publicHolidays(text: string, now: Instant, add: (problem: Problem) => v
     add({ path: ['holidays'], message: `"${text}": ${part} is ${what}${others}` })
     return []
   }
-  const calendar = new Holidays(country, state ?? '', region ?? '')
+  const calendar = new Calendar(country, state ?? '', region ?? '')
   const years = Array.from({ length: 6 }, (_, index) => new Date(now).getUTCFullYear() - 3 + index)
   const found = years.flatMap((year) => calendar.getHolidays(year)).filter((day) => day.type === 'public')
   const dates = found.flatMap(({ date, start, end }) => {

@@ -62,10 +62,12 @@ eachHome((home) => {
       const set = { token, refresh, ...(instanceUrl !== undefined && { instanceUrl, user: null }) }
       await start().save({ connection: 'crm', belongs: [system, baseUrl, auth.kind, 'sandbox'] }, set)
     }
-    const all = Array.from({ length: 10 }, () => {
-      const tokens = start()
-      return connect(connection, quiet, { tokens: () => tokens, pace: UNPACED })
-    })
+    const all = await Promise.all(
+      Array.from({ length: 10 }, () => {
+        const tokens = start()
+        return connect(connection, quiet, { tokens: () => tokens, pace: UNPACED })
+      }),
+    )
     const renewals = async () => {
       const { calls } = CallsAnswer.parse(await (await fetch(`${sandbox.url}/__sandbox/calls`)).json())
       const token = calls.find(({ path }) => path.endsWith('/token'))

@@ -132,7 +132,7 @@ async function pulled(config: Config, connection: ConnectionConfig): Promise<Fou
   process.once('SIGINT', onSignal)
   const connectors = await openConnectors(config, createLog(config.environment.logLevel ?? 'warn'), [connection])
   try {
-    const connector = connectors.connect(connection)
+    const connector = await connectors.connect(connection)
     const reference = await connector.reference(stop.signal)
     const context = { reference, calendar: makeCalendar(settings), policy: settings.policy }
     const owners = new Map<string | null, string | null>(reference.owners.map(({ id, email }) => [id, email]))

@@ -29,7 +29,7 @@ export async function check(options: GlobalOptions, name: string): Promise<ExitC
   try {
     const stored = await remembered(config, connectors.database)
     for (const connection of connections) {
-      const connector = connectors.connect(connection)
+      const connector = await connectors.connect(connection)
       let findings: readonly Finding[]
       let steps: readonly SetupStep[] = []
       try {

@@ -20,7 +20,7 @@ export async function connect(options: GlobalOptions & { port: number }, name: s
   const config = loadConfig(options.config, Date.now())
   const connection = connectionNamed(config, name)
   const crm = SYSTEMS[connection.system]
-  const consent = consentOf(connection)
+  const consent = await consentOf(connection)
   if (!consent) {
     const why = `${name} signs in by itself (auth.kind: ${connection.auth.kind}): nothing has to be connected.`
     if (options.json) printJson({ connection: name, connected: false, why })

@@ -67,7 +67,7 @@ async function agreed(name: string, crm: string): Promise<void> {
 
 /** Null: there is no consent to take back. */
 async function takenBack(connection: ConnectionConfig, tokens: Tokens | null): Promise<boolean | null> {
-  const consent = consentOf(connection)
+  const consent = await consentOf(connection)
   const owner = { connection: connection.name, belongs: belongs(connection) }
   try {
     const refresh = consent && (await tokens?.stored(owner, consent))?.refresh

@@ -254,7 +254,7 @@ async function readPipelines(draft: Draft, name: string, file: string): Promise<
     throw new UsageError('it is not connected yet')
   const connectors = await openConnectors(config, createLog('silent'), [connection])
   try {
-    return (await connectors.connect(connection).reference(AbortSignal.timeout(60_000))).pipelines
+    return (await (await connectors.connect(connection)).reference(AbortSignal.timeout(60_000))).pipelines
   } finally {
     await connectors.close()
   }

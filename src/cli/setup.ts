@@ -40,7 +40,7 @@ export async function setup(options: Options, name: string): Promise<ExitCode> {
   const connectors = await openConnectors(config, createLog(config.environment.logLevel ?? 'warn'), [connection])
   try {
     const signal = AbortSignal.timeout(PATIENCE_MS)
-    return await (options.remove ? remove : create)(connectors.connect(connection), options, name, signal)
+    return await (options.remove ? remove : create)(await connectors.connect(connection), options, name, signal)
   } finally {
     await connectors.close()
   }

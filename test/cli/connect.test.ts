@@ -57,7 +57,7 @@ async function asked(url: string): Promise<number> {
 async function held(name: string) {
   const config = loadConfig(join(at.folder, 'unstall.config.yaml'), NOW)
   const connection = config.connections.find((one) => one.name === name)
-  const consent = connection && consentOf(connection)
+  const consent = connection && (await consentOf(connection))
   if (!consent) throw new Error(`${name} has no consent`)
   const { tokens, close } = await openTokens(config)
   const set = await tokens()?.stored({ connection: name, belongs: belongs(connection) }, consent)

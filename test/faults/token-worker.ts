@@ -9,7 +9,7 @@ const [file = '', name = '', deal = ''] = process.argv.slice(2)
 const config = loadConfig(file, Date.now())
 const connection = connectionNamed(config, name)
 const connectors = await openConnectors(config, createLog('warn'), [connection])
-const connector = connectors.connect(connection)
+const connector = await connectors.connect(connection)
 await connector.reference(AbortSignal.timeout(60_000))
 process.stdout.write('ready\n')
 for await (const _ of createInterface({ input: process.stdin })) {
