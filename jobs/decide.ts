@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { finishPlan, type Outline, outlineOf, type Plan, withHolds } from '../src/core/brakes.ts'
+import { finishPlan, type Outline, outliner, type Plan, withHolds } from '../src/core/brakes.ts'
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, Instant } from '../src/core/deal.ts'
 import { ALWAYS, type Counted, planAndCount } from '../src/core/due.ts'
@@ -55,7 +55,8 @@ import type { Executor } from '../src/store/schema.ts'
 import { settleUnknown } from './apply.ts'
 import type { JobContext } from './context.ts'
 
-const CHUNK = 1000
+/** Deals a page: a deal with its ledger weighs some 20 kB. */
+const CHUNK = 250
 
 export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   if (run.kind !== 'preview') await settleUnknown(ctx, run, await ctx.connector(run.connection), signal)
@@ -189,6 +190,7 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
   const { connection, now } = run
   const again: ReadonlySet<DealId> = new Set(run.options.again)
   const outlines: Outline[] = []
+  const outlineOf = outliner()
   const totals = noTotals()
   const forecast = makeForecast(context.reference)
   const count = ({ totals: one, cell }: Counted, cents: number, deals: number) => {

@@ -1,30 +1,63 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview. A brake never drops a write: it holds it, with its numbers, as data.
 import { ageBlocks } from './archive.ts'
-import { DECISION_RULES, type DealRef } from './deal.ts'
+import { DECISION_RULES, type DealRef, type Instant } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
 import type { Settings } from './policy.ts'
 
 type HeldBy = Partial<Record<Hold['brake'], number>>
 
 /** What order, brakes and lists need of an intent: of a hundred thousand the whole would weigh. */
-export type Outline = Omit<DealIntent, 'rows' | 'standing' | 'transitions'> & { readonly rows: readonly RowOutline[] }
+export interface Outline extends Pick<DealIntent, 'ref' | 'cleanUp' | 'waiting' | 'old' | 'idleDays'> {
+  readonly amount: number | null
+  readonly currency: string | null
+  readonly stalledSince: Instant | null
+  readonly decides: boolean
+  /** Null: on no list. */
+  readonly listed: Pick<DealIntent, 'list' | 'deal'> | null
+  readonly rows: readonly RowOutline[]
+}
 /** `person`: of a new task. */
 type RowOutline = Pick<PlannedWrite, 'group' | 'kind' | 'hold'> & { readonly person?: string }
 
-export const outlineOf = ({ rows, standing: _, transitions: __, ...rest }: DealIntent): Outline => ({
-  ...rest,
-  rows: rows.map((row) => {
-    const { group, kind, hold } = row
-    return { group, kind, hold, ...(row.kind === 'create-task' && { person: row.person }) }
-  }),
-})
+/** Keeps equal plain data once. */
+function sharing<T>(): (value: T) => T {
+  const known = new Map<string, T>()
+  return (value) => {
+    const text = JSON.stringify(value)
+    const first = known.get(text) ?? value
+    known.set(text, first)
+    return first
+  }
+}
+
+export function outliner(): (intent: DealIntent) => Outline {
+  const shared = sharing<Outline['rows']>()
+  return ({ ref, cleanUp, waiting, old, idleDays, stall, list, deal, rows }) => ({
+    ref,
+    cleanUp,
+    waiting,
+    old,
+    idleDays,
+    amount: deal.amount,
+    currency: deal.currency,
+    stalledSince: stall?.startedAt ?? null,
+    decides: stall !== null && DECISION_RULES.includes(stall.rule),
+    listed: list.length === 0 ? null : { list, deal },
+    rows: shared(
+      rows.map((row) => {
+        const { group, kind, hold } = row
+        return { group, kind, hold, ...(row.kind === 'create-task' && { person: row.person }) }
+      }),
+    ),
+  })
+}
 
 export interface Plan {
   /** In the plan's order, with why each row waits; null: it goes. `withHolds` makes them whole. */
   readonly deals: readonly { readonly ref: DealRef; readonly holds: readonly (Hold | null)[] }[]
   readonly dead: ReturnType<typeof oldDeals>
-  readonly lists: Readonly<Record<List, readonly ReturnType<typeof toListed>[]>>
+  readonly lists: Readonly<Record<List, ReturnType<typeof toListed>>>
   /** `writes`: rows that will be written. */
   readonly figures: Readonly<Totals> & { readonly writes: number; readonly held: Readonly<HeldBy> }
 }
@@ -65,6 +98,7 @@ export function finishPlan(intents: readonly Outline[], totals: Totals, context:
       : null
 
   const heldBy: HeldBy = {}
+  const shared = sharing<Plan['deals'][number]['holds']>()
   const deals: Plan['deals'][number][] = []
   for (const { ref, rows } of ordered) {
     const unseen = preview(ref, rows, context)
@@ -76,9 +110,9 @@ export function finishPlan(intents: readonly Outline[], totals: Totals, context:
       for (const { person } of going) if (person !== undefined) used.set(person, (used.get(person) ?? 0) + 1)
     }
     for (const { hold } of own) if (hold !== null) heldBy[hold.brake] = (heldBy[hold.brake] ?? 0) + 1
-    deals.push({ ref, holds: own.map(({ hold }) => hold) })
+    deals.push({ ref, holds: shared(own.map(({ hold }) => hold)) })
   }
-  const listed = (name: Outline['list'][number]) => ordered.filter(({ list }) => list.includes(name)).map(toListed)
+  const listed = (name: DealIntent['list'][number]) => ordered.flatMap((one) => toListed(one, name))
   return {
     deals,
     dead: oldDeals(ordered, context.settings),
@@ -95,17 +129,16 @@ export function finishPlan(intents: readonly Outline[], totals: Totals, context:
 
 /** Clean-ups; then deals that waited long, decision rules, most recently stalled, amount in company currency, id. */
 function byRank(currency: string | null): (a: Outline, b: Outline) => number {
-  const worth = ({ deal }: Outline) =>
-    currency === null || deal.currency === currency ? (deal.amount ?? -Infinity) : -Infinity
-  const decides = ({ stall }: Outline) => stall !== null && DECISION_RULES.includes(stall.rule)
+  const worth = (one: Outline) =>
+    currency === null || one.currency === currency ? (one.amount ?? -Infinity) : -Infinity
   const down = <T extends number | boolean>(a: T, b: T) => (a === b ? 0 : a > b ? -1 : 1)
   return (a, b) =>
     down(a.cleanUp, b.cleanUp) ||
     down(a.waiting, b.waiting) ||
-    down(decides(a), decides(b)) ||
-    down(a.stall?.startedAt ?? 0, b.stall?.startedAt ?? 0) ||
+    down(a.decides, b.decides) ||
+    down(a.stalledSince ?? 0, b.stalledSince ?? 0) ||
     down(worth(a), worth(b)) ||
-    down(a.deal.amount ?? 0, b.deal.amount ?? 0) ||
+    down(a.amount ?? 0, b.amount ?? 0) ||
     (a.ref.id < b.ref.id ? -1 : a.ref.id > b.ref.id ? 1 : 0)
 }
 
@@ -124,9 +157,10 @@ const preview = (deal: DealRef, rows: readonly RowOutline[], { confirm }: PlanCo
   return (row) => (whole || unknown(row) ? { brake: 'not_in_preview', preview: confirm.preview } : null)
 }
 
-function toListed({ ref, deal, stall }: Outline) {
-  const { name, url, ownerId: owner, amount, currency } = deal
-  return { deal: ref, name, url, owner, amount, currency, since: stall?.startedAt ?? null }
+function toListed({ ref, listed, stalledSince: since }: Outline, on: DealIntent['list'][number]) {
+  if (!listed?.list.includes(on)) return []
+  const { name, url, ownerId: owner, amount, currency } = listed.deal
+  return [{ deal: ref, name, url, owner, amount, currency, since }]
 }
 
 /** Deals dead since before the first night, in their age blocks. `value`: sum of the amounts by currency; deals without a
@@ -139,7 +173,7 @@ function oldDeals(intents: readonly Outline[], settings: Settings) {
       ({ idleDays }) => idleDays > block.fromDays && idleDays <= (block.toDays ?? Number.POSITIVE_INFINITY),
     )
     const value: Record<string, number> = {}
-    for (const { deal } of within) value[deal.currency ?? ''] = (value[deal.currency ?? ''] ?? 0) + (deal.amount ?? 0)
+    for (const { currency, amount } of within) value[currency ?? ''] = (value[currency ?? ''] ?? 0) + (amount ?? 0)
     return { ...block, count: within.length, value }
   })
 }

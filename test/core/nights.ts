@@ -1,6 +1,6 @@
 // A CRM in memory that the planning core can be run against: verdicts by hand for single rules, or whole nights with
 // the real judge. It applies planned writes the way a CRM would and keeps the ledger the way the store would.
-import { finishPlan, withHolds } from '../../src/core/brakes.ts'
+import { finishPlan, outliner, withHolds } from '../../src/core/brakes.ts'
 import { makeCalendar } from '../../src/core/calendar.ts'
 import type { Deal, Evidence, Instant, Known, Reference, Rule } from '../../src/core/deal.ts'
 import { RULES } from '../../src/core/deal.ts'
@@ -131,7 +131,7 @@ export function itemOf(of: World, known: Known, context: PlanContext, options: N
 
 /** All of a plan in memory, as `decide` makes it whole. */
 export function wholePlan(intents: readonly DealIntent[], totals: Totals, context: PlanContext) {
-  const { deals, ...rest } = finishPlan(intents, totals, context)
+  const { deals, ...rest } = finishPlan(intents.map(outliner()), totals, context)
   const of = new Map(intents.map((intent) => [intent.ref.id, intent]))
   const parts = deals.flatMap(({ ref: deal, holds }) => {
     const intent = of.get(deal.id)
