@@ -10,7 +10,7 @@ import { taskKey } from '../src/core/stall.ts'
 import { RetryLater } from '../src/errors.ts'
 import { fieldNames } from '../src/report/summary.ts'
 import { getConnection } from '../src/store/connections.ts'
-import { getDeals } from '../src/store/deals.ts'
+import { freshEstimates, getDeals } from '../src/store/deals.ts'
 import {
   dropPlanned,
   ledgerForDeals,
@@ -78,6 +78,9 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
   const connector = await ctx.connector(run.connection)
   const counts = await countWrites(ctx.db, run)
   const total = counts.reduce((sum, { status, count }) => sum + (status === 'held' ? 0 : count), 0)
+  // The plan has just been stored, after a first sync the deals too: going by estimates of empty tables, PostgreSQL would
+  // read all of them for each of them.
+  await freshEstimates(ctx.db)
   const missed: Missed = new Map()
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {
