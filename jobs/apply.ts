@@ -16,7 +16,6 @@ import {
   ledgerForDeals,
   markSent,
   plannedRows,
-  rowsOfRun,
   type Settlement,
   type StoredRow,
   sentRows,
@@ -26,6 +25,7 @@ import {
   takeBack,
 } from '../src/store/ledger.ts'
 import { fenced, getRun, nextStep, progressed, type Run } from '../src/store/runs.ts'
+import { countWrites } from '../src/store/writes.ts'
 import { crmTime, type JobContext } from './context.ts'
 
 const SETTLE_EVERY = 50
@@ -76,7 +76,8 @@ function taken(look: Look, rows: readonly StoredRow[]): Look {
 
 export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
-  const total = (await rowsOfRun(ctx.db, run.id)).filter((row) => row.status !== 'held').length
+  const counts = await countWrites(ctx.db, run)
+  const total = counts.reduce((sum, { status, count }) => sum + (status === 'held' ? 0 : count), 0)
   // The plan has just been stored, after a first sync the deals too: going by estimates of empty tables, PostgreSQL would
   // read all of them for each of them.
   await freshEstimates(ctx.db)

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { finishPlan } from '../src/core/brakes.ts'
+import { finishPlan, type Outline, outliner, type Plan, withHolds } from '../src/core/brakes.ts'
 import { makeCalendar } from '../src/core/calendar.ts'
 import type { DealId, Instant } from '../src/core/deal.ts'
 import { ALWAYS, type Counted, planAndCount } from '../src/core/due.ts'
@@ -13,21 +13,23 @@ import type { Verdict } from '../src/core/judge.ts'
 import type { MovementLog } from '../src/core/movement.ts'
 import {
   addTotals,
-  type DealIntent,
   judged,
+  type LedgerRow,
   noTotals,
   type PlanContext,
+  type PlannedWrite,
   planContext,
   previewKey,
 } from '../src/core/plan.ts'
 import type { Settings } from '../src/core/policy.ts'
-import { goneStanding, type Standing } from '../src/core/stall.ts'
+import { goneStanding, type Standing, type Transition } from '../src/core/stall.ts'
 import { NO_SUMMARY, type Summary } from '../src/report/summary.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
 import {
   type Due,
   dueDeals,
   freshEstimates,
+  getDeals,
   judgeAgain,
   notDue,
   quarantined,
@@ -49,10 +51,12 @@ import {
   savePlan,
   saveSummary,
 } from '../src/store/runs.ts'
+import type { Executor } from '../src/store/schema.ts'
 import { settleUnknown } from './apply.ts'
 import type { JobContext } from './context.ts'
 
-const CHUNK = 1000
+/** Deals a page: a deal with its ledger weighs some 20 kB. */
+const CHUNK = 250
 
 export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   if (run.kind !== 'preview') await settleUnknown(ctx, run, await ctx.connector(run.connection), signal)
@@ -72,26 +76,53 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     const tasksThisWeek = new Map(await tasksInWeek(trx, context.week))
     for (const [person, n] of Object.entries(run.options.reserved ?? {}))
       tasksThisWeek.set(person, (tasksThisWeek.get(person) ?? 0) + n)
-    const plan = finishPlan(found.intents, found.totals, { ...context, tasksThisWeek })
-    const { figures, lists, dead } = plan
+    const { deals, figures, lists, dead } = finishPlan(found.outlines, found.totals, { ...context, tasksThisWeek })
     const summary: Summary = { ...NO_SUMMARY, figures, forecast, dead: [...dead], lists, unreadable }
     if (run.kind === 'preview') {
-      await savePlan(trx, run, plan.rows)
+      const rows: PlannedWrite[] = []
+      for await (const one of planned(trx, run, deals, found)) rows.push(...one.flatMap((deal) => deal.rows))
+      await savePlan(trx, run, rows)
       await finishRun(trx, run, ctx.clock(), summary)
       return
     }
-    await insertPlan(trx, run, plan.rows, { now: run.now, week: context.week })
-    const standings = plan.standings.map(({ deal, standing }) => ({ id: deal.id, standing }))
-    await saveStandings(trx, run.connection, [...standings, ...found.gone])
-    const completed = plan.rows.flatMap(({ kind, deal }) => (kind === 'complete-task' ? [deal.id] : []))
+    const completed: DealId[] = []
+    for await (const some of planned(trx, run, deals, found)) {
+      const rows = some.flatMap((one) => one.rows)
+      await insertPlan(trx, run, rows, { now: run.now, week: context.week })
+      const standings = some.flatMap(({ id, standing }) => (standing === null ? [] : [{ id, standing }]))
+      await saveStandings(trx, run.connection, standings)
+      const transitions = some.flatMap((one) => one.transitions)
+      await saveTransitions(trx, run.id, transitions)
+      completed.push(...rows.flatMap(({ kind, deal }) => (kind === 'complete-task' ? [deal.id] : [])))
+    }
+    await saveStandings(trx, run.connection, found.gone)
     await watch(trx, run.connection, completed)
-    await saveTransitions(trx, run.id, [...plan.transitions, ...found.goneTransitions])
+    await saveTransitions(trx, run.id, found.goneTransitions)
     await saveFigures(trx, run, { ...figures, forecast, parts: found.parts })
     if (context.firstNightAt === null) await updateConnection(trx, run.connection, { confirmedAt: run.now })
     await updateConnection(trx, run.connection, { judged: { under: found.under, at: run.now } })
     await saveSummary(trx, run, summary)
     await nextStep(trx, run, 'apply')
   })
+}
+
+type Found = Awaited<ReturnType<typeof judgeAll>>
+
+/** The plan, whole, page by page: each deal is planned once more, because what a hundred thousand need would weigh too
+ *  much to keep. Only this run writes meanwhile, so it is what it was; a plan that is not is not stored. */
+async function* planned(trx: Executor, { connection }: Run, deals: Plan['deals'], { plan }: Found) {
+  for (let from = 0; from < deals.length; from += CHUNK) {
+    const some = deals.slice(from, from + CHUNK)
+    const ids = some.map(({ ref }) => ref.id)
+    const stored = await getDeals(trx, connection, ids)
+    const ledgers = await ledgerForDeals(trx, connection, ids)
+    yield some.map(({ ref: { id }, holds }) => {
+      const deal = stored.get(id)
+      const intent = deal === undefined || deal.gone ? null : plan(deal, ledgers).intent
+      if (intent?.rows.length !== holds.length) throw new Error(`deal ${id} changed while it was judged`)
+      return { id, ...withHolds(intent, holds) }
+    })
+  }
 }
 
 /** Looks at our fields once more; what became of them is then in the connection's reference. */
@@ -153,11 +184,13 @@ function underOf({ settings, reference }: PlanContext): string {
 }
 
 /** Judges what changed or fell due, or everything where rules, settings or reference are not those of the night before.
- *  Keeps only the few deals that need something; the rest is counted and let go. A preview leaves no trace. */
+ *  Keeps the outlines of the few deals that need something, and how to plan them once more (`plan`); the rest is counted
+ *  and let go. A preview leaves no trace. */
 async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal: AbortSignal) {
   const { connection, now } = run
   const again: ReadonlySet<DealId> = new Set(run.options.again)
-  const intents: DealIntent[] = []
+  const outlines: Outline[] = []
+  const outlineOf = outliner()
   const totals = noTotals()
   const forecast = makeForecast(context.reference)
   const count = ({ totals: one, cell }: Counted, cents: number, deals: number) => {
@@ -165,8 +198,14 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
     if (cell !== null) forecast.addCell(cell, cents, deals)
   }
   const gone: { id: DealId; standing: Standing }[] = []
-  const goneTransitions: DealIntent['transitions'][number][] = []
+  const goneTransitions: Transition[] = []
   const held = new Set((await quarantined(ctx.db, connection)).map(({ id }) => id))
+  const plan = (deal: StoredDeal, ledgers: ReadonlyMap<DealId, readonly LedgerRow[]>) => {
+    const { id } = deal.known.ref
+    const ledger = ledgers.get(id) ?? []
+    const about = { known: deal.known, ledger, unreadable: held.has(id), again: again.has(id) }
+    return planAndCount({ ...about, ...judged(deal, ledger, context) }, context)
+  }
   const under = underOf(context)
   const last = (await getConnection(ctx.db, connection))?.judged ?? null
   const everything = last?.under !== under || now < last.at
@@ -195,21 +234,16 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
     )
     const due: Due[] = []
     for (const deal of page) {
-      const { known } = deal
-      const { id } = known.ref
+      const { ref } = deal.known
+      const { id } = ref
       if (deal.gone) {
-        const over = goneStanding(known.ref, deal.standing, now)
+        const over = goneStanding(ref, deal.standing, now)
         if (over.transitions.length > 0) gone.push({ id, standing: over.standing })
         goneTransitions.push(...over.transitions)
         continue
       }
-      const ledger = ledgers.get(id) ?? []
-      const item = {
-        ...{ known, ledger, unreadable: held.has(id), again: again.has(id) },
-        ...judged(deal, ledger, context),
-      }
-      const { intent, counted, cents, dueAt } = planAndCount(item, context)
-      if (intent !== null) intents.push(intent)
+      const { intent, counted, cents, dueAt } = plan(deal, ledgers)
+      if (intent !== null) outlines.push(outlineOf(intent))
       count(counted, cents, 1)
       if (dueAt === ALWAYS) due.push({ id, dueAt, counted: null, cents: 0 })
       else due.push({ id, dueAt, counted, cents })
@@ -219,6 +253,6 @@ async function judgeAll(ctx: JobContext, run: Run, context: PlanContext, signal:
     ctx.progress({ run: run.id, connection, step: 'decide', done, total: null })
     after = page.at(-1) ?? null
     if (after === null)
-      return { intents, totals, parts: forecast.parts(), gone, goneTransitions, unreadable: held.size, under }
+      return { outlines, plan, totals, parts: forecast.parts(), gone, goneTransitions, unreadable: held.size, under }
   }
 }

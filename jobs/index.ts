@@ -6,7 +6,7 @@ import type { QueueHandlers } from '../src/queue.ts'
 import { Summary, withWrites } from '../src/report/summary.ts'
 import { circuits, updateConnection } from '../src/store/connections.ts'
 import { isOutage } from '../src/store/db.ts'
-import { dropPlanned, rowsOfRun } from '../src/store/ledger.ts'
+import { dropPlanned } from '../src/store/ledger.ts'
 import {
   endStart,
   failRun,
@@ -20,6 +20,7 @@ import {
   startStep,
 } from '../src/store/runs.ts'
 import type { Circuit, Step } from '../src/store/schema.ts'
+import { countWrites } from '../src/store/writes.ts'
 import { apply } from './apply.ts'
 import type { JobContext } from './context.ts'
 import { decide } from './decide.ts'
@@ -177,7 +178,7 @@ async function giveUp(ctx: JobContext, run: Run, problem: string, circuit?: Circ
   await fenced(ctx.db, run, async (trx) => {
     await dropPlanned(trx, run, 'the run was given up', ctx.clock())
     const summary = Summary.safeParse(run.summary).data
-    if (summary) await saveSummary(trx, run, withWrites(summary, await rowsOfRun(trx, run.id)))
+    if (summary) await saveSummary(trx, run, withWrites(summary, await countWrites(trx, run)))
     if (circuit) await updateConnection(trx, run.connection, { circuit })
     await failRun(trx, run, ctx.clock(), problem)
   })

@@ -9,6 +9,7 @@ import { circuits } from '../store/connections.ts'
 import { getDeals, type Quarantined, type StoredDeal } from '../store/deals.ts'
 import type { Run } from '../store/runs.ts'
 import type { Circuit, Executor } from '../store/schema.ts'
+import { countWrites } from '../store/writes.ts'
 import { bold, dim, green, hang, plain, print, red, table, yellow } from './output.ts'
 
 export const SYSTEMS = { hubspot: 'HubSpot', salesforce: 'Salesforce' } as const
@@ -173,7 +174,7 @@ export async function printOutcome(
   texts: Texts,
   most = MOST,
 ): Promise<void> {
-  const summary = withWrites(Summary.safeParse(run.summary).data ?? NO_SUMMARY, rows)
+  const summary = withWrites(Summary.safeParse(run.summary).data ?? NO_SUMMARY, await countWrites(db, run))
   const done = (group: string) => summary.writes[group]?.done ?? 0
   print()
   print(bold(run.id))

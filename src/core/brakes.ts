@@ -1,23 +1,73 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview. A brake never drops a write: it holds it, with its numbers, as data.
 import { ageBlocks } from './archive.ts'
-import { DECISION_RULES, type DealRef } from './deal.ts'
+import { DECISION_RULES, type DealRef, type Instant } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
 import type { Settings } from './policy.ts'
-import type { Standing, Transition } from './stall.ts'
 
 type HeldBy = Partial<Record<Hold['brake'], number>>
 
-/** Plain JSON: printed it is the preview, executed it is the run. */
+/** What order, brakes and lists need of an intent: of a hundred thousand the whole would weigh. */
+export interface Outline extends Pick<DealIntent, 'ref' | 'cleanUp' | 'waiting' | 'old' | 'idleDays'> {
+  readonly amount: number | null
+  readonly currency: string | null
+  readonly stalledSince: Instant | null
+  readonly decides: boolean
+  /** Null: on no list. */
+  readonly listed: Pick<DealIntent, 'list' | 'deal'> | null
+  readonly rows: readonly RowOutline[]
+}
+/** `person`: of a new task. */
+type RowOutline = Pick<PlannedWrite, 'group' | 'kind' | 'hold'> & { readonly person?: string }
+
+/** Keeps equal plain data once. */
+function sharing<T>(): (value: T) => T {
+  const known = new Map<string, T>()
+  return (value) => {
+    const text = JSON.stringify(value)
+    const first = known.get(text) ?? value
+    known.set(text, first)
+    return first
+  }
+}
+
+export function outliner(): (intent: DealIntent) => Outline {
+  const shared = sharing<Outline['rows']>()
+  return ({ ref, cleanUp, waiting, old, idleDays, stall, list, deal, rows }) => ({
+    ref,
+    cleanUp,
+    waiting,
+    old,
+    idleDays,
+    amount: deal.amount,
+    currency: deal.currency,
+    stalledSince: stall?.startedAt ?? null,
+    decides: stall !== null && DECISION_RULES.includes(stall.rule),
+    listed: list.length === 0 ? null : { list, deal },
+    rows: shared(
+      rows.map((row) => {
+        const { group, kind, hold } = row
+        return { group, kind, hold, ...(row.kind === 'create-task' && { person: row.person }) }
+      }),
+    ),
+  })
+}
+
 export interface Plan {
-  readonly rows: readonly PlannedWrite[]
-  /** Standings that change; a deal whose fields are held does not advance. */
-  readonly standings: readonly { readonly deal: DealRef; readonly standing: Standing }[]
-  readonly transitions: readonly Transition[]
+  /** In the plan's order, with why each row waits; null: it goes. `withHolds` makes them whole. */
+  readonly deals: readonly { readonly ref: DealRef; readonly holds: readonly (Hold | null)[] }[]
   readonly dead: ReturnType<typeof oldDeals>
-  readonly lists: Readonly<Record<List, readonly ReturnType<typeof toListed>[]>>
+  readonly lists: Readonly<Record<List, ReturnType<typeof toListed>>>
   /** `writes`: rows that will be written. */
   readonly figures: Readonly<Totals> & { readonly writes: number; readonly held: Readonly<HeldBy> }
+}
+
+/** A deal's part of the plan: plain JSON. Printed it is the preview, executed it is the run. */
+export function withHolds({ rows, standing, transitions }: DealIntent, holds: readonly (Hold | null)[]) {
+  const own = rows.map((row, i) => ({ ...row, hold: holds[i] ?? null }))
+  // A standing tells what the CRM shows: while a deal's fields wait, its stall does not open, nor end.
+  const waits = own.some((row) => row.kind === 'fields' && row.hold !== null)
+  return waits ? { rows: own, standing: null, transitions: [] } : { rows: own, standing, transitions }
 }
 
 type List = 'ownerLeft' | 'noStillOpen' | 'archive' | 'flagCleared' | 'categoryTheirs'
@@ -25,8 +75,8 @@ type List = 'ownerLeft' | 'noStillOpen' | 'archive' | 'flagCleared' | 'categoryT
 const FEW = 20
 
 /** Why a row waits; null: it goes. */
-type Brake = (row: PlannedWrite) => Hold | null
-const braked = (rows: readonly PlannedWrite[], brake: Brake): readonly PlannedWrite[] =>
+type Brake = (row: RowOutline) => Hold | null
+const braked = (rows: readonly RowOutline[], brake: Brake): readonly RowOutline[] =>
   rows.map((row) => {
     const hold = row.hold ?? brake(row)
     return hold === null ? row : { ...row, hold }
@@ -34,7 +84,7 @@ const braked = (rows: readonly PlannedWrite[], brake: Brake): readonly PlannedWr
 
 /** Brakes, weekly budget and order over the intents of all deals of one connection. The same input, in any order of
  *  the intents, gives the same plan byte for byte. */
-export function finishPlan(intents: readonly DealIntent[], totals: Totals, context: PlanContext): Plan {
+export function finishPlan(intents: readonly Outline[], totals: Totals, context: PlanContext): Plan {
   const ordered = [...intents].sort(byRank(context.reference.currency))
   const everything = holdAll(totals, context)
   const used = new Map(context.tasksThisWeek)
@@ -43,35 +93,28 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
   const { perOwnerPerWeek } = context.settings.tasks
   /** A person's new tasks of the week, over all connections. */
   const overBudget: Brake = (row) =>
-    row.kind === 'create-task' && (used.get(row.person) ?? 0) >= perOwnerPerWeek
+    row.person !== undefined && (used.get(row.person) ?? 0) >= perOwnerPerWeek
       ? { brake: 'budget', owner: row.person, limit: perOwnerPerWeek, week: context.week }
       : null
 
-  const rows: PlannedWrite[] = []
-  const standings: Plan['standings'][number][] = []
-  const transitions: Transition[] = []
-  for (const intent of ordered) {
-    const unseen = preview(intent.rows, context)
-    let own = braked(intent.rows, (row) => everything ?? overBudget(row) ?? unseen(row))
+  const heldBy: HeldBy = {}
+  const shared = sharing<Plan['deals'][number]['holds']>()
+  const deals: Plan['deals'][number][] = []
+  for (const { ref, rows } of ordered) {
+    const unseen = preview(ref, rows, context)
+    let own = braked(rows, (row) => everything ?? overBudget(row) ?? unseen(row))
     const going = own.filter((row) => row.hold === null)
     if (going.length > left) own = braked(own, () => ({ brake: 'cap', limit }))
     else {
       left -= going.length
-      for (const row of going) if (row.kind === 'create-task') used.set(row.person, (used.get(row.person) ?? 0) + 1)
+      for (const { person } of going) if (person !== undefined) used.set(person, (used.get(person) ?? 0) + 1)
     }
-    rows.push(...own)
-    // A standing tells what the CRM shows: while a deal's fields wait, its stall does not open, nor end.
-    if (own.some((row) => row.kind === 'fields' && row.hold !== null)) continue
-    if (intent.standing !== null) standings.push({ deal: intent.ref, standing: intent.standing })
-    transitions.push(...intent.transitions)
+    for (const { hold } of own) if (hold !== null) heldBy[hold.brake] = (heldBy[hold.brake] ?? 0) + 1
+    deals.push({ ref, holds: shared(own.map(({ hold }) => hold)) })
   }
-  const heldBy: HeldBy = {}
-  for (const { hold } of rows) if (hold !== null) heldBy[hold.brake] = (heldBy[hold.brake] ?? 0) + 1
-  const listed = (name: DealIntent['list'][number]) => ordered.filter(({ list }) => list.includes(name)).map(toListed)
+  const listed = (name: DealIntent['list'][number]) => ordered.flatMap((one) => toListed(one, name))
   return {
-    rows,
-    standings,
-    transitions,
+    deals,
     dead: oldDeals(ordered, context.settings),
     lists: {
       ownerLeft: listed('owner_left'),
@@ -85,18 +128,17 @@ export function finishPlan(intents: readonly DealIntent[], totals: Totals, conte
 }
 
 /** Clean-ups; then deals that waited long, decision rules, most recently stalled, amount in company currency, id. */
-function byRank(currency: string | null): (a: DealIntent, b: DealIntent) => number {
-  const worth = ({ deal }: DealIntent) =>
-    currency === null || deal.currency === currency ? (deal.amount ?? -Infinity) : -Infinity
-  const decides = ({ stall }: DealIntent) => stall !== null && DECISION_RULES.includes(stall.rule)
+function byRank(currency: string | null): (a: Outline, b: Outline) => number {
+  const worth = (one: Outline) =>
+    currency === null || one.currency === currency ? (one.amount ?? -Infinity) : -Infinity
   const down = <T extends number | boolean>(a: T, b: T) => (a === b ? 0 : a > b ? -1 : 1)
   return (a, b) =>
     down(a.cleanUp, b.cleanUp) ||
     down(a.waiting, b.waiting) ||
-    down(decides(a), decides(b)) ||
-    down(a.stall?.startedAt ?? 0, b.stall?.startedAt ?? 0) ||
+    down(a.decides, b.decides) ||
+    down(a.stalledSince ?? 0, b.stalledSince ?? 0) ||
     down(worth(a), worth(b)) ||
-    down(a.deal.amount ?? 0, b.deal.amount ?? 0) ||
+    down(a.amount ?? 0, b.amount ?? 0) ||
     (a.ref.id < b.ref.id ? -1 : a.ref.id > b.ref.id ? 1 : 0)
 }
 
@@ -108,21 +150,22 @@ function holdAll({ newlyStalled, open }: Totals, { settings, firstNightAt }: Pla
 }
 
 /** What was not in the confirmed preview waits a night. Flag and category of one deal go together or not at all. */
-const preview = (rows: readonly PlannedWrite[], { confirm }: PlanContext): Brake => {
+const preview = (deal: DealRef, rows: readonly RowOutline[], { confirm }: PlanContext): Brake => {
   if (confirm === null) return () => null
-  const unknown = (row: PlannedWrite) => !confirm.keys.has(previewKey(row))
+  const unknown = (row: RowOutline) => !confirm.keys.has(previewKey({ deal, ...row }))
   const whole = rows.some((row) => row.kind === 'fields' && unknown(row))
   return (row) => (whole || unknown(row) ? { brake: 'not_in_preview', preview: confirm.preview } : null)
 }
 
-function toListed({ ref, deal, stall }: DealIntent) {
-  const { name, url, ownerId: owner, amount, currency } = deal
-  return { deal: ref, name, url, owner, amount, currency, since: stall?.startedAt ?? null }
+function toListed({ ref, listed, stalledSince: since }: Outline, on: DealIntent['list'][number]) {
+  if (!listed?.list.includes(on)) return []
+  const { name, url, ownerId: owner, amount, currency } = listed.deal
+  return [{ deal: ref, name, url, owner, amount, currency, since }]
 }
 
 /** Deals dead since before the first night, in their age blocks. `value`: sum of the amounts by currency; deals without a
  *  currency under `''`. */
-function oldDeals(intents: readonly DealIntent[], settings: Settings) {
+function oldDeals(intents: readonly Outline[], settings: Settings) {
   const old = intents.filter((intent) => intent.old !== null)
   if (old.length === 0) return []
   return ageBlocks(settings).map((block) => {
@@ -130,7 +173,7 @@ function oldDeals(intents: readonly DealIntent[], settings: Settings) {
       ({ idleDays }) => idleDays > block.fromDays && idleDays <= (block.toDays ?? Number.POSITIVE_INFINITY),
     )
     const value: Record<string, number> = {}
-    for (const { deal } of within) value[deal.currency ?? ''] = (value[deal.currency ?? ''] ?? 0) + (deal.amount ?? 0)
+    for (const { currency, amount } of within) value[currency ?? ''] = (value[currency ?? ''] ?? 0) + (amount ?? 0)
     return { ...block, count: within.length, value }
   })
 }

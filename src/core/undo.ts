@@ -1,11 +1,10 @@
 // Ledger rows of a run -> the plan that takes them back: each field only where the current value still equals what we
 // wrote, tasks only if untouched. Everything else is a conflict, as data. The rows are executed like any other run.
-import type { Plan } from './brakes.ts'
 import type { Deal, DealId, DealRef, FieldValues, Instant, RemoteId, TaskKey } from './deal.ts'
 import type { LedgerRow, PlanContext, PlannedWrite } from './plan.ts'
 import { FIELD_KEYS, type FieldsRow, lastWritten, pick, recall, sameValue, valuesOf, withValues } from './reaffirm.ts'
 import { givenBack } from './rows.ts'
-import { NEW_STANDING, type Stall, type Standing, taskKey, transition } from './stall.ts'
+import { NEW_STANDING, type Stall, type Standing, type Transition, taskKey, transition } from './stall.ts'
 
 /** Our task as the CRM holds it: `RemoteTask` of the port. */
 export interface TaskSeen {
@@ -44,7 +43,10 @@ export interface UndoInput extends Pick<PlanContext, 'run' | 'now' | 'policy' | 
   readonly others: readonly LedgerRow[]
 }
 
-export interface UndoPlan extends Pick<Plan, 'rows' | 'standings' | 'transitions'> {
+export interface UndoPlan {
+  readonly rows: readonly PlannedWrite[]
+  readonly standings: readonly { readonly deal: DealRef; readonly standing: Standing }[]
+  readonly transitions: readonly Transition[]
   readonly conflicts: readonly Conflict[]
   /** Keys of rows of which nothing can be taken back, now or later: `done -> left`. */
   readonly left: readonly string[]

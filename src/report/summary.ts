@@ -74,12 +74,13 @@ export const NO_SUMMARY: Summary = {
   writes: {},
 }
 
-export function withWrites(summary: Summary, rows: readonly LedgerRow[]): Summary {
+/** `counts`: `countWrites` of the run. */
+export function withWrites(
+  summary: Summary,
+  counts: readonly { readonly group: Group; readonly status: LedgerStatus; readonly count: number }[],
+): Summary {
   const writes: Record<string, Record<string, number>> = {}
-  for (const row of rows) {
-    const group = writes[row.group] ?? {}
-    writes[row.group] = { ...group, [row.status]: (group[row.status] ?? 0) + 1 }
-  }
+  for (const { group, status, count } of counts) writes[group] = { ...writes[group], [status]: count }
   return { ...summary, writes }
 }
 

@@ -88,7 +88,12 @@ export async function sentRowsOfConnection(db: Executor, connection: string): Pr
   return (await rows.orderBy('plannedAt').orderBy('seq').execute()).map(fromRow)
 }
 
-/** All, or only those of some deals. */
+/** What was not written because somebody was faster or the deal was not as judged. */
+export async function leftRows(db: Executor, run: string): Promise<readonly StoredRow[]> {
+  return (await ofRun(db, run).where('status', 'in', ['left', 'dropped']).execute()).map(fromRow)
+}
+
+/** All, or only those of some deals. All of a big night are hundreds of megabytes. */
 export async function rowsOfRun(db: Executor, run: string, deals?: readonly DealId[]): Promise<readonly StoredRow[]> {
   const rows = deals === undefined ? ofRun(db, run) : ofRun(db, run).where('deal', '=', among(deals))
   return (await rows.execute()).map(fromRow)

@@ -1,6 +1,5 @@
 // What needs the whole plan: share, cap, preview, budget and the order in which deals get what there is.
 import { describe, expect, test } from 'vitest'
-import { finishPlan } from '../../src/core/brakes.ts'
 import type { Known } from '../../src/core/deal.ts'
 import { type DealIntent, noTotals, planDeal, previewKey } from '../../src/core/plan.ts'
 import { known, on, settings } from './build.ts'
@@ -13,6 +12,7 @@ import {
   plan,
   says,
   type World,
+  wholePlan,
   world,
   written,
 } from './nights.ts'
@@ -186,7 +186,7 @@ test('a deal whose data could not be read is held alone and does not advance', (
     const item = itemOf(of, one, context, all)
     return planDeal({ ...item, unreadable: one.ref.id === 'd000' }, context, totals)
   })
-  const result = finishPlan(
+  const result = wholePlan(
     intents.filter((one): one is DealIntent => one !== null),
     totals,
     context,

@@ -2,14 +2,24 @@
 // plans, whatever people do between the nights; and a deal that is not due would need nothing at any moment until then.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { finishPlan } from '../../src/core/brakes.ts'
 import { toDate, toDay } from '../../src/core/calendar.ts'
 import type { Activity, Change, Deal, Instant, Known } from '../../src/core/deal.ts'
 import { NEVER, type Planned, planAndCount } from '../../src/core/due.ts'
 import { makeForecast } from '../../src/core/forecast.ts'
-import { addTotals, type LedgerStatus, noTotals, type PlanContext } from '../../src/core/plan.ts'
+import { addTotals, type DealIntent, type LedgerStatus, noTotals, type PlanContext } from '../../src/core/plan.ts'
 import { activity, change, known, on, reference, settings } from './build.ts'
-import { contextOf, edit, itemOf, type NightOptions, night, plan, tasksThisWeek, type World, world } from './nights.ts'
+import {
+  contextOf,
+  edit,
+  itemOf,
+  type NightOptions,
+  night,
+  plan,
+  tasksThisWeek,
+  type World,
+  wholePlan,
+  world,
+} from './nights.ts'
 
 const DAY = 86_400_000
 const BEGAN = '2026-01-06'
@@ -177,7 +187,7 @@ const same = (a: readonly unknown[], b: readonly unknown[]) => a.every((one, i) 
 function planDue(of: World, context: PlanContext, how: (id: string) => NightOptions, noted: Map<string, Noted>) {
   const totals = noTotals()
   const forecast = makeForecast(reference)
-  const intents = []
+  const intents: DealIntent[] = []
   let judgedDeals = 0
   for (const [id, one] of [...of.deals].toReversed()) {
     const options = how(id)
@@ -194,7 +204,7 @@ function planDue(of: World, context: PlanContext, how: (id: string) => NightOpti
     if (planned.counted.cell) forecast.addCell(planned.counted.cell, planned.cents)
     if (planned.intent) intents.push(planned.intent)
   }
-  const finished = finishPlan(intents, totals, { ...context, tasksThisWeek: tasksThisWeek(of, context) })
+  const finished = wholePlan(intents, totals, { ...context, tasksThisWeek: tasksThisWeek(of, context) })
   return { finished, parts: forecast.parts(), judgedDeals }
 }
 

@@ -1,6 +1,6 @@
 // A CRM in memory that the planning core can be run against: verdicts by hand for single rules, or whole nights with
 // the real judge. It applies planned writes the way a CRM would and keeps the ledger the way the store would.
-import { finishPlan, type Plan } from '../../src/core/brakes.ts'
+import { finishPlan, outliner, withHolds } from '../../src/core/brakes.ts'
 import { makeCalendar } from '../../src/core/calendar.ts'
 import type { Deal, Evidence, Instant, Known, Reference, Rule } from '../../src/core/deal.ts'
 import { RULES } from '../../src/core/deal.ts'
@@ -17,6 +17,7 @@ import {
   type PlannedWrite,
   planContext,
   planDeal,
+  type Totals,
 } from '../../src/core/plan.ts'
 import type { Settings } from '../../src/core/policy.ts'
 import { withValues } from '../../src/core/reaffirm.ts'
@@ -128,6 +129,23 @@ export function itemOf(of: World, known: Known, context: PlanContext, options: N
   return { known, ...told, ledger, again, unreadable: options.unreadable === true }
 }
 
+/** All of a plan in memory, as `decide` makes it whole. */
+export function wholePlan(intents: readonly DealIntent[], totals: Totals, context: PlanContext) {
+  const { deals, ...rest } = finishPlan(intents.map(outliner()), totals, context)
+  const of = new Map(intents.map((intent) => [intent.ref.id, intent]))
+  const parts = deals.flatMap(({ ref: deal, holds }) => {
+    const intent = of.get(deal.id)
+    return intent ? [{ deal, ...withHolds(intent, holds) }] : []
+  })
+  return {
+    rows: parts.flatMap(({ rows }) => rows),
+    standings: parts.flatMap(({ deal, standing }) => (standing === null ? [] : [{ deal, standing }])),
+    transitions: parts.flatMap(({ transitions }) => transitions),
+    ...rest,
+  }
+}
+export type Plan = ReturnType<typeof wholePlan>
+
 /** Judges and plans, writes nothing. */
 export function plan(of: World, now: Instant, options: NightOptions = {}): Plan {
   const context = contextOf(now, options, of.firstNightAt)
@@ -137,7 +155,7 @@ export function plan(of: World, now: Instant, options: NightOptions = {}): Plan 
     const intent = planDeal(itemOf(of, known, context, options), context, totals)
     if (intent !== null) intents.push(intent)
   }
-  return finishPlan(intents, totals, {
+  return wholePlan(intents, totals, {
     ...context,
     tasksThisWeek: options.more?.tasksThisWeek ?? tasksThisWeek(of, context),
   })

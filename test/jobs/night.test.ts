@@ -80,7 +80,7 @@ async function expectAsPrinted(program: Program, { preview, run }: { preview: Ru
   const applied = await rowsOfRun(program.ctx.db, run.id)
   const bare = (rows: typeof printed) =>
     rows.map(({ key, deal, lockGroup, group, cause, rule, hold, undoes, ...write }) => ({
-      ...{ what: previewKey({ key, deal, lockGroup, group, cause, rule, hold, undoes, ...write }), cause, rule },
+      ...{ what: previewKey({ deal, group, kind: write.kind }), cause, rule },
       hold: hold?.brake ?? null,
     }))
   expect(bare(applied)).toEqual(bare(printed))
