@@ -1,6 +1,7 @@
 // Step 3: sends the stored plan to the CRM without ever writing twice. Per batch: settle what an earlier attempt left
 // unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
 // What stays unanswered is unknown and waits for the settling of the next round.
+import { chunks } from '../src/batches.ts'
 import type { Connector, RemoteTask, Write } from '../src/connector.ts'
 import type { Deal, DealId, Instant, Known, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown, isBlind } from '../src/core/fields.ts'
@@ -13,8 +14,10 @@ import { getConnection } from '../src/store/connections.ts'
 import { freshEstimates, getDeals } from '../src/store/deals.ts'
 import {
   dropPlanned,
+  fieldsOf,
   ledgerForDeals,
   markSent,
+  nextRows,
   plannedRows,
   type Settlement,
   type StoredRow,
@@ -39,8 +42,6 @@ const ROUNDS = 3
 const NO_KEY = 'tasks of unstall cannot be found: the field of their key is missing'
 
 type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
-/** Flag, category, stage, answer, task, completion: so many rows at the most, so that one read call serves a full batch of deals. */
-const ROWS_A_DEAL = 6
 const isFields = (row: StoredRow) => row.kind === 'fields'
 const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
 
@@ -107,18 +108,7 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       ctx.progress({ run: run.id, connection: run.connection, step: 'apply', done, total })
     }
     /** The next deals that are in nobody's hands; empty: there are none. */
-    const next = async () => {
-      const most = ROWS_A_DEAL * connector.can.readBatch * (running.size + 1) + waiting.size
-      const planned = await plannedRows(ctx.db, run.id, most)
-      const free = planned.filter((row) => !waiting.has(row.key) && !busy.has(row.deal.id))
-      const unknown = new Set((await sentRows(ctx.db, run.id)).map((row) => row.deal.id))
-      // A write of this deal is without an answer: whether it arrived would look like somebody's change.
-      for (const row of free) if (unknown.has(row.deal.id)) waiting.add(row.key)
-      return ofDeals(
-        free.filter((row) => !waiting.has(row.key)),
-        connector.can.readBatch,
-      )
-    }
+    const next = () => nextRows(ctx.db, run.id, connector.can.readBatch, { keys: [...waiting], deals: [...busy] })
     for (;;) {
       if (signal.aborted) failure ??= signal.reason
       // The first batch goes alone: what it teaches spares the others the same refusal.
@@ -159,13 +149,6 @@ type Missed = Map<string, Instant | null>
 /** When that is; 0: at any time. */
 const provableAt = ({ status, kind, sentAt }: StoredRow, { can }: Connector): Instant =>
   status === 'sent' && kind === 'create-task' && can.taskKey !== 'unique' ? (sentAt ?? 0) + can.settleMs : 0
-
-/** The rows of the first `most` deals. */
-function ofDeals(rows: readonly StoredRow[], most: number): readonly StoredRow[] {
-  const deals = new Set<DealId>()
-  const end = rows.findIndex((row) => deals.add(row.deal.id).size > most)
-  return end < 0 ? rows : rows.slice(0, end)
-}
 
 /** Finds out what became of writes without an answer: fields by a fresh read, tasks by their key. @returns what it saw */
 export async function settleUnknown(
@@ -257,27 +240,30 @@ async function affirm(
   const seen = ctx.clock() - lately.at > YOUNG_MS ? nothingYet(ctx) : taken(lately, rows)
   await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, seen)
   const { fresh, tasks } = seen
-  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
-  const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
   const settled: Settlement[] = []
   const there: Settlement[] = []
-  for (const row of rows) {
-    const known: Known | undefined = judged.get(row.deal.id)?.known
-    const own = (ledger.get(row.deal.id) ?? []).filter(
-      (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.deal.modifiedAt ?? 0)),
-    )
-    const keyless = isTask(row) && connector.can.taskKey === 'none'
-    const verdict: Settlement | null = keyless
-      ? { key: row.key, status: 'dropped', message: NO_KEY }
-      : affirmRow(row, known, fresh, tasks, own, run)
-    const task = row.kind === 'create-task' ? tasks.get(row.taskKey) : undefined
-    if (verdict !== null) settled.push(verdict)
-    else if (task) {
-      // Sent before: it is ours after all, come late.
-      const adopts = row.sentAt === null ? { row: { adopted: true, body: task.body } as const } : {}
-      there.push({ key: row.key, status: 'done', remote: task.id, ...adopts })
-    } else ready.push(row)
+  // What is known of two thousand deals, and all that was ever written to them, need not be held at once.
+  for (const some of chunks(rows, 500)) {
+    const judged = await getDeals(ctx.db, run.connection, [...new Set(some.map((row) => row.deal.id))])
+    const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
+    for (const row of some) {
+      const known: Known | undefined = judged.get(row.deal.id)?.known
+      const own = (ledger.get(row.deal.id) ?? []).filter(
+        (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.deal.modifiedAt ?? 0)),
+      )
+      const keyless = isTask(row) && connector.can.taskKey === 'none'
+      const verdict: Settlement | null = keyless
+        ? { key: row.key, status: 'dropped', message: NO_KEY }
+        : affirmRow(row, known, fresh, tasks, own, run)
+      const task = row.kind === 'create-task' ? tasks.get(row.taskKey) : undefined
+      if (verdict !== null) settled.push(verdict)
+      else if (task) {
+        // Sent before: it is ours after all, come late.
+        const adopts = row.sentAt === null ? { row: { adopted: true, body: task.body } as const } : {}
+        there.push({ key: row.key, status: 'done', remote: task.id, ...adopts })
+      } else ready.push(row)
+    }
   }
   if (settled.length + there.length > 0) {
     const adopted = there.map(({ key }) => key)
@@ -337,13 +323,13 @@ async function afterFlags(
 ): Promise<{ go: readonly StoredRow[]; wait: readonly string[] }> {
   if (run.kind === 'undo') return { go: rows, wait: [] }
   const ids = [...new Set(rows.map((row) => row.deal.id))]
-  const ledger = await ledgerForDeals(ctx.db, run.connection, ids)
+  const written = await fieldsOf(ctx.db, run, ids)
   const go: StoredRow[] = []
   const wait: string[] = []
   const dropped: Settlement[] = []
   for (const row of rows) {
-    const fields = (ledger.get(row.deal.id) ?? []).filter((other) => other.run === run.id && other.kind === 'fields')
-    // Dropped rows are not in this list: the snapshot of the deal was stale, so reaffirm dropped the task as well.
+    const fields = written.get(row.deal.id) ?? []
+    // Of a dropped one the snapshot of the deal was stale, so reaffirm dropped the task as well.
     const bad = fields.find((other) => other.status === 'refused' || other.status === 'left')
     if (bad) dropped.push({ key: row.key, status: 'dropped', message: 'the flag of this deal was not written' })
     else if (fields.some((other) => other.status === 'planned' || other.status === 'sent')) wait.push(row.key)

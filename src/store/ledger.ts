@@ -78,8 +78,44 @@ export async function plannedRows(db: Executor, run: string, limit: number): Pro
   return (await ofRun(db, run).where('status', '=', 'planned').limit(limit).execute()).map(fromRow)
 }
 
+/** The planned rows of the next `most` deals, without those in `except`. A deal without an answer comes last: whether its
+ *  write arrived would look like somebody's change. */
+export async function nextRows(
+  db: Executor,
+  run: string,
+  most: number,
+  except: { readonly keys: readonly string[]; readonly deals: readonly DealId[] },
+): Promise<readonly StoredRow[]> {
+  const none = (ids: readonly string[]) => sql<string>`all(${ids}::text[])`
+  const sent = sql<boolean>`NOT EXISTS (SELECT FROM ledger AS sent WHERE sent.connection = ledger.connection
+    AND sent.run = ledger.run AND sent.deal = ledger.deal AND sent.status = 'sent')`
+  const planned = db.selectFrom('ledger').where('run', '=', run).where('status', '=', 'planned').where(sent)
+  const free = planned.where('key', '<>', none(except.keys)).where('deal', '<>', none(except.deals)).orderBy('seq')
+  const rows = await free
+    .select(['key', 'deal'])
+    .limit(ROWS_A_DEAL * most)
+    .execute()
+  const deals = new Set<DealId>()
+  const end = rows.findIndex((row) => deals.add(row.deal).size > most)
+  const keys = (end < 0 ? rows : rows.slice(0, end)).map((row) => row.key)
+  return (await ofRun(db, run).where('key', '=', among(keys)).execute()).map(fromRow)
+}
+/** Flag, category, stage, answer, task, completion: so many at the most, so that one read call serves a full batch of deals. */
+const ROWS_A_DEAL = 6
+
 export async function sentRows(db: Executor, run: string): Promise<readonly StoredRow[]> {
   return (await ofRun(db, run).where('status', '=', 'sent').execute()).map(fromRow)
+}
+
+/** Of the deals of a run, what became of the fields it writes. */
+export async function fieldsOf(
+  db: Executor,
+  { id, connection }: { readonly id: string; readonly connection: string },
+  deals: readonly DealId[],
+) {
+  const some = db.selectFrom('ledger').where('connection', '=', connection).where('deal', '=', among(deals))
+  const rows = await some.where('run', '=', id).where('kind', '=', 'fields').select(['deal', 'status']).execute()
+  return Map.groupBy(rows, ({ deal }) => deal)
 }
 
 /** Of all runs of a connection: what an earlier run or attempt left unknown. */
