@@ -17,7 +17,7 @@ const IN_CHUNK = 500
 /** Pages of a first sync whose evidence is read together, so that its pages are full as well. */
 const GROUP = 3
 /** Deals that are handed on at once. */
-const SLICE = 1000
+const SLICE = 500
 const DAY_MS = 86_400_000
 /** A meeting protects when it lies within ten working days: this covers them with any holidays. */
 const AHEAD_MS = 45 * DAY_MS
@@ -41,11 +41,27 @@ function source<T>(
   schema: z.ZodType<T>,
   say: (rows: T[], lens: Lens, now: Instant) => Said[],
 ) {
-  const read = (rows: Row[], lens: Lens, now: Instant) => {
-    const { good, bad } = sort(schema, rows, of)
-    return { said: say(good, lens, now), bad }
+  /** Takes rows page by page and keeps what is used of them; says in the end what those of each deal say. */
+  const reader = (lens: Lens, now: Instant) => {
+    const byDeal = new Map<DealId, T[]>()
+    const unreadable: { deal: DealId; problem: string }[] = []
+    return {
+      unreadable,
+      take(rows: readonly Row[]) {
+        for (const [deal, some] of Map.groupBy(rows, (row) => String(row[of]))) {
+          // Activities hang on other records too: those are not ours to judge.
+          if (!deal.startsWith('006')) continue
+          const { good, bad } = sort(schema, some, of)
+          byDeal.set(deal, [...(byDeal.get(deal) ?? []), ...good])
+          unreadable.push(...bad)
+        }
+      },
+      *said() {
+        for (const [deal, rows] of byDeal) yield [deal, say(rows, lens, now)] as const
+      },
+    }
   }
-  return { object, of, only, read }
+  return { object, of, only, reader }
 }
 const HISTORY = source('OpportunityHistory', 'OpportunityId', '', History, toChanges)
 const EVENT = source('Event', 'WhatId', '', Event, each(toMeeting))
@@ -80,18 +96,17 @@ export function createReading(
   async function evidence(sources: (typeof HISTORY)[], conditions: ((of: string) => string)[], all = false) {
     const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
     const unreadable: { deal: DealId; problem: string }[] = []
-    const look = async ({ object, of, only, read }: typeof HISTORY, condition: (of: string) => string) => {
-      const rows = await rowsOf(object, `${condition(of)}${only}`, { all })
-      for (const [deal, some] of Map.groupBy(rows, (row) => String(row[of]))) {
-        // Activities hang on other records too: those are not ours to judge.
-        if (!deal.startsWith('006')) continue
+    const look = async ({ object, of, only, reader }: typeof HISTORY, condition: (of: string) => string) => {
+      const rows = reader(lens, now)
+      const where = `WHERE ${condition(of)}${only}`
+      for await (const { records } of select(object, where, signal, { all })) rows.take(records)
+      for (const [deal, said] of rows.said()) {
         const one = told.get(deal) ?? { deal, changes: [], activities: [] }
-        const { said, bad } = read(some, lens, now)
         one.changes.push(...said.filter((each) => each !== null && 'field' in each))
         one.activities.push(...said.filter((each) => each !== null && 'kind' in each))
         told.set(deal, one)
-        unreadable.push(...bad)
       }
+      unreadable.push(...rows.unreadable)
     }
     await Promise.all(sources.flatMap((source) => conditions.map((condition) => look(source, condition))))
     return { told, unreadable }
