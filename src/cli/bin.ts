@@ -11,7 +11,7 @@ if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
-// Of the heap nine tenths would be garbage: it may double before V8 collects it, by its own rule many times over.
+// Nine tenths of a grown heap are garbage: V8 would let it grow fourfold before it collects it.
 const { setFlagsFromString } = await import('node:v8')
 setFlagsFromString('--heap-growing-percent=50')
 const { main } = await import('./main.ts')
