@@ -1,7 +1,6 @@
 // Step 3: sends the stored plan to the CRM without ever writing twice. Per batch: settle what an earlier attempt left
 // unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
 // What stays unanswered is unknown and waits for the settling of the next round.
-import { chunks } from '../src/batches.ts'
 import type { Connector, RemoteTask, Write } from '../src/connector.ts'
 import type { Deal, DealId, Instant, Known, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown, isBlind } from '../src/core/fields.ts'
@@ -244,7 +243,8 @@ async function affirm(
   const settled: Settlement[] = []
   const there: Settlement[] = []
   // What is known of two thousand deals, and all that was ever written to them, need not be held at once.
-  for (const some of chunks(rows, 500)) {
+  for (let from = 0; from < rows.length; from += 500) {
+    const some = rows.slice(from, from + 500)
     const judged = await getDeals(ctx.db, run.connection, [...new Set(some.map((row) => row.deal.id))])
     const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
     for (const row of some) {
