@@ -22,6 +22,7 @@ import * as first from './migrations/0001-first.ts'
 import * as due from './migrations/0002-due.ts'
 import * as web from './migrations/0003-web.ts'
 import * as digests from './migrations/0004-digests.ts'
+import * as preview from './migrations/0005-preview.ts'
 import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
@@ -132,7 +133,10 @@ function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): 
   const plugins = [new CamelCasePlugin({ maintainNestedObjectKeys: true })]
   const kysely = (pool: Pool) => new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
   const db = kysely(pool)
-  const migrations = { '0001-first': first, '0002-due': due, '0003-web': web, '0004-digests': digests }
+  const migrations = {
+    ...{ '0001-first': first, '0002-due': due, '0003-web': web, '0004-digests': digests },
+    '0005-preview': preview,
+  }
   const provider = { getMigrations: async () => migrations }
   const migrator = (db: Db) => new Migrator({ db, provider, migrationTableSchema: 'unstall' })
   const migrate = async () => {

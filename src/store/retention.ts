@@ -39,12 +39,13 @@ export async function forget(db: Db, connection: string, now: Instant): Promise<
   const statements = [
     rowsOf('ledger', waiting, sql`status = 'held' AND kind = 'create-task' AND ${older}`),
     rowsOf('ledger', detail, sql`status IN ('dropped', 'held') AND (status = 'dropped' OR kind <> 'create-task')`),
+    rowsOf('preview', detail, sql`true`),
     rowsOf('ledger', written, sql`status <> 'sent' AND ${over('ledger')}`),
     rowsOf('transition', written, over('transition')),
-    sql`UPDATE run SET plan = NULL, summary = jsonb_set(summary, '{lists}', (SELECT jsonb_object_agg(list, '[]'::jsonb)
+    sql`UPDATE run SET summary = jsonb_set(summary, '{lists}', (SELECT jsonb_object_agg(list, '[]'::jsonb)
         FROM jsonb_object_keys(summary->'lists') AS list))
       WHERE id IN (SELECT id FROM ${runs(detail)}
-        AND (plan IS NOT NULL OR jsonb_path_exists(summary, '$.lists.*[*]')) LIMIT 100)`,
+        AND jsonb_path_exists(summary, '$.lists.*[*]') LIMIT 100)`,
     sql`WITH ended AS (DELETE FROM ${runs(written)} AND NOT EXISTS (SELECT FROM ledger WHERE ledger.run = run.id)
         AND NOT EXISTS (SELECT FROM transition WHERE transition.run = run.id) RETURNING id)
       DELETE FROM figures WHERE figures.run IN (SELECT id FROM ended)`,

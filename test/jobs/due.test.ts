@@ -38,7 +38,7 @@ it.each(['hubspot', 'salesforce'] as const)(
     Object.assign(program.ctx, { progress })
     const preview = async (at: number) => {
       const run = await program.night(crm, at, { kind: 'preview' })
-      const rows = (await getPlan(db, run.id)) ?? []
+      const rows = await getPlan(db, run.id)
       const said = JSON.stringify([rows, run.summary]).replaceAll(run.id, 'run')
       return { said, judged }
     }
