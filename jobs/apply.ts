@@ -250,15 +250,17 @@ async function affirm(
   signal: AbortSignal,
   lately: Look,
 ): Promise<readonly StoredRow[]> {
-  // A lost database plans tasks that are there. Only the task of a stall that began tonight cannot be, unless it was sent
-  // before and the CRM does not refuse a second one.
-  const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
+  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
+  // A lost database plans tasks that are there. Only the task of a stall that began tonight, and of which the CRM showed
+  // nothing before, cannot be, unless it was sent before and the CRM does not refuse a second one.
+  const unmarked = (row: StoredRow) => judged.get(row.deal.id)?.known.deal.own.since === null
+  const tonights = (row: StoredRow) =>
+    row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now) && unmarked(row)
   const cannotBe = (row: StoredRow) => tonights(row) && (row.sentAt === null || connector.can.taskKey === 'unique')
   const existing = rows.filter(isTask).filter((row) => !cannotBe(row))
   const seen = ctx.clock() - lately.at > YOUNG_MS ? nothingYet(ctx) : taken(lately, rows)
   await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, seen)
   const { fresh, tasks } = seen
-  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
   const settled: Settlement[] = []

@@ -12,8 +12,6 @@ import type { JobContext } from './context.ts'
 const DAY_MS = 86_400_000
 /** How often a night looks whether the run in its way is over. */
 const NIGHT_WAITS_MS = 60_000
-/** How long it may take from telling how late it is to looking here. */
-const ASKING_MS = 5_000
 
 export interface Night {
   readonly connection: string
@@ -63,10 +61,10 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
 /** The scheduled night. Null: tonight's run is open or was done, by hand since the night was due as well.
  *  @throws RetryLater while another one is in the way */
 export async function openScheduled(ctx: JobContext, night: Omit<Night, 'kind'>) {
+  const now = ctx.clock()
+  const since = now - (night.lateMs ?? 0)
   const stored = await ensureConnection(ctx.db, night.connection, night.system)
   const kinds = stored.confirmedAt === null ? (['night', 'manual', 'preview'] as const) : (['night', 'manual'] as const)
-  const now = ctx.clock()
-  const since = now - (night.lateMs ?? 0) - ASKING_MS
   if (await openedSince(ctx.db, night.connection, kinds, { since, now })) return null
   const opened = await openNight(ctx, { ...night, kind: 'night' })
   if ('run' in opened) return { runId: opened.run.id, step: opened.run.step }

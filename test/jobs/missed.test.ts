@@ -18,9 +18,10 @@ async function service() {
   const { database, giveBack } = await borrowed()
   onTestFinished(giveBack)
   let now = 0
-  let slow = 0
+  let [asked, slow] = [0, 0]
   const ctx = {
-    ...{ db: database.db, clock: () => now + slow, texts: () => en, progress: () => {}, patienceMs: 0, retryMs: 0 },
+    ...{ db: database.db, clock: () => now + (asked++ > 0 ? slow : 0), texts: () => en, progress: () => {} },
+    ...{ patienceMs: 0, retryMs: 0 },
     connector: () => Promise.reject(new Error('no CRM is called here')),
     log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
   }
@@ -30,7 +31,7 @@ async function service() {
     /** `ms`: so long it takes from asking to looking. */
     missed: (hours: number, ms = 0) => {
       now = DUE + hours * HOUR
-      slow = ms
+      ;[asked, slow] = [0, ms]
       return missed('hub', hours * HOUR)
     },
     open: async (kind: 'manual' | 'preview', hours: number) => {
