@@ -94,6 +94,10 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     const busy = new Set<DealId>()
     const running = new Set<Promise<void>>()
     let failure: unknown = null
+    const failed = (error: unknown) => {
+      failure ??= error
+      return []
+    }
     const batch = async (rows: readonly StoredRow[]) => {
       const ready = await affirm(ctx, run, connector, rows, signal, lately)
       const fields = ready.filter((row) => row.kind === 'fields')
@@ -108,9 +112,11 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     }
     /** The next deals that are in nobody's hands; empty: there are none. */
     const next = async () => {
+      // A batch may end while the database answers: what it did is not in that answer.
+      const before = new Set(busy)
       const most = ROWS_A_DEAL * connector.can.readBatch * (running.size + 1) + waiting.size
       const planned = await plannedRows(ctx.db, run.id, most)
-      const free = planned.filter((row) => !waiting.has(row.key) && !busy.has(row.deal.id))
+      const free = planned.filter((row) => !waiting.has(row.key) && !before.has(row.deal.id))
       const unknown = new Set((await sentRows(ctx.db, run.id)).map((row) => row.deal.id))
       // A write of this deal is without an answer: whether it arrived would look like somebody's change.
       for (const row of free) if (unknown.has(row.deal.id)) waiting.add(row.key)
@@ -123,14 +129,13 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       if (signal.aborted) failure ??= signal.reason
       // The first batch goes alone: what it teaches spares the others the same refusal.
       const most = done === 0 ? 1 : connector.can.parallel
-      const rows = failure === null && running.size < most ? await next() : []
+      // Also when the database fails the step ends after the calls that are under way.
+      const rows = failure === null && running.size < most ? await next().catch(failed) : []
       if (rows.length > 0) {
         const ids = rows.map((row) => row.deal.id)
         for (const id of ids) busy.add(id)
         const work = batch(rows)
-          .catch((error: unknown) => {
-            failure ??= error
-          })
+          .catch((error: unknown) => void failed(error))
           .finally(() => {
             running.delete(work)
             for (const id of ids) busy.delete(id)
@@ -249,15 +254,17 @@ async function affirm(
   signal: AbortSignal,
   lately: Look,
 ): Promise<readonly StoredRow[]> {
-  // A lost database plans tasks that are there. Only the task of a stall that began tonight cannot be, unless it was sent
-  // before and the CRM does not refuse a second one.
-  const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
+  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
+  // A lost database plans tasks that are there. Only the task of a stall that began tonight, and of which the CRM showed
+  // nothing before, cannot be, unless it was sent before and the CRM does not refuse a second one.
+  const unmarked = (row: StoredRow) => judged.get(row.deal.id)?.known.deal.own.since === null
+  const tonights = (row: StoredRow) =>
+    row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now) && unmarked(row)
   const cannotBe = (row: StoredRow) => tonights(row) && (row.sentAt === null || connector.can.taskKey === 'unique')
   const existing = rows.filter(isTask).filter((row) => !cannotBe(row))
   const seen = ctx.clock() - lately.at > YOUNG_MS ? nothingYet(ctx) : taken(lately, rows)
   await look(ctx, run, connector, run.kind === 'undo' ? rows.filter(isFields) : rows, existing, signal, seen)
   const { fresh, tasks } = seen
-  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
   const ready: StoredRow[] = []
   const settled: Settlement[] = []

@@ -27,9 +27,11 @@ export async function forget(db: Db, connection: string, now: Instant): Promise<
   const older = sql`EXISTS (SELECT FROM ledger AS older WHERE older.connection = ledger.connection
     AND older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
     AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))`
+  // What is gone since yesterday may be restored tomorrow, and is then the stall it was.
   const over = (table: string) =>
     sql`EXISTS (SELECT FROM deal WHERE deal.connection = ${connection} AND deal.id = ${sql.ref(`${table}.deal`)}
-      AND deal.modified_at < ${written}::bigint AND NOT ${watched})`
+      AND deal.modified_at < ${written}::bigint AND NOT ${watched}
+      AND coalesce(deal.since, 0) < ${written}::bigint)`
   // Run by run (OFFSET 0): the planner would rather read the whole table.
   const rowsOf = (name: string, before: Instant, which: RawBuilder<unknown>) => {
     const table = sql.table(name)

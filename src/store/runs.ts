@@ -158,10 +158,17 @@ export async function latestRun(db: Executor, connection: string, kinds: readonl
   return (await newest.executeTakeFirst()) ?? null
 }
 
-/** Whether a run of these kinds was opened after `since` (wall clock), whatever became of it. */
-export async function openedSince(db: Executor, connection: string, kinds: readonly Run['kind'][], since: Instant) {
-  const runs = db.selectFrom('run').select('id').where('connection', '=', connection).where('createdAt', '>', since)
-  return (await runs.where('kind', 'in', kinds).limit(1).executeTakeFirst()) !== undefined
+/** Whether a run of these kinds was opened after `since` and until `now` (wall clock, which may have been set back),
+ *  whatever became of it. */
+export async function openedSince(
+  db: Executor,
+  connection: string,
+  kinds: readonly Run['kind'][],
+  { since, now }: { readonly since: Instant; readonly now: Instant },
+) {
+  const runs = db.selectFrom('run').select('id').where('connection', '=', connection).where('kind', 'in', kinds)
+  const some = runs.where('createdAt', '>', since).where('createdAt', '<=', now)
+  return (await some.limit(1).executeTakeFirst()) !== undefined
 }
 
 /** When the first run of a connection was opened (wall clock); null: none yet. */
