@@ -430,6 +430,11 @@ digests: ${digests}
       ],
     ],
     [
+      '{ smtp: "${SMTP}" }',
+      { SMTP: 'smtps://me:100%hidden@smtp.acme.example' },
+      [expect.stringMatching(/^line 3: digests\.smtp must look like .*% is %25/)],
+    ],
+    [
       `{ ${good} }`,
       { SMTP: 'mail.hidden.example', HOOK: 'https://hooks.slack.com.evil.example/hidden' },
       [

@@ -137,8 +137,6 @@ export function createDigests(service: DigestService) {
     const about = { digest: id.kind, period: id.period, recipient: id.recipient }
     try {
       await service.send(id.recipient, message, keyOf(id))
-      await settleDigest(db, id, { status: 'sent', sentAt: clock() })
-      log.info(about, 'digest sent')
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error)
       const unanswered = error instanceof Unanswered
@@ -149,11 +147,14 @@ export function createDigests(service: DigestService) {
           ? (['failed', 'it is given up'] as const)
           : (['retry', 'it is tried again'] as const)
       await settleDigest(db, id, { status, problem, nextAt: pause === undefined ? null : clock() + pause })
-      log[status === 'retry' ? 'warn' : 'error'](
+      return log[status === 'retry' ? 'warn' : 'error'](
         { ...about, attempt: tried + 1 },
         `digest not sent; ${then}: ${problem}`,
       )
     }
+    // Not within the above: where this cannot be noted it was sent all the same.
+    await settleDigest(db, id, { status: 'sent', sentAt: clock() })
+    log.info(about, 'digest sent')
   }
 
   return {

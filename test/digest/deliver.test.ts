@@ -198,6 +198,28 @@ describe('at most once', () => {
     expect(next.sent).toHaveLength(1)
   })
 
+  it('sent, and the database away when that should be noted: not sent again', async () => {
+    let [away, arrived] = [false, 0]
+    const flaky = db.withPlugin({
+      transformQuery({ node }) {
+        if (!away) return node
+        away = false
+        throw new Error('the database is away')
+      },
+      transformResult: async ({ result }) => result,
+    })
+    const send = async () => {
+      arrived += 1
+      away = true
+    }
+    const { tick } = digests({}, { db: flaky, send })
+    await night({ problem: 'x' })
+    await expect(tick()).rejects.toThrow('the database is away')
+    for (; now < MONDAY + 5 * HOUR; now += HOUR) await tick()
+    expect(arrived).toBe(1)
+    expect(await statuses()).toEqual(['unknown'])
+  })
+
   it('an answer that never comes is no failure', async () => {
     let tries = 0
     const silent = digests({}, { send: async () => Promise.reject(new Unanswered(`try ${++tries}`)) })

@@ -78,6 +78,7 @@ describe('by e-mail', () => {
 
   it.each<[Exclude<Mishap, null>, RegExp]>([
     ['login', /535 not with …/],
+    ['echo', /535 not with AUTH PLAIN …/],
     ['recipient', /550 nobody of that name/],
     ['message', /554 no such thing here/],
   ])('refused (%s): it did not arrive, in the words of the server, without the password', async (mishap, words) => {
@@ -86,6 +87,7 @@ describe('by e-mail', () => {
     expect(error).not.toBeInstanceOf(Unanswered)
     expect(String(error)).toMatch(words)
     expect(String(error)).not.toContain(PASSWORD)
+    expect(String(error)).not.toContain(btoa(`\0us@er\0${PASSWORD}`))
   })
 
   it.each<[Exclude<Mishap, null>]>([['silent'], ['cut']])(
@@ -98,8 +100,13 @@ describe('by e-mail', () => {
   )
 
   it('nothing is said in the open beyond this machine: no STARTTLS, no password', async () => {
-    expect(String(await failure('0.0.0.0'))).toMatch(/TLS/)
+    expect(String(await failure('0.0.0.0', undefined, TIMEOUT_MS))).toMatch(/TLS/)
     expect(mail.said.join()).not.toMatch(/AUTH|MAIL/)
+  })
+
+  it('a password that is written wrongly is told, not thrown at whoever started the process', async () => {
+    const odd = createSender({ smtp: hidden(`smtp://me:100%@127.0.0.1:${mail.port}`), from: 'a@b.example' })
+    await expect(odd('ann@acme.example', message, 'x')).rejects.toThrow(/URI malformed/)
   })
 
   it('a server that is not there did not get it', async () => {
