@@ -159,6 +159,7 @@ const web = z
       .refine((text) => /^https?:$/.test(origin(text)?.protocol ?? ''), {
         error: 'must be the address people open, such as https://unstall.acme.example (without a path)',
       })
+      .transform((text) => new URL(text).origin)
       .optional(),
     proxy: proxy.optional(),
   })

@@ -344,7 +344,9 @@ it('who may open the pages: hashes of passwords, and a proxy with its addresses'
     'UNSTALL_VIEWER in the environment must be what "unstall password" prints, not a password',
   ])
   const proxy = '{ header: X-Forwarded-Email, from: [10.0.0.0/8, "fd00::/8", 10.1.2.3], operators: [Ann@Acme.example] }'
-  const web = parse(small(`web: { url: https://unstall.acme.example, proxy: ${proxy} }\n`)).web
+  const web = parse(small(`web: { url: "https://Unstall.acme.example:443/", proxy: ${proxy} }\n`)).web
+  // As browsers name it, for the origin of a form is compared with it.
+  expect(web.url).toBe('https://unstall.acme.example')
   expect(web.proxy?.operators).toEqual(['ann@acme.example'])
   expect(problems(small(`web: { proxy: ${proxy} }\n`))).toEqual([
     'line 4: web.proxy needs web.url: the address at which the proxy answers, such as https://unstall.acme.example',

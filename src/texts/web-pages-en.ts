@@ -132,7 +132,15 @@ export const pagesEn = {
     rules: 'The rules, in order',
     columns: {
       ...{ rule: 'Rule', measured: 'Measured', limit: 'Limit', holds: 'Holds', note: 'Date' },
-      ...{ date: 'Date', from: 'From', to: 'To', run: 'Run', wrote: 'What', status: 'What became of it', rest: 'Remark' },
+      ...{
+        date: 'Date',
+        from: 'From',
+        to: 'To',
+        run: 'Run',
+        wrote: 'What',
+        status: 'What became of it',
+        rest: 'Remark',
+      },
     },
     ...{ yes: 'yes', no: 'no', notApplicable: 'does not apply' },
     timeline: 'What happened, newest first',

@@ -7,6 +7,7 @@ import { cents } from '../core/forecast.ts'
 import { StoredParts } from '../report/build.ts'
 import { SumLine } from '../report/model.ts'
 import { NO_SUMMARY, Summary, written } from '../report/summary.ts'
+import { nextNight } from '../schedule.ts'
 import { circuits, getConnection } from '../store/connections.ts'
 import { type Facet, facetsOf } from '../store/deals.ts'
 import { figuresOf, latestRun, listRuns, nightlyForecasts, type Run } from '../store/runs.ts'
@@ -34,8 +35,8 @@ import type { WebConnection, WebService } from './service.ts'
 const DAY_MS = 86_400_000
 /** Nights of the chart. */
 const NIGHTS = 90
-/** A night is missed when there was none for so long (weekends have nights too). */
-const LATE_MS = 1.5 * DAY_MS
+/** A night is missed when there was none so long after it was due. */
+const LATE_MS = DAY_MS / 2
 const MOST_OWNERS = 8
 const MOST_NAMED = 3
 const LOOK_AGAIN_S = 5
@@ -338,7 +339,8 @@ function needs(one: Night, circuit: Circuit | undefined, service: WebService, t:
     })
   if (night === null) return found
   const to = [runHref(night.id), tonight.look] as const
-  if (service.clock() - night.now > LATE_MS && last?.status !== 'open')
+  const due = nextNight(night.now, service.schedule, service.timezone)
+  if (service.clock() > due + LATE_MS && last?.status !== 'open')
     found.push({ alarm: true, text: say(tonight.old, { date: date(night.localDate) }), to: ['/runs', tonight.look] })
   if (last?.options.undoes === night.id)
     found.push({

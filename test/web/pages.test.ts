@@ -372,6 +372,10 @@ describe('before, between and in trouble', () => {
     const late = createWeb({ ...at.service, clock: () => MONDAY + 20 * DAY }, openAccess())
     expect(read(await (await late.request('http://127.0.0.1/')).text())).toContain('Later nights are missing')
     expect(read(await page('/'))).not.toContain('Later nights are missing')
+    // Once a week, and not due since.
+    const schedule = '0 2 * * 1'
+    const weekly = createWeb({ ...at.service, schedule, clock: () => MONDAY + 6 * DAY }, openAccess())
+    expect(read(await (await weekly.request('http://127.0.0.1/')).text())).not.toContain('Later nights are missing')
   })
 })
 
