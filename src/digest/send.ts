@@ -45,6 +45,8 @@ async function post(url: string, body: object, timeoutMs: number): Promise<void>
     throw new Unanswered(`Slack did not answer (${code})`)
   }
   const words = (await answer.text().catch(() => '')).slice(0, 100)
+  // Of a gateway: what became of it behind there nobody knows.
+  if (answer.status === 502 || answer.status === 504) throw new Unanswered(`Slack did not answer (${answer.status})`)
   if (!answer.ok) throw new Error(`Slack refused it: ${answer.status} ${words}`.trim())
 }
 

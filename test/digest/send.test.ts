@@ -5,7 +5,8 @@ import { createSender, Unanswered } from '../../src/digest/send.ts'
 import { type MailServer, type Mishap, startMail, startWebhook, type Webhook } from './servers.ts'
 
 const PASSWORD = 'p@ss word'
-const HOSTILE = '<!channel> @here *x* <https://evil.example|click> https://evil.example/a & www.evil.example'
+const HOSTILE =
+  '<!channel> @here *x* <https://evil.example|click> https://evil.example/a & www.evil.example or evil.example/b, me@evil.example'
 const message: Message = {
   subject: 'Écarts de la semaine',
   language: 'fr',
@@ -131,6 +132,7 @@ describe('to Slack', () => {
   it('refused: it did not arrive; silent: nobody knows; the address is never said', async () => {
     hook.status = 403
     const refused = await failure(undefined, 'slack')
+    for (hook.status of [502, 504]) expect(await failure(undefined, 'slack')).toBeInstanceOf(Unanswered)
     hook.status = 'silent'
     const silent = await failure(undefined, 'slack', TIMEOUT_MS)
     expect(String(refused)).toBe('Error: Slack refused it: 403 invalid_token')
@@ -155,6 +157,8 @@ describe('hostile names', () => {
     expect(html).not.toMatch(/<!channel|<https|javascript|https:\/\/evil|<script|<style|class=|src=/)
     expect(html).toContain('&lt;!channel&gt;')
     expect(html).toContain('href="https://crm.example/1|2"')
+    // Mail programs make links of bare names too.
+    expect(html + text).not.toMatch(/evil\.example|me@evil/)
     expect(text).not.toMatch(/https:\/\/evil|www\.evil|javascript/)
     expect(text).toMatch(/• .* <https:\/\/crm\.example\/1\|2> – no movement – Amount 3 €\n• bad – Amount 4 €\nmore/)
     expect(text.trimEnd()).toMatch(/Everything <https:\/\/unstall\.example\/>$/)
