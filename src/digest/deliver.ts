@@ -86,6 +86,11 @@ export function createDigests(service: DigestService) {
     try {
       await forgetOldDigests(db, now)
       const past = await digestsSince(db, now - LOOK_BACK_MS)
+      // First what is wrong: a week takes longer to put together.
+      for (const recipient of due === null ? [] : plan.operations)
+        await one({ kind: 'nightly', period: calendar.localDate(due ?? now), recipient }, past, (all) =>
+          nightly(recipient, all),
+        )
       const drafts = new Map<string, Draft>()
       const weekday = (toDay(calendar.localDate(now)) + 3) % 7
       const hour = Number(wallClock(now, timezone).slice(11, 13))
@@ -100,10 +105,6 @@ export function createDigests(service: DigestService) {
           }
           await one({ kind: 'weekly', period: calendar.isoWeek(now), recipient: manager.to }, past, draft)
         }
-      for (const recipient of due === null ? [] : plan.operations)
-        await one({ kind: 'nightly', period: calendar.localDate(due ?? now), recipient }, past, (all) =>
-          nightly(recipient, all),
-        )
     } finally {
       await endDigestLease(db, by)
     }

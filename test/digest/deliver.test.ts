@@ -174,6 +174,20 @@ describe('every week', () => {
   })
 })
 
+it('a week that cannot be put together keeps no trouble from being told', async () => {
+  const odd = {
+    to: 'vp@acme.example',
+    get teams(): readonly string[] {
+      throw new Error('broken')
+    },
+  }
+  const { tick, sent } = digests({ managers: [odd] })
+  await night({ problem: 'x' })
+  now += 6 * HOUR
+  await expect(tick()).rejects.toThrow('broken')
+  expect(sent).toMatchObject([{ to: 'ops@acme.example' }])
+})
+
 describe('at most once', () => {
   it('two processes at the same time, again and again: one message', async () => {
     const [one, two] = [digests(), digests()]
