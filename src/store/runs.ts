@@ -199,8 +199,9 @@ export async function figuresOf(db: Executor, run: string): Promise<Data | null>
 /** The last word of each night until an instant on the whole pipeline, oldest first; at most `limit` nights. */
 export async function nightlyForecasts(db: Executor, connection: string, until: Instant, limit: number) {
   const { rows } = await sql<{ localDate: LocalDate; forecast: unknown; total: unknown }>`
-    SELECT * FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, figures.figures->'forecast' AS forecast,
-      figures.figures->'parts'->'total' AS total FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
-      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night ORDER BY local_date`.execute(db)
+    SELECT local_date, figures->'forecast' AS forecast, figures->'parts'->'total' AS total FROM figures
+    WHERE run IN (SELECT run FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, run
+      FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
+      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night) ORDER BY local_date`.execute(db)
   return rows
 }
