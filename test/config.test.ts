@@ -231,6 +231,7 @@ brakes: { maxNewlyStalledShare: 15 }
     ['holidays: 5', /line 4: holidays must be a country such as FR/],
     ['schedule: "0 2 * *"', /schedule must be five cron fields/],
     ['schedule: "0 24 * * *"', /schedule/],
+    ['schedule: "H 2 * * *"', /schedule/],
     ['schedule: "*/0 2 * * *"', /schedule/],
     ['schedule: "0 2 * * mon-xyz"', /schedule/],
     [
