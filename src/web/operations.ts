@@ -1,6 +1,7 @@
 // What machines ask of a process: is it ready, what does it measure. Without signing in: they tell nothing of
 // deals or people. The metrics name connections, so they are for this machine, or for whoever has their token.
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Context, Hono } from 'hono'
 import { loopback } from '../core/text.ts'
 import type { Database } from '../store/db.ts'
@@ -74,7 +75,8 @@ function mayRead(c: Context, token: string | null): boolean {
 }
 
 async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error('no answer in time')), ms)
-  return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
+  const late = delay(ms, undefined, { ref: false }).then(() => {
+    throw new Error('no answer in time')
+  })
+  return Promise.race([work, late])
 }
