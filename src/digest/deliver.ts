@@ -79,7 +79,7 @@ export function createDigests(service: DigestService) {
   /** All that is due, once. Does nothing while another process is at it. Never throws for one that cannot be sent. */
   async function tick(): Promise<void> {
     const now = clock()
-    if (plan.managers.length + plan.operations.length === 0) return
+    if (plan.managers.length + plan.operations.length === 0) return forgetOldDigests(db, now)
     const due = service.lastDue(now)
     if (due !== null && !(await nightOver(db, names, due, now, GRACE_MS))) return
     if (!(await leaseDigests(db, by, now, LEASE_MS))) return

@@ -188,6 +188,15 @@ it('a week that cannot be put together keeps no trouble from being told', async 
   expect(sent).toMatchObject([{ to: 'ops@acme.example' }])
 })
 
+it('what was told is forgotten after 90 days, also where nobody is told any more', async () => {
+  await night({ problem: 'x' })
+  await digests().tick()
+  expect(await statuses()).toEqual(['sent'])
+  now += 91 * DAY
+  await digests({ operations: [] }).tick()
+  expect(await statuses()).toEqual([])
+})
+
 describe('at most once', () => {
   it('two processes at the same time, again and again: one message', async () => {
     const [one, two] = [digests(), digests()]
