@@ -158,6 +158,16 @@ export async function latestRun(db: Executor, connection: string, kinds: readonl
   return (await newest.executeTakeFirst()) ?? null
 }
 
+/** The undo that took a whole run back, not only some deals of it; null: none did. */
+export async function undoOf(
+  db: Executor,
+  { connection, id }: Pick<Run, 'connection' | 'id'>,
+): Promise<Run['id'] | null> {
+  const undos = db.selectFrom('run').select('id').where('connection', '=', connection).where('kind', '=', 'undo')
+  const whole = undos.where(sql<boolean>`options->>'undoes' = ${id} AND options->'deals' IS NULL AND status = 'done'`)
+  return (await whole.orderBy('createdAt', 'desc').limit(1).executeTakeFirst())?.id ?? null
+}
+
 /** Whether a run of these kinds was opened after `since` (wall clock), whatever became of it. */
 export async function openedSince(db: Executor, connection: string, kinds: readonly Run['kind'][], since: Instant) {
   const runs = db.selectFrom('run').select('id').where('connection', '=', connection).where('createdAt', '>', since)

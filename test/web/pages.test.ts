@@ -362,7 +362,12 @@ describe('before, between and in trouble', () => {
     const [crm] = at.crms
     if (!crm) throw new Error('no CRM')
     const undone = await at.program.night(crm, MONDAY + 4 * DAY + 120_000)
+    await at.program.undo(undone, MONDAY + 4 * DAY + 150_000, [idOf('moves')])
+    // One deal of it is not the night.
+    expect(read(await page('/'))).not.toContain('was taken back afterwards')
     const undo = await at.program.undo(undone, MONDAY + 4 * DAY + 180_000)
+    // A look at the next one does not change what is shown of this one.
+    await at.program.night(crm, MONDAY + 4 * DAY + 200_000, { kind: 'preview' })
     const html = await page('/')
     expect(read(html)).toContain('hub: the night of 27 November 2026 was taken back afterwards')
     expect(html).toContain(`href="/runs/${undo.id}"`)
