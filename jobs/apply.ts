@@ -10,7 +10,7 @@ import { taskKey } from '../src/core/stall.ts'
 import { RetryLater } from '../src/errors.ts'
 import { fieldNames } from '../src/report/summary.ts'
 import { getConnection } from '../src/store/connections.ts'
-import { getDeals } from '../src/store/deals.ts'
+import { freshEstimates, getDeals } from '../src/store/deals.ts'
 import {
   dropPlanned,
   ledgerForDeals,
@@ -77,6 +77,9 @@ function taken(look: Look, rows: readonly StoredRow[]): Look {
 export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
   const total = (await rowsOfRun(ctx.db, run.id)).filter((row) => row.status !== 'held').length
+  // The plan has just been stored, after a first sync the deals too: going by estimates of empty tables, PostgreSQL would
+  // read all of them for each of them.
+  await freshEstimates(ctx.db)
   const missed: Missed = new Map()
   let done = 0
   for (let round = 0; round < ROUNDS; round++) {

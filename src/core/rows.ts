@@ -110,9 +110,15 @@ function loan(deal: Tonight) {
   const told = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
   const lost = kept === null && borrowed !== null && fields?.categoryBefore?.lost !== undefined
   const saved = told === null && lost ? remember(borrowed.category) : told
+  // Since we took it, if we did.
+  const since = wrote?.plannedAt ?? 0
+  const left = known.changes.filter(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
   if (settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
     if (standing.categoryTheirs) return { standing }
     if (category === omitted) {
+      // A person put it back and then omitted it: theirs.
+      if (saved !== null && borrowed !== null && left.some(({ by }) => by === 'person' || by === 'unknown'))
+        return { standing: { ...standing, borrowed: null, categoryTheirs: true }, saved: null }
       // By us, or by a person before, and then there is nothing to borrow.
       if (saved === null || borrowed !== null) return saved === told ? { standing } : { standing, saved }
       // Borrowed, says the CRM, and this database does not know since when (lost).
@@ -132,9 +138,7 @@ function loan(deal: Tonight) {
   if (saved === null) return { standing: borrowed === null ? standing : { ...standing, borrowed: null } }
   // Without a ledger (lost database) the saved value alone tells that the category is ours. If it has been something
   // else since we wrote it, who omitted it again was not us.
-  const since = wrote?.plannedAt ?? 0
-  const away = known.changes.some(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
-  const ours = wrote === null ? kept === null : wrote.after.category === omitted && !away
+  const ours = wrote === null ? kept === null : wrote.after.category === omitted && left.length === 0
   if (category !== omitted || !ours) return { standing, saved: null }
   const back = givenBack({ ...observed, stageId: stage }, borrowed, recall(saved), deal, deal.home !== null)
   return { standing, saved: null, category: back === omitted ? undefined : back }

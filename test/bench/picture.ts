@@ -56,7 +56,10 @@ export function picture(points: readonly Point[]): string {
         names.flatMap((name) => [line(name, panel, of), ...(of === 'calls' ? [line(name, panel, 'minimum')] : [])]),
       ),
     })
-    return drawing.renderToSVGString().replace(/<style[\s\S]*?<\/style>/g, '')
+    return drawing
+      .renderToSVGString()
+      .replace(/<style[\s\S]*?<\/style>/g, '')
+      .replace('>', '><title>How calls, memory and CPU of a night grow with the number of deals</title>')
   } finally {
     drawing.dispose()
   }
