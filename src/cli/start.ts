@@ -1,4 +1,5 @@
 // `unstall start`: the service, all in one process or one role of it.
+import { once } from 'node:events'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { accessOf, isRole, openApp, PORT, ROLES, webService } from '../app.ts'
@@ -35,14 +36,17 @@ export async function start(options: GlobalOptions & { role?: unknown; pretty?: 
   }
   const wanted = port ?? (ROLES[role].pages ? PORT : 0)
   const server = serve({ fetch: web.fetch, hostname: host, port: wanted })
-  const listening = await new Promise<boolean>((resolve) => {
-    server.once('listening', () => resolve(true))
-    server.once('error', () => resolve(false))
-  })
-  if (!listening) {
+  try {
+    await once(server, 'listening')
+  } catch (error) {
     await endDigests?.()
     await app.close()
-    throw new UsageError(`Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`)
+    const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    throw new UsageError(
+      taken
+        ? `Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`
+        : `Nobody can listen on port ${wanted} of ${host}: ${error}. Set UNSTALL_HOST to an address of this machine, UNSTALL_PORT to a port above 1023.`,
+    )
   }
   const address = server.address()
   const at = `http://${host}:${typeof address === 'object' ? address?.port : wanted}`
