@@ -1,6 +1,6 @@
 // What is forgotten, and when. Called after each night for its connection: a task that waits night after night after a
-// week, details of a run after a month, what became of deals that are long over after 400 days. What a deal still needs is never touched: its own record, whatever was written
-// to a deal that is open or not settled, and since when a task waits.
+// week, details of a run after a month, what became of deals that are long over after 400 days. What a deal still needs
+// is never touched: its own record, whatever was written to a deal that is open or not settled, since when a task waits.
 import { type RawBuilder, sql } from 'kysely'
 import type { Instant } from '../core/deal.ts'
 import { watched } from './deals.ts'

@@ -158,6 +158,16 @@ export async function latestRun(db: Executor, connection: string, kinds: readonl
   return (await newest.executeTakeFirst()) ?? null
 }
 
+/** The undo that took a whole run back, not only some deals of it; null: none did. */
+export async function undoOf(
+  db: Executor,
+  { connection, id }: Pick<Run, 'connection' | 'id'>,
+): Promise<Run['id'] | null> {
+  const undos = db.selectFrom('run').select('id').where('connection', '=', connection).where('kind', '=', 'undo')
+  const whole = undos.where(sql<boolean>`options->>'undoes' = ${id} AND options->'deals' IS NULL AND status = 'done'`)
+  return (await whole.orderBy('createdAt', 'desc').limit(1).executeTakeFirst())?.id ?? null
+}
+
 /** Whether a run of these kinds was opened after `since` and until `now` (wall clock, which may have been set back),
  *  whatever became of it. */
 export async function openedSince(
@@ -220,8 +230,9 @@ export async function figuresOf(db: Executor, run: string): Promise<Data | null>
 /** The last word of each night until an instant on the whole pipeline, oldest first; at most `limit` nights. */
 export async function nightlyForecasts(db: Executor, connection: string, until: Instant, limit: number) {
   const { rows } = await sql<{ localDate: LocalDate; forecast: unknown; total: unknown }>`
-    SELECT * FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, figures.figures->'forecast' AS forecast,
-      figures.figures->'parts'->'total' AS total FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
-      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night ORDER BY local_date`.execute(db)
+    SELECT local_date, figures->'forecast' AS forecast, figures->'parts'->'total' AS total FROM figures
+    WHERE run IN (SELECT run FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, run
+      FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
+      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night) ORDER BY local_date`.execute(db)
   return rows
 }
