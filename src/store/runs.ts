@@ -116,8 +116,8 @@ export const failRun = (db: Executor, run: Fence, at: Instant, problem: string) 
 export const saveSummary = (trx: Executor, run: Fence, summary: Data) => change(trx, run, { summary: json(summary) })
 
 /** Stores rows of a preview's plan after those stored before. Call it inside `fenced`. */
-export const savePlan = (trx: Executor, run: Fence, rows: readonly PlannedWrite[]) =>
-  sql`INSERT INTO preview SELECT ${run.id}, each.ordinality + (SELECT coalesce(max(seq), 0) FROM preview WHERE run = ${run.id}),
+export const savePlan = (trx: Executor, { id, connection }: Run, rows: readonly PlannedWrite[]) =>
+  sql`INSERT INTO preview SELECT ${connection}, ${id}, each.ordinality + (SELECT coalesce(max(seq), 0) FROM preview WHERE run = ${id}),
     each.value FROM jsonb_array_elements(${json(rows)}::jsonb) WITH ORDINALITY AS each`.execute(trx)
 
 /** Counts a failed attempt of the step and returns how many there were since it last got further. Throws Superseded. */

@@ -167,7 +167,7 @@ export interface Schema {
     message: string | null
   }
   /** What a preview would write: nothing of it enters the ledger. */
-  preview: { run: string; seq: number; row: Json<PlannedWrite> }
+  preview: { connection: string; run: string; seq: number; row: Json<PlannedWrite> }
   figures: { run: string; connection: string; localDate: LocalDate; figures: Json<Data> }
   /** Of connections that sign in for a token; see tokens.ts. */
   token: {

@@ -56,7 +56,7 @@ it('deletes one connection and nothing else, once its run is over and somebody a
     expect((await at.run('run', name, '--confirm', plan[0].preview)).code).toBe(0)
   }
   const before = { states: await states(), stored: await stored() }
-  for (const table of ['deal', 'run', 'ledger', 'figures', 'token', 'connection'])
+  for (const table of ['deal', 'run', 'preview', 'ledger', 'figures', 'token', 'connection'])
     expect(before.stored[`${table} hub`], table).toBeGreaterThan(0)
 
   // Everything but the tokens can be taken along first.

@@ -6,8 +6,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 }
 
 const TABLES = `
-CREATE TABLE unstall.preview (run text NOT NULL, seq int NOT NULL, "row" jsonb NOT NULL, PRIMARY KEY (run, seq));
-INSERT INTO unstall.preview SELECT run.id, each.ordinality, each.value
+CREATE TABLE unstall.preview (
+  connection text NOT NULL, run text NOT NULL, seq int NOT NULL, "row" jsonb NOT NULL, PRIMARY KEY (run, seq)
+);
+INSERT INTO unstall.preview SELECT run.connection, run.id, each.ordinality, each.value
   FROM unstall.run, jsonb_array_elements(run.plan) WITH ORDINALITY AS each;
 ALTER TABLE unstall.run DROP COLUMN plan;
 `
