@@ -94,6 +94,10 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     const busy = new Set<DealId>()
     const running = new Set<Promise<void>>()
     let failure: unknown = null
+    const failed = (error: unknown) => {
+      failure ??= error
+      return []
+    }
     const batch = async (rows: readonly StoredRow[]) => {
       const ready = await affirm(ctx, run, connector, rows, signal, lately)
       const fields = ready.filter((row) => row.kind === 'fields')
@@ -107,19 +111,19 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
       ctx.progress({ run: run.id, connection: run.connection, step: 'apply', done, total })
     }
     /** The next deals that are in nobody's hands; empty: there are none. */
+    // A batch may end while the database answers: its deals are none of these all the same.
     const next = () => nextRows(ctx.db, run.id, connector.can.readBatch, { keys: [...waiting], deals: [...busy] })
     for (;;) {
       if (signal.aborted) failure ??= signal.reason
       // The first batch goes alone: what it teaches spares the others the same refusal.
       const most = done === 0 ? 1 : connector.can.parallel
-      const rows = failure === null && running.size < most ? await next() : []
+      // Also when the database fails the step ends after the calls that are under way.
+      const rows = failure === null && running.size < most ? await next().catch(failed) : []
       if (rows.length > 0) {
         const ids = rows.map((row) => row.deal.id)
         for (const id of ids) busy.add(id)
         const work = batch(rows)
-          .catch((error: unknown) => {
-            failure ??= error
-          })
+          .catch((error: unknown) => void failed(error))
           .finally(() => {
             running.delete(work)
             for (const id of ids) busy.delete(id)
@@ -231,9 +235,12 @@ async function affirm(
   signal: AbortSignal,
   lately: Look,
 ): Promise<readonly StoredRow[]> {
-  // A lost database plans tasks that are there. Only the task of a stall that began tonight cannot be, unless it was sent
-  // before and the CRM does not refuse a second one.
-  const tonights = (row: StoredRow) => row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now)
+  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
+  // A lost database plans tasks that are there. Only the task of a stall that began tonight, and of which the CRM showed
+  // nothing before, cannot be, unless it was sent before and the CRM does not refuse a second one.
+  const unmarked = (row: StoredRow) => judged.get(row.deal.id)?.known.deal.own.since === null
+  const tonights = (row: StoredRow) =>
+    row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now) && unmarked(row)
   const cannotBe = (row: StoredRow) => tonights(row) && (row.sentAt === null || connector.can.taskKey === 'unique')
   const existing = rows.filter(isTask).filter((row) => !cannotBe(row))
   const seen = ctx.clock() - lately.at > YOUNG_MS ? nothingYet(ctx) : taken(lately, rows)
@@ -242,11 +249,10 @@ async function affirm(
   const ready: StoredRow[] = []
   const settled: Settlement[] = []
   const there: Settlement[] = []
-  // What is known of two thousand deals, and all that was ever written to them, need not be held at once.
+  // All that was ever written to two thousand deals need not be held at once.
   for (let from = 0; from < rows.length; from += 500) {
     const some = rows.slice(from, from + 500)
-    const judged = await getDeals(ctx.db, run.connection, [...new Set(some.map((row) => row.deal.id))])
-    const ledger = await ledgerForDeals(ctx.db, run.connection, [...judged.keys()])
+    const ledger = await ledgerForDeals(ctx.db, run.connection, [...new Set(some.map((row) => row.deal.id))])
     for (const row of some) {
       const known: Known | undefined = judged.get(row.deal.id)?.known
       const own = (ledger.get(row.deal.id) ?? []).filter(

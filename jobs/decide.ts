@@ -17,7 +17,6 @@ import {
   type LedgerRow,
   noTotals,
   type PlanContext,
-  type PlannedWrite,
   planContext,
   previewKey,
 } from '../src/core/plan.ts'
@@ -44,8 +43,8 @@ import { insertPlan, ledgerForDeals, lockBudget, tasksInWeek } from '../src/stor
 import {
   fenced,
   finishRun,
-  getPlan,
   nextStep,
+  previewed,
   type Run,
   saveFigures,
   savePlan,
@@ -79,9 +78,12 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     const { deals, figures, lists, dead } = finishPlan(found.outlines, found.totals, { ...context, tasksThisWeek })
     const summary: Summary = { ...NO_SUMMARY, figures, forecast, dead: [...dead], lists, unreadable }
     if (run.kind === 'preview') {
-      const rows: PlannedWrite[] = []
-      for await (const one of planned(trx, run, deals, found)) rows.push(...one.flatMap((deal) => deal.rows))
-      await savePlan(trx, run, rows)
+      for await (const some of planned(trx, run, deals, found))
+        await savePlan(
+          trx,
+          run,
+          some.flatMap((one) => one.rows),
+        )
       await finishRun(trx, run, ctx.clock(), summary)
       return
     }
@@ -155,8 +157,7 @@ async function contextFor(ctx: JobContext, run: ContextOf): Promise<PlanContext>
   if (stored?.reference == null) throw new Error(`nothing was pulled from ${run.connection} yet`)
   const { confirm: preview } = run.options
   const { language } = run.settings
-  const confirmed = preview === undefined ? [] : ((await getPlan(ctx.db, preview)) ?? [])
-  const keys = new Set(confirmed.filter(({ hold }) => hold === null).map(previewKey))
+  const keys = new Set(preview === undefined ? [] : (await previewed(ctx.db, preview)).map(previewKey))
   return planContext({
     run: run.id,
     now: run.now,

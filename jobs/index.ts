@@ -76,8 +76,9 @@ function unguarded(ctx: JobContext, night: QueueHandlers['night']): QueueHandler
   return {
     night,
     missed: async (connection, lateMs) => {
+      const due = ctx.clock() - lateMs
       const since = await knownSince(ctx.db, connection)
-      return since !== null && since < ctx.clock() - lateMs ? night(connection, lateMs) : null
+      return since !== null && since < due ? night(connection, ctx.clock() - due) : null
     },
     step: async (runId, step, signal) => {
       if (!isStep(step)) throw new Error(`unknown step ${step}`)

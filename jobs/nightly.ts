@@ -61,9 +61,11 @@ export async function openNight(ctx: JobContext, night: Night): Promise<{ run: R
 /** The scheduled night. Null: tonight's run is open or was done, by hand since the night was due as well.
  *  @throws RetryLater while another one is in the way */
 export async function openScheduled(ctx: JobContext, night: Omit<Night, 'kind'>) {
+  const now = ctx.clock()
+  const since = now - (night.lateMs ?? 0)
   const stored = await ensureConnection(ctx.db, night.connection, night.system)
   const kinds = stored.confirmedAt === null ? (['night', 'manual', 'preview'] as const) : (['night', 'manual'] as const)
-  if (await openedSince(ctx.db, night.connection, kinds, ctx.clock() - (night.lateMs ?? 0))) return null
+  if (await openedSince(ctx.db, night.connection, kinds, { since, now })) return null
   const opened = await openNight(ctx, { ...night, kind: 'night' })
   if ('run' in opened) return { runId: opened.run.id, step: opened.run.step }
   const { id, kind, status, localDate } = opened.busy

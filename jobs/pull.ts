@@ -69,12 +69,15 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
 }
 
 /** Small pages together, as one with the cursor of the last: each costs a transaction. A failure comes after what was read
- *  before it; a kill costs the reading of so many deals again. */
+ *  before it; a kill costs the reading of so many deals again, be they of interest or not. */
 async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   let held: Page | null = null
+  /** How much was read before what is held. */
+  let stored = 0
   try {
     for await (const page of pages) {
-      if (held !== null && mayJoin(held, page)) {
+      const goesOn = held !== null && held.read <= page.read
+      if (held !== null && goesOn && page.read - stored <= TOGETHER && mayJoin(held, page)) {
         held = {
           ...page,
           ...{ deals: [...held.deals, ...page.deals], evidence: [...held.evidence, ...page.evidence] },
@@ -82,6 +85,8 @@ async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
         }
       } else {
         if (held !== null) yield held
+        // A second walk counts anew.
+        stored = held !== null && goesOn ? held.read : 0
         held = page
       }
     }
@@ -98,7 +103,6 @@ const idsOf = ({ deals, evidence, gone, unreadable }: Page): readonly DealId[] =
 ]
 /** Not if both speak of the same deal: which of them came later must stay known. */
 function mayJoin(held: Page, page: Page): boolean {
-  if (held.deals.length + page.deals.length > TOGETHER) return false
   const ids = new Set(idsOf(held))
   return !idsOf(page).some((id) => ids.has(id))
 }

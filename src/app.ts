@@ -10,6 +10,7 @@ import type { ApiCall, Connector, ConnectorOptions, Consent } from './connector.
 import type { Instant } from './core/deal.ts'
 import type { Texts } from './core/explain.ts'
 import type { Settings } from './core/policy.ts'
+import { loopback } from './core/text.ts'
 import { Fatal, RetryLater, UsageError } from './errors.ts'
 import { examine } from './findings.ts'
 import { createGate, type GateOptions } from './gate.ts'
@@ -253,9 +254,13 @@ export function accessOf({ dataDir, environment, web }: Config): Access {
     secret: secretKey?.reveal() ?? secretOf(dataDir),
     clock: Date.now,
   })
-  if (access.open && !/^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host))
+  const others =
+    host === '::1' || loopback(host)
+      ? web.url && !loopback(new URL(web.url).hostname) && `web.url is ${web.url}`
+      : `UNSTALL_HOST is ${host}`
+  if (access.open && others)
     throw new UsageError(
-      `UNSTALL_HOST is ${host}: others could open the pages, and no password is set. Make one with "unstall password" and put what it prints into UNSTALL_OPERATOR, or name a proxy that signs people in under web.proxy, or leave UNSTALL_HOST out.`,
+      `${others}: others could open the pages, and no password is set. Make one with "unstall password" and put what it prints into UNSTALL_OPERATOR, or name a proxy that signs people in under web.proxy, or leave ${others.split(' ')[0]} out.`,
     )
   return access
 }

@@ -97,10 +97,11 @@ const zone = z.string().refine((text) => Settings.shape.timezone.safeParse(text)
   error: ({ input }) =>
     `is not a time zone such as Europe/Paris${nearest(String(input), Intl.supportedValuesOf('timeZone'))}`,
 })
-/** As the queue will read it: BullMQ uses the same parser, which would take fewer or more fields too. */
+/** As schedule.ts will read it: the same parser would take fewer or more fields too, and H, which is another moment each
+ *  time that it is asked. */
 function isCron(text: string): boolean {
   try {
-    return text.trim().split(/\s+/).length === 5 && CronExpressionParser.parse(text) !== null
+    return text.trim().split(/\s+/).length === 5 && !/\bH\b/.test(text) && CronExpressionParser.parse(text) !== null
   } catch {
     return false
   }
@@ -160,6 +161,7 @@ const web = z
       .refine((text) => /^https?:$/.test(origin(text)?.protocol ?? ''), {
         error: 'must be the address people open, such as https://unstall.acme.example (without a path)',
       })
+      .transform((text) => new URL(text).origin)
       .optional(),
     proxy: proxy.optional(),
   })

@@ -25,11 +25,12 @@ const SHAPES =
   /\bpat-[a-z0-9]+-[\w-]{8,}|\b00D[A-Za-z0-9]{9,15}![\w.]+|\beyJ[\w-]+\.[\w-]+\.[\w-]*|-----BEGIN [A-Z ]+-----[^-]*-----END [A-Z ]+-----/g
 const MAX_DEPTH = 8
 
-/** Text without credentials: bearer and basic headers, tokens by their shape, passwords in URLs, secret query values. */
+/** Text without credentials: bearer and basic headers, tokens by their shape, passwords in URLs, secret query values, webhooks. */
 export function scrub(text: string): string {
   return text
     .replace(/\b(Bearer|Basic)\s+[\w.~+/=!-]+/gi, `$1 ${HIDDEN}`)
-    .replace(/(\w+:\/\/)[^\s/:@]*:[^\s/@]+@/g, `$1${HIDDEN}@`)
+    .replace(/(\w+:\/\/)[^\s/:@"]*:[^\s/"]+@/g, `$1${HIDDEN}@`)
+    .replace(/(hooks\.slack\.com\/services\/)[\w/]+/g, `$1${HIDDEN}`)
     .replace(/\b((?:access_|refresh_|id_)?token|client_secret|assertion|code|password)=[^&\s"']+/gi, `$1=${HIDDEN}`)
     .replace(SHAPES, HIDDEN)
 }

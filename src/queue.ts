@@ -200,12 +200,14 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     return same && (await queue.getJob(`repeat:${idOf(night)}:${next}`)) !== undefined
   }
 
-  /** When to look next whether the last night of a connection was opened. */
-  const lookAt = new Map<string, number>()
+  /** When it was looked whether the last night of a connection was opened, and when to look next. */
+  const looked = new Map<string, { readonly at: number; readonly again: number }>()
   const { lateMs: late = LATE_MS } = settings
   const watch = async ({ connection, cron, timezone }: Night): Promise<void> => {
     const now = Date.now()
-    if (now < (lookAt.get(connection) ?? 0)) return
+    const last = looked.get(connection)
+    // Not if this clock was set back since.
+    if (last && now >= last.at && now < last.again) return
     const due = lastDue(now, cron, timezone)
     let again = nextNight(now, cron, timezone) + late
     if (due !== null && now < due + late) again = due + late
@@ -220,7 +222,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
         again = now + (error instanceof RetryLater ? error.afterMs : RETRY_MS)
         log.warn({ connection, error: words(error) }, 'a missed night could not be opened and is tried again')
       }
-    lookAt.set(connection, again)
+    looked.set(connection, { at: now, again })
   }
 
   const sweep = async (): Promise<void> => {
@@ -255,7 +257,7 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
     },
     async schedule(wanted) {
       nights = wanted
-      lookAt.clear()
+      looked.clear()
       const keep = wanted.map(idOf)
       for (const { key } of await queue.getJobSchedulers()) if (!keep.includes(key)) await queue.removeJobScheduler(key)
       for (const night of wanted) if (!(await isDue(night))) await putNight(night)

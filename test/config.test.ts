@@ -231,6 +231,7 @@ brakes: { maxNewlyStalledShare: 15 }
     ['holidays: 5', /line 4: holidays must be a country such as FR/],
     ['schedule: "0 2 * *"', /schedule must be five cron fields/],
     ['schedule: "0 24 * * *"', /schedule/],
+    ['schedule: "H 2 * * *"', /schedule/],
     ['schedule: "*/0 2 * * *"', /schedule/],
     ['schedule: "0 2 * * mon-xyz"', /schedule/],
     [
@@ -344,7 +345,9 @@ it('who may open the pages: hashes of passwords, and a proxy with its addresses'
     'UNSTALL_VIEWER in the environment must be what "unstall password" prints, not a password',
   ])
   const proxy = '{ header: X-Forwarded-Email, from: [10.0.0.0/8, "fd00::/8", 10.1.2.3], operators: [Ann@Acme.example] }'
-  const web = parse(small(`web: { url: https://unstall.acme.example, proxy: ${proxy} }\n`)).web
+  const web = parse(small(`web: { url: "https://Unstall.acme.example:443/", proxy: ${proxy} }\n`)).web
+  // As browsers name it, for the origin of a form is compared with it.
+  expect(web.url).toBe('https://unstall.acme.example')
   expect(web.proxy?.operators).toEqual(['ann@acme.example'])
   expect(problems(small(`web: { proxy: ${proxy} }\n`))).toEqual([
     'line 4: web.proxy needs web.url: the address at which the proxy answers, such as https://unstall.acme.example',
@@ -428,6 +431,11 @@ digests: ${digests}
         expect.stringMatching(/^line 3: digests\.slack must not stand in the file/),
         'line 3: digests.operations (entry 1) must be an e-mail address, or slack for the channel of digests.slack',
       ],
+    ],
+    [
+      '{ smtp: "${SMTP}" }',
+      { SMTP: 'smtps://me:100%hidden@smtp.acme.example' },
+      [expect.stringMatching(/^line 3: digests\.smtp must look like .*% is %25/)],
     ],
     [
       `{ ${good} }`,

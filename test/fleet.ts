@@ -1,5 +1,5 @@
 // The service on many machines, as far as one machine can play it: processes of `unstall start --role …` over a common
-// database, and a lookalike CRM for each connection. For scale.test.ts, and for the measurements in bench/scale.ts.
+// database, and a lookalike CRM for each connection. For scale.long.test.ts, and for the measurements in bench/scale.ts.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -31,6 +31,10 @@ describe('scrub', () => {
       'bearer of good news, 3 deals at http://127.0.0.1:4010/crm',
       'bearer [hidden] good news, 3 deals at http://127.0.0.1:4010/crm',
     ],
+    ['smtps://me:p@ss@smtp.acme.example', 'smtps://[hidden]@smtp.acme.example'],
+    ['https://hooks.slack.com/services/T0/B0/hidden', 'https://hooks.slack.com/services/[hidden]'],
+    // What follows in the line is no password.
+    ['{"at":"http://127.0.0.1:4010","to":"a@b.example"}', '{"at":"http://127.0.0.1:4010","to":"a@b.example"}'],
     ['12 deals of run r1 at 02:00', '12 deals of run r1 at 02:00'],
   ])('%s', (text, cleaned) => {
     expect(scrub(text)).toBe(cleaned)

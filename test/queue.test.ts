@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterEach, expect, it } from 'vitest'
+import { afterEach, expect, it, vi } from 'vitest'
 import { RetryLater, UsageError } from '../src/errors.ts'
 import { type QueueHandlers, type QueueSettings, type StepQueue, startQueue } from '../src/queue.ts'
 import { fenced, finishRun, getRun, nextStep, openRuns, Superseded, startStep } from '../src/store/runs.ts'
@@ -300,6 +300,26 @@ eachHome((home) => {
     await queue.sweep()
     expect({ asked, seen }).toEqual({ asked: ['hub', 'hub'], seen: ['hub-1.pull'] })
     expect(log.filter((line) => line.startsWith('this night was missed'))).toHaveLength(1)
+  })
+
+  it('looks for missed nights also after the clock was set back', async () => {
+    const opened = await home.open()
+    let asked = 0
+    const missed = async () => {
+      asked += 1
+      return null
+    }
+    const { queue } = await start(opened, { missed }, { lateMs: 0, sweepMs: 0 })
+    const before = new Date(Date.now() - 5000)
+    const cron = `${before.getUTCSeconds()} ${before.getUTCMinutes()} ${before.getUTCHours()} * * *`
+    await queue.schedule([{ connection: 'hub', cron, timezone: 'UTC' }])
+    const fast = Date.now() + 3 * 86_400_000
+    const clock = vi.spyOn(Date, 'now').mockImplementation(() => fast)
+    await queue.sweep().finally(() => clock.mockRestore())
+    expect(asked).toBe(1)
+    await queue.sweep()
+    await queue.sweep()
+    expect(asked).toBe(2)
   })
 
   it('waits for running steps when it closes, then aborts them and gives them back', async () => {

@@ -47,6 +47,10 @@ export async function digest(options: Options): Promise<ExitCode> {
           ? `Nobody is named in ${list} of ${app.config.file}.`
           : `${options.to} is not in ${list} of ${app.config.file}. It names: ${known.map(({ to }) => to).join(', ') || 'nobody'}.`,
       )
+    if (out !== undefined && shown.length > 1)
+      throw new UsageError(
+        `${out} would hold the digest of one person. Say whose with --to: ${shown.map(({ to }) => to).join(', ')}.`,
+      )
     const digests = createDigests(service)
     let code: ExitCode = EXIT.ok
     const told: object[] = []

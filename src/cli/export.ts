@@ -1,6 +1,7 @@
 // `unstall export`: everything stored of a connection as lines of JSON, written as it is read.
 import { once } from 'node:events'
-import { createWriteStream, mkdirSync, statSync } from 'node:fs'
+import { mkdirSync, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -42,7 +43,10 @@ export async function exportData(options: GlobalOptions & { out?: string }, name
 async function save(file: string, lines: AsyncGenerator<string>, folder?: string): Promise<void> {
   try {
     if (folder !== undefined) mkdirSync(folder, { recursive: true })
-    await pipeline(Readable.from(lines), createWriteStream(file, { mode: 0o600 }))
+    const handle = await open(file, 'w', 0o600)
+    // It may have been there, open to others.
+    if ((await handle.stat()).isFile()) await handle.chmod(0o600)
+    await pipeline(Readable.from(lines), handle.createWriteStream())
   } catch (error) {
     if (!(error instanceof Error && 'syscall' in error)) throw error
     throw new UsageError(`The export cannot be written to ${file}: ${error.message}`)

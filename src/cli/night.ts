@@ -125,7 +125,7 @@ export async function* previews(
     const now = await nowOf(connection, asked, false)
     const readAt = await currentTime(connection)
     const run = await runNight(app, connection, { kind: 'preview', now, readAt, reserved: { ...reserved } }, stop)
-    const rows = (await getPlan(app.ctx.db, run.id)) ?? []
+    const rows = await getPlan(app.ctx.db, run.id)
     for (const row of rows)
       if (row.kind === 'create-task' && row.hold === null) reserved[row.person] = (reserved[row.person] ?? 0) + 1
     yield { connection, run, rows }

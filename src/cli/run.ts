@@ -30,7 +30,7 @@ export async function run(options: Options, name: string): Promise<ExitCode> {
         const done = await runNight(app, connection, confirm === undefined ? asked : { ...asked, confirm }, stop)
         const preview = done.kind === 'preview'
         const rows = preview ? [] : await rowsOfRun(app.ctx.db, done.id)
-        const planned = preview ? ((await getPlan(app.ctx.db, done.id)) ?? []) : rows
+        const planned = preview ? await getPlan(app.ctx.db, done.id) : rows
         const { id, kind, status, summary } = done
         results.push({ connection: connection.name, run: id, kind, status, summary, writes: planned })
         problem ||= rows.some((row) => row.status === 'refused')

@@ -80,7 +80,7 @@ async function oneRun({ db, texts }: JobContext, id: string, asJson: boolean): P
   const connection = await getConnection(db, run.connection)
   const held = await quarantined(db, run.connection)
   const rows = await rowsOfRun(db, id)
-  const plan = run.kind === 'preview' ? ((await getPlan(db, id)) ?? []) : rows
+  const plan = run.kind === 'preview' ? await getPlan(db, id) : rows
   if (asJson) {
     const { settings: _, ...shown } = run
     printJson({ ...shown, circuit: connection?.circuit ?? null, writes: plan, quarantine: held })

@@ -1,11 +1,11 @@
-// `unstall start`: the service, all in one process or one role of it, and /healthz for whoever watches it.
+// `unstall start`: the service, all in one process or one role of it.
+import { once } from 'node:events'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { accessOf, isRole, openApp, PORT, ROLES, webService } from '../app.ts'
 import { loadConfig } from '../config.ts'
 import { createDigests } from '../digest/deliver.ts'
 import { UsageError } from '../errors.ts'
-import { listRuns } from '../store/runs.ts'
 import { createMetrics } from '../web/metrics.ts'
 import { operations } from '../web/operations.ts'
 import { createWeb } from '../web/server.ts'
@@ -28,26 +28,25 @@ export async function start(options: GlobalOptions & { role?: unknown; pretty?: 
   const web = new Hono()
   const { ctx, database, queue } = app
   const fleet = { db: ctx.db, clock: ctx.clock, connections: app.config.connections, depth: () => queue.depth() }
-  operations(web, { database, metrics, fleet, metricsToken: app.config.environment.metricsToken })
+  operations(web, { role, database, metrics, fleet, metricsToken: app.config.environment.metricsToken })
   const endDigests = ROLES[role].schedules ? createDigests(digestService(app)).start() : null
-  web.get('/healthz', async (c) => {
-    const [last] = await listRuns(app.ctx.db, { limit: 1 })
-    return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
-  })
   if (access) {
     const pages = createWeb(webService(app), access)
     web.notFound((c) => pages.fetch(c.req.raw, c.env))
   }
   const wanted = port ?? (ROLES[role].pages ? PORT : 0)
   const server = serve({ fetch: web.fetch, hostname: host, port: wanted })
-  const listening = await new Promise<boolean>((resolve) => {
-    server.once('listening', () => resolve(true))
-    server.once('error', () => resolve(false))
-  })
-  if (!listening) {
+  try {
+    await once(server, 'listening')
+  } catch (error) {
     await endDigests?.()
     await app.close()
-    throw new UsageError(`Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`)
+    const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+    throw new UsageError(
+      taken
+        ? `Port ${wanted} of ${host} is taken. Set UNSTALL_PORT to another one.`
+        : `Nobody can listen on port ${wanted} of ${host}: ${error}. Set UNSTALL_HOST to an address of this machine, UNSTALL_PORT to a port above 1023.`,
+    )
   }
   const address = server.address()
   const at = `http://${host}:${typeof address === 'object' ? address?.port : wanted}`

@@ -50,8 +50,9 @@ export function digestSettings<S extends Hidden>(secret: z.ZodType<S, string>) {
       return url !== null && good(url)
     }, error)
   const smtp = like(
-    ({ protocol, hostname }) => /^smtps?:$/.test(protocol) && hostname !== '',
-    'must look like smtps://user:password@smtp.acme.example (in user and password, @ is written %40)',
+    ({ protocol, hostname, username, password }) =>
+      /^smtps?:$/.test(protocol) && hostname !== '' && !/%(?![\da-f]{2})/i.test(username + password),
+    'must look like smtps://user:password@smtp.acme.example (in user and password, @ is written %40 and % is %25)',
   )
   const slack = like(
     (url) => url.origin === SLACK_HOOKS || (url.protocol === 'http:' && loopback(url.hostname)),

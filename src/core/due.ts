@@ -31,11 +31,13 @@ export function planAndCount(item: DealItem, context: PlanContext): Planned {
   const totals = noTotals()
   const intent = planDeal(item, context, totals)
   const counts = cellOf(item.known.deal, (intent?.standing ?? item.standing)?.state ?? 'moving')
+  const cents = counts?.cents ?? 0
   return {
     intent,
     counted: { totals, cell: counts?.cell ?? null },
-    cents: counts?.cents ?? 0,
-    dueAt: intent === null ? dueAt(item, context) : ALWAYS,
+    cents,
+    // A typing error can make an amount that no database adds up.
+    dueAt: intent === null && Number.isSafeInteger(cents) ? dueAt(item, context) : ALWAYS,
   }
 }
 

@@ -79,13 +79,18 @@ export function createDigests(service: DigestService) {
   /** All that is due, once. Does nothing while another process is at it. Never throws for one that cannot be sent. */
   async function tick(): Promise<void> {
     const now = clock()
-    if (plan.managers.length + plan.operations.length === 0) return
+    if (plan.managers.length + plan.operations.length === 0) return forgetOldDigests(db, now)
     const due = service.lastDue(now)
     if (due !== null && !(await nightOver(db, names, due, now, GRACE_MS))) return
     if (!(await leaseDigests(db, by, now, LEASE_MS))) return
     try {
       await forgetOldDigests(db, now)
       const past = await digestsSince(db, now - LOOK_BACK_MS)
+      // First what is wrong: a week takes longer to put together.
+      for (const recipient of due === null ? [] : plan.operations)
+        await one({ kind: 'nightly', period: calendar.localDate(due ?? now), recipient }, past, (all) =>
+          nightly(recipient, all),
+        )
       const drafts = new Map<string, Draft>()
       const weekday = (toDay(calendar.localDate(now)) + 3) % 7
       const hour = Number(wallClock(now, timezone).slice(11, 13))
@@ -100,10 +105,6 @@ export function createDigests(service: DigestService) {
           }
           await one({ kind: 'weekly', period: calendar.isoWeek(now), recipient: manager.to }, past, draft)
         }
-      for (const recipient of due === null ? [] : plan.operations)
-        await one({ kind: 'nightly', period: calendar.localDate(due ?? now), recipient }, past, (all) =>
-          nightly(recipient, all),
-        )
     } finally {
       await endDigestLease(db, by)
     }
@@ -137,8 +138,6 @@ export function createDigests(service: DigestService) {
     const about = { digest: id.kind, period: id.period, recipient: id.recipient }
     try {
       await service.send(id.recipient, message, keyOf(id))
-      await settleDigest(db, id, { status: 'sent', sentAt: clock() })
-      log.info(about, 'digest sent')
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error)
       const unanswered = error instanceof Unanswered
@@ -149,11 +148,14 @@ export function createDigests(service: DigestService) {
           ? (['failed', 'it is given up'] as const)
           : (['retry', 'it is tried again'] as const)
       await settleDigest(db, id, { status, problem, nextAt: pause === undefined ? null : clock() + pause })
-      log[status === 'retry' ? 'warn' : 'error'](
+      return log[status === 'retry' ? 'warn' : 'error'](
         { ...about, attempt: tried + 1 },
         `digest not sent; ${then}: ${problem}`,
       )
     }
+    // Not within the above: where this cannot be noted it was sent all the same.
+    await settleDigest(db, id, { status: 'sent', sentAt: clock() })
+    log.info(about, 'digest sent')
   }
 
   return {

@@ -39,20 +39,27 @@ export async function weeklyMessage(
   const [words, report] = WORDS[texts.language]
   const say = (template: string, values: Readonly<Record<string, string>>) => fill(report.typeset(template), values)
   const scope = owners || teams ? { owners: owners && [...owners], teams: teams && [...teams] } : undefined
-  const found = await buildReport(db, { connections, run: null, texts, timezone, ...(scope ? { scope } : {}) })
-  if (found.connections.length === 0) return null
-  const recovered = new Map<string, ReadonlySet<string>>()
-  for (const { name, night } of found.connections)
-    recovered.set(name, await recoveredSince(db, name, Date.parse(night.at) - WEEK_MS))
-  const week: Week = { recovered, most: MOST, cut: words.weekly.cut }
-  const stalled = found.connections.flatMap(({ deals }) => deals).filter(({ state }) => state === 'stalled').length
-  const dates = found.connections.map(({ night }) => night.date).sort()
+  const asked = { run: null, texts, timezone, ...(scope ? { scope } : {}) }
+  const blocks: Block[] = []
+  let [stalled, last] = [0, '']
+  // One after the other: the deals of a whole fleet fit into no memory.
+  for (const connection of connections) {
+    const found = await buildReport(db, { ...asked, connections: [connection] })
+    for (const { name, night, deals } of found.connections) {
+      const recovered = await recoveredSince(db, name, Date.parse(night.at) - WEEK_MS)
+      const week: Week = { recovered, most: MOST, cut: words.weekly.cut }
+      blocks.push(...documentOf(found, texts, report, week))
+      stalled += deals.filter(({ state }) => state === 'stalled').length
+      if (night.date > last) last = night.date
+    }
+  }
+  if (blocks.length === 0) return null
   const names = plain([...(teams ?? []), ...(owners ?? [])].join(', '), 200)
   const of: Block = { is: 'text', text: say(words.weekly.of, { names }), alarm: false }
   return {
-    subject: say(words.weekly.subject, { date: texts.date(dates.at(-1) ?? ''), stalled: texts.number(stalled) }),
+    subject: say(words.weekly.subject, { date: texts.date(last), stalled: texts.number(stalled) }),
     language: texts.language,
-    blocks: [...(scope ? [of] : []), ...documentOf(found, texts, report, week)],
+    blocks: [...(scope ? [of] : []), ...blocks],
     link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },
   }
 }

@@ -20,7 +20,7 @@ interface Style {
 }
 
 /** Mail and chat programs make links of whatever looks like one; a character without width between keeps it text. */
-const unlinked = (text: string) => text.replace(/:(?=\/\/)|(?<=\bwww)\./gi, '$&\u2060')
+const unlinked = (text: string) => text.replace(/:(?=\/\/)|(?<=[\p{L}\d])[.@](?=[\p{L}\d]*\p{L})/gu, '$&\u2060')
 /** To the CRM or the dashboard. */
 const address = (href: string) => {
   const url = URL.parse(href)

@@ -45,6 +45,8 @@ async function post(url: string, body: object, timeoutMs: number): Promise<void>
     throw new Unanswered(`Slack did not answer (${code})`)
   }
   const words = (await answer.text().catch(() => '')).slice(0, 100)
+  // Of a gateway: what became of it behind there nobody knows.
+  if (answer.status === 502 || answer.status === 504) throw new Unanswered(`Slack did not answer (${answer.status})`)
   if (!answer.ok) throw new Error(`Slack refused it: ${answer.status} ${words}`.trim())
 }
 
@@ -77,6 +79,7 @@ export async function composed({ from, to, message, id }: Mail): Promise<Buffer>
 
 async function mail(url: URL, { from, to, message, id }: Mail, timeoutMs: number): Promise<void> {
   const secure = url.protocol === 'smtps:'
+  const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)]
   const connection = new SMTPConnection({
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port) || (secure ? 465 : 587),
@@ -99,10 +102,8 @@ async function mail(url: URL, { from, to, message, id }: Mail, timeoutMs: number
           handed = true
           connection.send({ from: bare(from), to: [to] }, raw, (error) => (error ? reject(error) : resolve()))
         }
-        const { username, password } = url
-        if (!username) return send()
-        const auth = { user: decodeURIComponent(username), pass: decodeURIComponent(password) }
-        connection.login({ credentials: auth, ...auth }, send)
+        if (!user) return send()
+        connection.login({ credentials: { user, pass }, user, pass }, send)
       })
     })
     connection.quit()
@@ -110,14 +111,16 @@ async function mail(url: URL, { from, to, message, id }: Mail, timeoutMs: number
     connection.close()
     const words = error instanceof Error ? error.message : String(error)
     const refused = error instanceof Error && 'responseCode' in error && typeof error.responseCode === 'number'
-    // Servers may repeat what they were told.
-    const secrets = [url.password, decodeURIComponent(url.password)].filter((one) => one !== '')
+    // Servers may repeat what they were told, in the form of AUTH PLAIN and LOGIN as well.
+    const secrets = pass === '' ? [] : [url.password, pass, base64(`\0${user}\0${pass}`), base64(pass)]
     const told = secrets.reduce((text, secret) => text.replaceAll(secret, '…'), words)
     const text = `the mail server ${url.host}: ${told.replaceAll('\n', ' ').slice(0, 300)}`
     if (handed && !refused) throw new Unanswered(text)
     throw new Error(text)
   }
 }
+
+const base64 = (text: string) => Buffer.from(text).toString('base64')
 
 /** `ann@acme.example` of `Ann <ann@acme.example>`. */
 const bare = (from: string) => /<([^<>]+)>/.exec(from)?.[1] ?? from

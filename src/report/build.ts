@@ -224,7 +224,7 @@ const isWritten = (row: Row): row is LedgerRow => 'status' in row
 
 /** What the run did, deal by deal. Rows are read page by page; a preview's plan lies in its run. */
 async function tonightOf(db: Executor, run: Run, summary: Summary, texts: Texts) {
-  const plan = run.kind === 'preview' ? Map.groupBy((await getPlan(db, run.id)) ?? [], ({ deal }) => deal.id) : null
+  const plan = run.kind === 'preview' ? Map.groupBy(await getPlan(db, run.id), ({ deal }) => deal.id) : null
   const conflicts = Map.groupBy(summary.conflicts, ({ deal }) => deal)
   const lists = new Map<DealId, DealLine['lists']>()
   for (const list of LISTS)

@@ -46,8 +46,8 @@ const LAST_NIGHTS = 14
 const WEEK = 7
 /** For a digest: the news of a week instead of those of a night. */
 export interface Week {
-  /** Deals that moved again within the week, by connection. */
-  readonly recovered: ReadonlyMap<string, ReadonlySet<DealId>>
+  /** Deals of the connection that moved again within the week. */
+  readonly recovered: ReadonlySet<DealId>
   /** Most lines of a table, and what is said of the others. */
   readonly most: number
   readonly cut: string
@@ -198,7 +198,6 @@ export function blocksOf(
   function weekBlocks(report: ConnectionReport, { recovered }: Week): readonly Block[] {
     const { deals, night } = report
     const since = toDate(toDay(night.date) - WEEK)
-    const moved = recovered.get(report.name)
     const some = (caption: string, which: (deal: DealLine) => boolean, ...more: readonly Keys[]) =>
       dealsTable(caption, deals.filter(which), ...more)
     const { figures, lists } = raw
@@ -210,7 +209,7 @@ export function blocksOf(
       { is: 'facts', facts: counts },
       honestTable(report),
       ...some(lists.newlyStalled, ({ stalledSince }) => (stalledSince ?? '') > since, 'rule', 'lastMovement'),
-      ...some(lists.recovered, ({ id, state }) => state === 'moving' && moved?.has(id) === true, 'lastMovement'),
+      ...some(lists.recovered, ({ id, state }) => state === 'moving' && recovered.has(id), 'lastMovement'),
       ...some(lists.archive, (deal) => deal.lists.includes('archive'), 'lastMovement'),
       ...some(raw.coaching.maybes, ({ state, answer }) => state !== 'closed' && answer === 'maybe', 'lastMovement'),
       ...coachingBlocks(report),

@@ -22,7 +22,8 @@ import * as first from './migrations/0001-first.ts'
 import * as due from './migrations/0002-due.ts'
 import * as web from './migrations/0003-web.ts'
 import * as digests from './migrations/0004-digests.ts'
-import * as dueAgain from './migrations/0005-due-again.ts'
+import * as preview from './migrations/0005-preview.ts'
+import * as dueAgain from './migrations/0006-due-again.ts'
 import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
@@ -134,11 +135,8 @@ function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): 
   const kysely = (pool: Pool) => new Kysely<Schema>({ dialect: new PostgresDialect({ pool }), plugins })
   const db = kysely(pool)
   const migrations = {
-    '0001-first': first,
-    '0002-due': due,
-    '0003-web': web,
-    '0004-digests': digests,
-    '0005-due-again': dueAgain,
+    ...{ '0001-first': first, '0002-due': due, '0003-web': web, '0004-digests': digests },
+    ...{ '0005-preview': preview, '0006-due-again': dueAgain },
   }
   const provider = { getMigrations: async () => migrations }
   const migrator = (db: Db) => new Migrator({ db, provider, migrationTableSchema: 'unstall' })

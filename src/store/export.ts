@@ -14,6 +14,7 @@ const TABLES = {
   figures: { of: 'run', key: ['run'] },
   transition: { of: 'run', key: ['deal', 'from', 'to'] },
   ledger: { of: 'run', key: ['key'] },
+  preview: { of: 'run', key: ['seq'] },
 } as const
 export const EXPORTED = Object.keys(TABLES)
 

@@ -1,6 +1,6 @@
 // What is forgotten, and when. Called after each night for its connection: a task that waits night after night after a
-// week, details of a run after a month, what became of deals that are long over after 400 days. What a deal still needs is never touched: its own record, whatever was written
-// to a deal that is open or not settled, and since when a task waits.
+// week, details of a run after a month, what became of deals that are long over after 400 days. What a deal still needs
+// is never touched: its own record, whatever was written to a deal that is open or not settled, since when a task waits.
 import { type RawBuilder, sql } from 'kysely'
 import type { Instant } from '../core/deal.ts'
 import { watched } from './deals.ts'
@@ -27,9 +27,11 @@ export async function forget(db: Db, connection: string, now: Instant): Promise<
   const older = sql`EXISTS (SELECT FROM ledger AS older WHERE older.connection = ledger.connection
     AND older.task_key = ledger.task_key AND older.kind = 'create-task' AND older.status = 'held'
     AND (older.planned_at, older.run) < (ledger.planned_at, ledger.run))`
+  // What is gone since yesterday may be restored tomorrow, and is then the stall it was.
   const over = (table: string) =>
     sql`EXISTS (SELECT FROM deal WHERE deal.connection = ${connection} AND deal.id = ${sql.ref(`${table}.deal`)}
-      AND deal.modified_at < ${written}::bigint AND NOT ${watched})`
+      AND deal.modified_at < ${written}::bigint AND NOT ${watched}
+      AND coalesce(deal.since, 0) < ${written}::bigint)`
   // Run by run (OFFSET 0): the planner would rather read the whole table.
   const rowsOf = (name: string, before: Instant, which: RawBuilder<unknown>) => {
     const table = sql.table(name)
@@ -39,12 +41,13 @@ export async function forget(db: Db, connection: string, now: Instant): Promise<
   const statements = [
     rowsOf('ledger', waiting, sql`status = 'held' AND kind = 'create-task' AND ${older}`),
     rowsOf('ledger', detail, sql`status IN ('dropped', 'held') AND (status = 'dropped' OR kind <> 'create-task')`),
+    rowsOf('preview', detail, sql`true`),
     rowsOf('ledger', written, sql`status <> 'sent' AND ${over('ledger')}`),
     rowsOf('transition', written, over('transition')),
-    sql`UPDATE run SET plan = NULL, summary = jsonb_set(summary, '{lists}', (SELECT jsonb_object_agg(list, '[]'::jsonb)
+    sql`UPDATE run SET summary = jsonb_set(summary, '{lists}', (SELECT jsonb_object_agg(list, '[]'::jsonb)
         FROM jsonb_object_keys(summary->'lists') AS list))
       WHERE id IN (SELECT id FROM ${runs(detail)}
-        AND (plan IS NOT NULL OR jsonb_path_exists(summary, '$.lists.*[*]')) LIMIT 100)`,
+        AND jsonb_path_exists(summary, '$.lists.*[*]') LIMIT 100)`,
     sql`WITH ended AS (DELETE FROM ${runs(written)} AND NOT EXISTS (SELECT FROM ledger WHERE ledger.run = run.id)
         AND NOT EXISTS (SELECT FROM transition WHERE transition.run = run.id) RETURNING id)
       DELETE FROM figures WHERE figures.run IN (SELECT id FROM ended)`,

@@ -1,7 +1,7 @@
 // The run row is the state machine: which step is next, which attempt (epoch) may write, what became of it.
 // "One open run per connection" and "one scheduled run per connection and local date" are unique indexes, not checks.
 import { type Selectable, sql, type UpdateObject } from 'kysely'
-import type { Instant, LocalDate } from '../core/deal.ts'
+import type { DealRef, Instant, LocalDate } from '../core/deal.ts'
 import type { PlannedWrite } from '../core/plan.ts'
 import { json, plain } from './db.ts'
 import type { Data, Db, Executor, Failure, RunOptions, Schema, Step, Trx } from './schema.ts'
@@ -11,13 +11,12 @@ export class Superseded extends Error {
   override readonly name = 'Superseded'
 }
 
-// A preview's plan may be megabytes: it is only read by `getPlan`.
 const COLUMNS = [
   ...(['id', 'connection', 'kind', 'localDate', 'step', 'status', 'epoch', 'now', 'settings', 'settingsHash'] as const),
   ...(['options', 'starts', 'attempts', 'failures', 'problem', 'summary', 'createdAt', 'finishedAt'] as const),
 ] as const
 
-/** A run row as schema.ts describes it, without the plan. */
+/** A run row as schema.ts describes it. */
 export type Run = Readonly<Pick<Selectable<Schema['run']>, (typeof COLUMNS)[number]>>
 
 /** `step`: the first one, `pull` unless told (an undo starts at `decide`). */
@@ -116,9 +115,10 @@ export const failRun = (db: Executor, run: Fence, at: Instant, problem: string) 
 /** What is known so far, for the report and for `runs`. */
 export const saveSummary = (trx: Executor, run: Fence, summary: Data) => change(trx, run, { summary: json(summary) })
 
-/** A preview keeps its writes in the run row: nothing enters the ledger. */
-export const savePlan = (trx: Executor, run: Fence, plan: readonly PlannedWrite[]) =>
-  change(trx, run, { plan: json(plan) })
+/** Stores rows of a preview's plan after those stored before. Call it inside `fenced`. */
+export const savePlan = (trx: Executor, { id, connection }: Run, rows: readonly PlannedWrite[]) =>
+  sql`INSERT INTO preview SELECT ${connection}, ${id}, each.ordinality + (SELECT coalesce(max(seq), 0) FROM preview WHERE run = ${id}),
+    each.value FROM jsonb_array_elements(${json(rows)}::jsonb) WITH ORDINALITY AS each`.execute(trx)
 
 /** Counts a failed attempt of the step and returns how many there were since it last got further. Throws Superseded. */
 export const recordAttempt = (db: Executor, run: Fence, failure: Failure) =>
@@ -158,10 +158,27 @@ export async function latestRun(db: Executor, connection: string, kinds: readonl
   return (await newest.executeTakeFirst()) ?? null
 }
 
-/** Whether a run of these kinds was opened after `since` (wall clock), whatever became of it. */
-export async function openedSince(db: Executor, connection: string, kinds: readonly Run['kind'][], since: Instant) {
-  const runs = db.selectFrom('run').select('id').where('connection', '=', connection).where('createdAt', '>', since)
-  return (await runs.where('kind', 'in', kinds).limit(1).executeTakeFirst()) !== undefined
+/** The undo that took a whole run back, not only some deals of it; null: none did. */
+export async function undoOf(
+  db: Executor,
+  { connection, id }: Pick<Run, 'connection' | 'id'>,
+): Promise<Run['id'] | null> {
+  const undos = db.selectFrom('run').select('id').where('connection', '=', connection).where('kind', '=', 'undo')
+  const whole = undos.where(sql<boolean>`options->>'undoes' = ${id} AND options->'deals' IS NULL AND status = 'done'`)
+  return (await whole.orderBy('createdAt', 'desc').limit(1).executeTakeFirst())?.id ?? null
+}
+
+/** Whether a run of these kinds was opened after `since` and until `now` (wall clock, which may have been set back),
+ *  whatever became of it. */
+export async function openedSince(
+  db: Executor,
+  connection: string,
+  kinds: readonly Run['kind'][],
+  { since, now }: { readonly since: Instant; readonly now: Instant },
+) {
+  const runs = db.selectFrom('run').select('id').where('connection', '=', connection).where('kind', 'in', kinds)
+  const some = runs.where('createdAt', '>', since).where('createdAt', '<=', now)
+  return (await some.limit(1).executeTakeFirst()) !== undefined
 }
 
 /** When the first run of a connection was opened (wall clock); null: none yet. */
@@ -177,9 +194,23 @@ export async function knownSince(db: Executor, connection: string): Promise<Inst
 export const openRuns = (db: Executor): Promise<readonly Pick<Run, 'id' | 'connection' | 'step'>[]> =>
   db.selectFrom('run').select(['id', 'connection', 'step']).where('status', '=', 'open').orderBy('id').execute()
 
-export async function getPlan(db: Executor, id: string): Promise<readonly PlannedWrite[] | null> {
-  return (await db.selectFrom('run').select('plan').where('id', '=', id).executeTakeFirst())?.plan ?? null
+const planOf = (db: Executor, id: string) => db.selectFrom('preview').where('run', '=', id).orderBy('seq')
+
+/** What a preview would write, in its order. */
+export async function getPlan(db: Executor, id: string): Promise<readonly PlannedWrite[]> {
+  return (await planOf(db, id).select('row').execute()).map(({ row }) => row)
 }
+
+/** What `previewKey` needs of the rows that are not held. */
+export const previewed = (db: Executor, id: string) =>
+  planOf(db, id)
+    .where(sql<boolean>`"row"->'hold' = 'null'`)
+    .select([
+      sql<DealRef>`"row"->'deal'`.as('deal'),
+      sql<PlannedWrite['group']>`"row"->>'group'`.as('group'),
+      sql<PlannedWrite['kind']>`"row"->>'kind'`.as('kind'),
+    ])
+    .execute()
 
 /** The forecast figures of a night; saving them again replaces them. */
 export async function saveFigures(trx: Executor, run: Run, figures: Data): Promise<void> {
@@ -199,8 +230,9 @@ export async function figuresOf(db: Executor, run: string): Promise<Data | null>
 /** The last word of each night until an instant on the whole pipeline, oldest first; at most `limit` nights. */
 export async function nightlyForecasts(db: Executor, connection: string, until: Instant, limit: number) {
   const { rows } = await sql<{ localDate: LocalDate; forecast: unknown; total: unknown }>`
-    SELECT * FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, figures.figures->'forecast' AS forecast,
-      figures.figures->'parts'->'total' AS total FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
-      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night ORDER BY local_date`.execute(db)
+    SELECT local_date, figures->'forecast' AS forecast, figures->'parts'->'total' AS total FROM figures
+    WHERE run IN (SELECT run FROM (SELECT DISTINCT ON (figures.local_date) figures.local_date, run
+      FROM figures JOIN run ON run.id = figures.run WHERE figures.connection = ${connection} AND run.now <= ${until}
+      ORDER BY figures.local_date DESC, run.now DESC LIMIT ${limit}) AS night) ORDER BY local_date`.execute(db)
   return rows
 }

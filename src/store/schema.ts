@@ -98,7 +98,6 @@ export interface Schema {
     failures: ColumnType<readonly Failure[], string | undefined, string>
     problem: string | null
     summary: Json<Data | null>
-    plan: Json<readonly PlannedWrite[] | null>
     /** Wall clock, as is `finishedAt`; `now` is the CRM's. */
     createdAt: Instant
     finishedAt: Instant | null
@@ -167,6 +166,8 @@ export interface Schema {
     remote: string | null
     message: string | null
   }
+  /** What a preview would write: nothing of it enters the ledger. */
+  preview: { connection: string; run: string; seq: number; row: Json<PlannedWrite> }
   figures: { run: string; connection: string; localDate: LocalDate; figures: Json<Data> }
   /** Of connections that sign in for a token; see tokens.ts. */
   token: {

@@ -1,5 +1,5 @@
-// What a run wrote, or would write, page by page: a night may have 45,000 rows. A preview's stand in its run row, all
-// others in the ledger; whoever looks sees the same.
+// What a run wrote, or would write, page by page: a night may have 45,000 rows. A preview's stand in a table of
+// their own, all others in the ledger; whoever looks sees the same.
 import { sql } from 'kysely'
 import type { DealId } from '../core/deal.ts'
 import type { Group, LedgerStatus, PlannedWrite } from '../core/plan.ts'
@@ -18,9 +18,9 @@ export interface Write {
 
 const rowsOf = ({ id, kind }: Of) =>
   kind === 'preview'
-    ? sql`(SELECT each.value AS "row", each.value->'deal'->>'id' AS deal, each.value->>'group' AS "group",
-        CASE WHEN each.value->'hold' = 'null' THEN 'planned' ELSE 'held' END AS status, NULL AS message, each.ordinality AS seq
-      FROM run, jsonb_array_elements(run.plan) WITH ORDINALITY AS each WHERE run.id = ${id}) AS written`
+    ? sql`(SELECT "row", "row"->'deal'->>'id' AS deal, "row"->>'group' AS "group",
+        CASE WHEN "row"->'hold' = 'null' THEN 'planned' ELSE 'held' END AS status, NULL AS message, seq
+      FROM preview WHERE run = ${id}) AS written`
     : sql`(SELECT "row", deal, "group", status, message, seq FROM ledger WHERE run = ${id}) AS written`
 
 /** How many rows of each kind have which status. */

@@ -134,8 +134,6 @@ export const operateEn = {
     last: 'Last good night',
     never: 'none yet',
     next: 'Next night',
-    state: 'State',
-    ok: 'nothing is known against it',
     paused: 'Paused until {at}, then it goes on by itself: {reason}',
     reconnect: 'Needs re-connecting since {at}; every run tries once. {reason}',
     unconfirmed:

@@ -131,7 +131,7 @@ export const operateFr: OperateWords = typesetAll({
     nothingLeft: "Rien n'a été changé depuis : tout est remis.",
     unread:
       "Le CRM n'a pas pu être interrogé : {why} Ce que des personnes ont changé depuis reste de toute façon tel quel.",
-    confirm: 'Annuler',
+    confirm: 'Remettre comme avant',
     cancel: 'Tout laisser tel quel',
   },
   connections: {
@@ -139,8 +139,6 @@ export const operateFr: OperateWords = typesetAll({
     last: 'Dernière bonne nuit',
     never: 'aucune pour le moment',
     next: 'Prochaine nuit',
-    state: 'État',
-    ok: 'rien à signaler',
     paused: "En pause jusqu'au {at}, puis reprise d'elle-même : {reason}",
     reconnect: 'À reconnecter depuis le {at} ; chaque exécution essaie une fois. {reason}',
     unconfirmed:

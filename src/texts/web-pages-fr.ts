@@ -1,9 +1,9 @@
 // Mots des pages du responsable, en français ; mêmes clés que web-pages-en.ts. `{…}` sont des trous ; les paires sont
 // singulier et pluriel.
-import { typeset } from './fr.ts'
+import { typesetAll } from './web-access-fr.ts'
 import type { PageWords } from './web-pages-en.ts'
 
-const words: PageWords = {
+export const pagesFr: PageWords = typesetAll({
   footer: {
     language: 'Langue',
     en: 'English',
@@ -27,7 +27,6 @@ const words: PageWords = {
     noForecast: "La prévision de cette nuit n'a pas été conservée ; le pipeline ouvert en entier la remplace.",
     none: "Aucune affaire ouverte n'a été trouvée.",
     figures: "Prévision, avec et sans les affaires à l'arrêt",
-    share: 'Part de la prévision qui avance : {share}',
     history: "L'écart, nuit après nuit",
     chart: 'Prévision nuit après nuit, {currency}',
     chartPlain: 'Prévision nuit après nuit',
@@ -140,7 +139,7 @@ const words: PageWords = {
   },
   deal: {
     ...{ owner: 'Propriétaire', stage: 'Étape', amount: 'Montant', close: 'Date de clôture', created: 'Créée le' },
-    ...{ answer: 'Réponse', cause: 'Cause', team: 'Équipe', none: 'aucun' },
+    ...{ answer: 'Réponse', cause: 'Cause' },
     asOf: "Situation au {at}, telle qu'unstall l'a lue en dernier.",
     gone: 'Cette affaire a été supprimée ou fusionnée dans le CRM.',
     odd: "Sa fiche n'a pas pu être comprise dernièrement ({problem}). Voici ce qui avait été lu avant.",
@@ -148,22 +147,18 @@ const words: PageWords = {
     rules: "Les règles, dans l'ordre",
     columns: {
       ...{ rule: 'Règle', measured: 'Mesuré', limit: 'Limite', holds: 'En cause', note: 'Date' },
-      ...{ date: 'Date', what: "Ce qui s'est passé", counts: 'Est-ce que cela compte ?', source: 'Source dans le CRM' },
-      ...{ from: 'De', to: 'À', run: 'Exécution', wrote: 'Quoi', status: 'Suite', rest: 'Remarque' },
+      ...{ date: 'Date', from: 'De', to: 'À', run: 'Exécution', wrote: 'Quoi', status: 'Suite', rest: 'Remarque' },
     },
     ...{ yes: 'oui', no: 'non', notApplicable: 'sans objet' },
     timeline: "Ce qui s'est passé, du plus récent au plus ancien",
     older: 'Événements antérieurs',
     pushes: "Reports de la date de clôture qui comptent aujourd'hui",
     noPushes: "La date de clôture n'a pas été repoussée.",
-    decision: 'La décision',
-    writes: 'Ce que unstall a écrit',
+    writes: "Ce qu'unstall a écrit",
     noWrites: "unstall n'a rien écrit sur cette affaire.",
     past: 'Constats précédents',
     noPast: "Son état n'a pas changé depuis qu'unstall la connaît.",
     blind: 'Ce que le CRM ne peut pas dire',
-    unknown: 'Affaire inconnue',
-    unknownText: "unstall ne connaît aucune affaire à cette adresse. Elle vient peut-être d'une connexion supprimée.",
   },
   sheet: {
     title: 'Fiche de coaching',
@@ -179,8 +174,4 @@ const words: PageWords = {
     ...{ value: "Valeur à l'arrêt", maybes: 'Réponse peut-être', pushes: 'Reports', noTeam: 'Sans équipe' },
     unread: "Rien n'a encore été lu : la première nuit vient d'abord.",
   },
-}
-
-export const pagesFr: PageWords = JSON.parse(JSON.stringify(words), (_key, value: unknown) =>
-  typeof value === 'string' ? typeset(value) : value,
-)
+})

@@ -6,6 +6,7 @@ import type { Context } from 'hono'
 import { getCookie, setCookie } from 'hono/cookie'
 import { z } from 'zod'
 import type { Instant } from '../core/deal.ts'
+import { loopback } from '../core/text.ts'
 import type { Role } from './layout.ts'
 import { isPassword } from './password.ts'
 
@@ -34,7 +35,6 @@ const VISIT_MS = 12 * 3_600_000
 const WINDOW_MS = 15 * 60_000
 const ATTEMPTS = { ofAddress: 10, ofAll: 100 }
 const MOST_ADDRESSES = 10_000
-const LOOPBACK = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/
 const LONGEST_NAME = 200
 
 export type Access = ReturnType<typeof createAccess>
@@ -91,9 +91,9 @@ export function createAccess({ operator, viewer, proxy, url, secret, clock }: Ac
     open,
     /** Is there a password to sign in with? */
     signsIn: operator !== null || viewer !== null,
-    /** The address in the browser is not this machine's: a name of somebody else that leads here (DNS rebinding). Ports
-     *  may differ, as through a tunnel. */
-    foreignHost: (c: Context) => open && !LOOPBACK.test(hostOf(c)),
+    /** Nobody is asked, and it does not come from this machine: through a proxy, or the address in the browser is a name
+     *  of somebody else that leads here (DNS rebinding). Ports may differ, as through a tunnel. */
+    foreign: (c: Context) => open && (throughProxy(c) || !loopback(hostOf(c).replace(/:\d+$/, ''))),
     /** The cookie's visit, or a new one of nobody. */
     visit(c: Context): Visit {
       const stored = read(getCookie(c, cookie)) ?? begin(c, null)
@@ -129,8 +129,6 @@ export function createAccess({ operator, viewer, proxy, url, secret, clock }: Ac
       return begin(c, role)
     },
     signOut: (c: Context) => begin(c, null),
-    /** Of the other end of the connection, whatever headers say. */
-    addressOf,
   }
 }
 
@@ -141,8 +139,13 @@ function same(given: string, right: string): boolean {
 
 const hostOf = (c: Context): string => (c.req.header('host') ?? new URL(c.req.url).host).toLowerCase()
 
+/** A proxy says so; one that does not is like whoever uses this machine. */
+export const throughProxy = (c: Context): boolean =>
+  Object.keys(c.req.header()).some((name) => /^(x-forwarded|forwarded$|via$|x-real-ip$)/.test(name))
+
 const Socket = z.object({ incoming: z.object({ socket: z.object({ remoteAddress: z.string() }) }) })
-function addressOf({ env }: Context): string | null {
+/** Of the other end of the connection, whatever headers say; null: not from a socket. */
+export function addressOf({ env }: Context): string | null {
   const found = Socket.safeParse(env).data?.incoming.socket.remoteAddress
   return found?.replace(/^::ffff:(?=\d+\.)/i, '') ?? null
 }

@@ -1,5 +1,6 @@
 // `/coaching`: where the deals of each rep stop and what the rep said about it. Every open deal is judged for it, which
 // takes seconds where there are 100,000: done once a run in the background, while the page says so.
+import { setTimeout as delay } from 'node:timers/promises'
 import { html } from 'hono/html'
 import { cents } from '../core/forecast.ts'
 import { coachingOf } from '../report/build.ts'
@@ -44,7 +45,7 @@ export function coaching(web: Web, service: WebService, patienceMs = PATIENCE_MS
       // Whoever waits hears of a failure; the next request tries again.
       sheet.then(over, () => over(null))
     }
-    if (patienceMs > 0) await within(found.underway.sheet, patienceMs)
+    if (patienceMs > 0) await Promise.race([found.underway.sheet, delay(patienceMs, undefined, { ref: false })])
     return found.ready
   }
 
@@ -68,15 +69,6 @@ export function coaching(web: Web, service: WebService, patienceMs = PATIENCE_MS
     const body = html`<p class="lead">${t.words.sheet.lead}</p>${connectionTabs('/coaching', service, some, t)}${parts}`
     return t.page({ ...page, body, ...(late && { refreshAfter: LOOK_AGAIN_S }) })
   })
-}
-
-/** Waits for it, at most so long. */
-async function within(work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
 function sheetHtml(sheet: Sheet, { name: connection }: Seen, several: boolean, t: Told): Html {

@@ -1,13 +1,16 @@
 // What machines ask of a process: is it ready, what does it measure. Without signing in: they tell nothing of
 // deals or people. The metrics name connections, so they are for this machine, or for whoever has their token.
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { getConnInfo } from '@hono/node-server/conninfo'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Context, Hono } from 'hono'
 import { loopback } from '../core/text.ts'
 import type { Database } from '../store/db.ts'
+import { listRuns } from '../store/runs.ts'
+import { addressOf, throughProxy } from './access.ts'
 import type { Fleet, Metrics } from './metrics.ts'
 
 export interface Operations {
+  readonly role: string
   readonly database: Pick<Database, 'migrated'>
   readonly metrics: Metrics
   readonly fleet: Fleet
@@ -20,7 +23,19 @@ export interface Operations {
 const SCRAPE_MS = 20_000
 
 /** To be called before anything that asks people to sign in. */
-export function operations(web: Hono, { database, metrics, fleet, metricsToken, readyMs = 2_000 }: Operations): void {
+export function operations(
+  web: Hono,
+  { role, database, metrics, fleet, metricsToken, readyMs = 2_000 }: Operations,
+): void {
+  web.get('/healthz', async (c) => {
+    try {
+      const [last] = await within(listRuns(fleet.db, { limit: 1 }), readyMs)
+      return c.json({ ok: true, role, lastRun: last ? { id: last.id, status: last.status } : null })
+    } catch {
+      return c.json({ ok: false, role, lastRun: null }, 503)
+    }
+  })
+
   web.get('/readyz', async (c) => {
     // Why not is in the log: whoever asks here may be anybody.
     const [tables, queue] = await Promise.allSettled([
@@ -56,20 +71,12 @@ export function operations(web: Hono, { database, metrics, fleet, metricsToken, 
 function mayRead(c: Context, token: string | null): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   if (token !== null) return timingSafeEqual(digest(c.req.header('authorization') ?? ''), digest(`Bearer ${token}`))
-  const through = Object.keys(c.req.header()).some((name) => /^(x-forwarded|forwarded$|via$|x-real-ip$)/.test(name))
-  return !through && loopback(new URL(c.req.url).hostname) && /^(127\.|::1$|::ffff:127\.)/.test(remote(c))
-}
-
-function remote(c: Context): string {
-  try {
-    return getConnInfo(c).remote.address ?? ''
-  } catch {
-    return '' // not from a socket
-  }
+  return !throughProxy(c) && loopback(new URL(c.req.url).hostname) && /^(127\.|::1$)/.test(addressOf(c) ?? '')
 }
 
 async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error('no answer in time')), ms)
-  return Promise.race([work, late.promise]).finally(() => clearTimeout(timer))
+  const late = delay(ms, undefined, { ref: false }).then(() => {
+    throw new Error('no answer in time')
+  })
+  return Promise.race([work, late])
 }

@@ -7,9 +7,10 @@ import { cents } from '../core/forecast.ts'
 import { StoredParts } from '../report/build.ts'
 import { SumLine } from '../report/model.ts'
 import { NO_SUMMARY, Summary, written } from '../report/summary.ts'
-import { circuits, getConnection } from '../store/connections.ts'
+import { nextNight } from '../schedule.ts'
+import { circuits } from '../store/connections.ts'
 import { type Facet, facetsOf } from '../store/deals.ts'
-import { figuresOf, latestRun, listRuns, nightlyForecasts, type Run } from '../store/runs.ts'
+import { figuresOf, latestRun, listRuns, nightlyForecasts, type Run, undoOf } from '../store/runs.ts'
 import type { Circuit } from '../store/schema.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
@@ -34,8 +35,8 @@ import type { WebConnection, WebService } from './service.ts'
 const DAY_MS = 86_400_000
 /** Nights of the chart. */
 const NIGHTS = 90
-/** A night is missed when there was none for so long (weekends have nights too). */
-const LATE_MS = 1.5 * DAY_MS
+/** A night is missed when there was none so long after it was due. */
+const LATE_MS = DAY_MS / 2
 const MOST_OWNERS = 8
 const MOST_NAMED = 3
 const LOOK_AGAIN_S = 5
@@ -82,7 +83,8 @@ interface Night extends WebConnection {
   readonly preview: Run | null
   /** Whatever ran last. */
   readonly last: Run | null
-  readonly confirmed: boolean
+  /** Id of the undo that took `night` back. */
+  readonly undo: string | null
   readonly summary: Summary
   readonly totals: readonly Total[]
   /** The night has no forecast on record: `totals` are of the whole pipeline. */
@@ -95,7 +97,7 @@ async function nightOf({ db }: WebService, connection: WebConnection): Promise<N
   const night = await latestRun(db, name, ['night', 'manual'])
   const preview = night === null ? await latestRun(db, name, ['preview']) : null
   const [last = null] = await listRuns(db, { connection: name, limit: 1 })
-  const confirmed = (await getConnection(db, name))?.confirmedAt != null
+  const undo = night && (await undoOf(db, night))
   const summary = Summary.safeParse((night ?? preview)?.summary).data ?? NO_SUMMARY
   const stored = night && StoredParts.safeParse(await figuresOf(db, night.id)).data?.parts.total
   const { all, moving } = summary.forecast
@@ -103,7 +105,7 @@ async function nightOf({ db }: WebService, connection: WebConnection): Promise<N
     const movingValue = moving[currency] ?? 0
     return { currency, deals: 0, value, movingValue, forecast: value, movingForecast: movingValue }
   })
-  const found = { ...connection, night, preview, last, confirmed, summary }
+  const found = { ...connection, night, preview, last, undo, summary }
   return { ...found, totals: stored ?? plainTotals, plainTotals: !stored }
 }
 
@@ -309,7 +311,7 @@ interface Need {
 }
 
 function needs(one: Night, circuit: Circuit | undefined, service: WebService, t: Told): readonly Need[] {
-  const { name: connection, night, last, summary } = one
+  const { name: connection, night, last, summary, undo } = one
   const { tonight } = t.words
   const { language, date } = t.texts
   const say = (template: string, values: Readonly<Record<string, string>> = {}) =>
@@ -338,13 +340,14 @@ function needs(one: Night, circuit: Circuit | undefined, service: WebService, t:
     })
   if (night === null) return found
   const to = [runHref(night.id), tonight.look] as const
-  if (service.clock() - night.now > LATE_MS && last?.status !== 'open')
+  const due = nextNight(night.now, service.schedule, service.timezone)
+  if (service.clock() > due + LATE_MS && last?.status !== 'open')
     found.push({ alarm: true, text: say(tonight.old, { date: date(night.localDate) }), to: ['/runs', tonight.look] })
-  if (last?.options.undoes === night.id)
+  if (undo !== null)
     found.push({
       alarm: false,
       text: say(tonight.takenBack, { date: date(night.localDate) }),
-      to: [runHref(last.id), tonight.look],
+      to: [runHref(undo), tonight.look],
     })
   const count = (n: number, words: Parameters<Told['counted']>[0], alarm: boolean) => {
     if (n > 0) found.push({ alarm, text: t.counted(words, n, { connection }), to })

@@ -10,7 +10,7 @@ import { fill } from '../texts/shared.ts'
 import type { AccessWords } from '../texts/web-access-en.ts'
 import { type WebWords, webEn } from '../texts/web-en.ts'
 import { webFr } from '../texts/web-fr.ts'
-import type { Access } from './access.ts'
+import { type Access, addressOf } from './access.ts'
 import { coaching } from './coaching.ts'
 import { deals } from './deals.ts'
 import { formToken, layout, type Viewer } from './layout.ts'
@@ -87,7 +87,7 @@ export function createWeb(service: WebService, access: Access): Web {
     if (used) return problem(c, 403, 'form')
     // No name or id has a NUL in it, and the database takes none.
     if (/%00/.test(new URL(c.req.url).pathname)) return missing(c)
-    return access.foreignHost(c) ? problem(c, 403, 'host') : next()
+    return access.foreign(c) ? problem(c, 403, 'host') : next()
   })
   web.get('/style.css', (c) => {
     c.header('Cache-Control', 'no-cache')
@@ -157,7 +157,7 @@ ${wrong === null ? '' : html`<p role="alert" id="wrong">${wrong}</p>`}
     const { password, to } = await c.req.parseBody()
     const { wrong, later } = c.get('viewer').words.access
     const visit = await access.signIn(c, typeof password === 'string' ? password : '')
-    if (visit === null || 'later' in visit) service.log.info({ from: access.addressOf(c) }, 'not signed in')
+    if (visit === null || 'later' in visit) service.log.info({ from: addressOf(c) }, 'not signed in')
     if (visit === null) return page(c, local(to), wrong, 403)
     if (!('later' in visit)) return c.redirect(local(to), 303)
     c.header('Retry-After', String(Math.ceil(visit.later / 1000)))

@@ -1,7 +1,7 @@
 // Bad input: each gets a sentence saying what is wrong, where, and what to do; the right exit code; and nothing is
 // half-done: the lookalikes' journal shows no write.
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the configuration names secrets like this
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Place, place, type Result } from './harness.ts'
 
 let at: Place
@@ -108,6 +108,15 @@ describe('a run', () => {
     first.signal('SIGTERM')
     expect((await first.ended).code).toBe(0)
   })
+})
+
+test('an address of another machine is not called a port that is taken', async () => {
+  vi.stubEnv('UNSTALL_HOST', '192.0.2.1')
+  vi.stubEnv('UNSTALL_VIEWER', `scrypt.32768.8.3.${'s'.repeat(22)}.${'k'.repeat(43)}`)
+  const service = at.start('start')
+  vi.unstubAllEnvs()
+  const { code, err } = await service.ended
+  expect([code, err]).toEqual([2, expect.stringMatching(/192\.0\.2\.1.*EADDRNOTAVAIL.*UNSTALL_HOST/)])
 })
 
 test('a role nobody knows, or one process of many over a database that admits one', async () => {

@@ -1,4 +1,4 @@
-// `unstall connect`, down to a stored consent: both CRMs, without a browser (test/sandbox/consent.browser.test.ts has one).
+// `unstall connect`, down to a stored consent: both CRMs, without a browser (test/sandbox/consent.browser.long.test.ts has one).
 // What comes back wrong is refused, and what was taken back is connected again. The key is a file here.
 import { once } from 'node:events'
 import { statSync } from 'node:fs'

@@ -1,6 +1,6 @@
 // `unstall disconnect`: asks, gives the access back, deletes what is stored of this connection and of no other, and touches
 // nothing in the CRM.
-import { readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -56,11 +56,13 @@ it('deletes one connection and nothing else, once its run is over and somebody a
     expect((await at.run('run', name, '--confirm', plan[0].preview)).code).toBe(0)
   }
   const before = { states: await states(), stored: await stored() }
-  for (const table of ['deal', 'run', 'ledger', 'figures', 'token', 'connection'])
+  for (const table of ['deal', 'run', 'preview', 'ledger', 'figures', 'token', 'connection'])
     expect(before.stored[`${table} hub`], table).toBeGreaterThan(0)
 
   // Everything but the tokens can be taken along first.
   const folder = join(at.folder, 'export/')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'hub.ndjson'), 'of before, and open to all', { mode: 0o644 })
   const exported = await at.run('export', '--out', folder)
   expect(exported.code, exported.err).toBe(0)
   for (const name of ['hub', 'sf']) {

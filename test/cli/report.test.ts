@@ -1,6 +1,6 @@
 // `unstall report` as a manager gets it: every format to the terminal or a file, and clear words where there is nothing.
 // `unstall digest`: shows what would be sent, sends only when told to, and does not count as the digest of the week.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Report } from '../../src/report/model.ts'
@@ -91,6 +91,11 @@ describe('after a preview', () => {
       new RegExp(`^To: ${ann}$[\\s\\S]*This is about Nobody only\\.[\\s\\S]*Open deals: 0`, 'm'),
     )
     const file = join(at.folder, 'digest.html')
+    expect(await at.run('digest', '--out', file)).toMatchObject({
+      code: 2,
+      err: expect.stringContaining(`Say whose with --to: vp@acme.example, ${ann}.`),
+    })
+    expect(existsSync(file)).toBe(false)
     expect((await at.run('digest', '--to', ann, '--out', file)).code).toBe(0)
     expect(readFileSync(file, 'utf8')).toMatch(/^<!doctype html>[\s\S]*This is about Nobody only\./)
     const [{ to, message }] = JSON.parse((await at.run('digest', '--to', 'vp@acme.example', '--json')).out)

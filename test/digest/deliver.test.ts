@@ -174,6 +174,29 @@ describe('every week', () => {
   })
 })
 
+it('a week that cannot be put together keeps no trouble from being told', async () => {
+  const odd = {
+    to: 'vp@acme.example',
+    get teams(): readonly string[] {
+      throw new Error('broken')
+    },
+  }
+  const { tick, sent } = digests({ managers: [odd] })
+  await night({ problem: 'x' })
+  now += 6 * HOUR
+  await expect(tick()).rejects.toThrow('broken')
+  expect(sent).toMatchObject([{ to: 'ops@acme.example' }])
+})
+
+it('what was told is forgotten after 90 days, also where nobody is told any more', async () => {
+  await night({ problem: 'x' })
+  await digests().tick()
+  expect(await statuses()).toEqual(['sent'])
+  now += 91 * DAY
+  await digests({ operations: [] }).tick()
+  expect(await statuses()).toEqual([])
+})
+
 describe('at most once', () => {
   it('two processes at the same time, again and again: one message', async () => {
     const [one, two] = [digests(), digests()]
@@ -196,6 +219,28 @@ describe('at most once', () => {
     await night({ problem: 'x' })
     await next.tick()
     expect(next.sent).toHaveLength(1)
+  })
+
+  it('sent, and the database away when that should be noted: not sent again', async () => {
+    let [away, arrived] = [false, 0]
+    const flaky = db.withPlugin({
+      transformQuery({ node }) {
+        if (!away) return node
+        away = false
+        throw new Error('the database is away')
+      },
+      transformResult: async ({ result }) => result,
+    })
+    const send = async () => {
+      arrived += 1
+      away = true
+    }
+    const { tick } = digests({}, { db: flaky, send })
+    await night({ problem: 'x' })
+    await expect(tick()).rejects.toThrow('the database is away')
+    for (; now < MONDAY + 5 * HOUR; now += HOUR) await tick()
+    expect(arrived).toBe(1)
+    expect(await statuses()).toEqual(['unknown'])
   })
 
   it('an answer that never comes is no failure', async () => {

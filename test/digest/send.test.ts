@@ -5,7 +5,8 @@ import { createSender, Unanswered } from '../../src/digest/send.ts'
 import { type MailServer, type Mishap, startMail, startWebhook, type Webhook } from './servers.ts'
 
 const PASSWORD = 'p@ss word'
-const HOSTILE = '<!channel> @here *x* <https://evil.example|click> https://evil.example/a & www.evil.example'
+const HOSTILE =
+  '<!channel> @here *x* <https://evil.example|click> https://evil.example/a & www.evil.example or evil.example/b, me@evil.example'
 const message: Message = {
   subject: 'Écarts de la semaine',
   language: 'fr',
@@ -78,6 +79,7 @@ describe('by e-mail', () => {
 
   it.each<[Exclude<Mishap, null>, RegExp]>([
     ['login', /535 not with …/],
+    ['echo', /535 not with AUTH PLAIN …/],
     ['recipient', /550 nobody of that name/],
     ['message', /554 no such thing here/],
   ])('refused (%s): it did not arrive, in the words of the server, without the password', async (mishap, words) => {
@@ -86,6 +88,7 @@ describe('by e-mail', () => {
     expect(error).not.toBeInstanceOf(Unanswered)
     expect(String(error)).toMatch(words)
     expect(String(error)).not.toContain(PASSWORD)
+    expect(String(error)).not.toContain(btoa(`\0us@er\0${PASSWORD}`))
   })
 
   it.each<[Exclude<Mishap, null>]>([['silent'], ['cut']])(
@@ -98,8 +101,13 @@ describe('by e-mail', () => {
   )
 
   it('nothing is said in the open beyond this machine: no STARTTLS, no password', async () => {
-    expect(String(await failure('0.0.0.0'))).toMatch(/TLS/)
+    expect(String(await failure('0.0.0.0', undefined, TIMEOUT_MS))).toMatch(/TLS/)
     expect(mail.said.join()).not.toMatch(/AUTH|MAIL/)
+  })
+
+  it('a password that is written wrongly is told, not thrown at whoever started the process', async () => {
+    const odd = createSender({ smtp: hidden(`smtp://me:100%@127.0.0.1:${mail.port}`), from: 'a@b.example' })
+    await expect(odd('ann@acme.example', message, 'x')).rejects.toThrow(/URI malformed/)
   })
 
   it('a server that is not there did not get it', async () => {
@@ -124,6 +132,7 @@ describe('to Slack', () => {
   it('refused: it did not arrive; silent: nobody knows; the address is never said', async () => {
     hook.status = 403
     const refused = await failure(undefined, 'slack')
+    for (hook.status of [502, 504]) expect(await failure(undefined, 'slack')).toBeInstanceOf(Unanswered)
     hook.status = 'silent'
     const silent = await failure(undefined, 'slack', TIMEOUT_MS)
     expect(String(refused)).toBe('Error: Slack refused it: 403 invalid_token')
@@ -148,6 +157,8 @@ describe('hostile names', () => {
     expect(html).not.toMatch(/<!channel|<https|javascript|https:\/\/evil|<script|<style|class=|src=/)
     expect(html).toContain('&lt;!channel&gt;')
     expect(html).toContain('href="https://crm.example/1|2"')
+    // Mail programs make links of bare names too.
+    expect(html + text).not.toMatch(/evil\.example|me@evil/)
     expect(text).not.toMatch(/https:\/\/evil|www\.evil|javascript/)
     expect(text).toMatch(/• .* <https:\/\/crm\.example\/1\|2> – no movement – Amount 3 €\n• bad – Amount 4 €\nmore/)
     expect(text.trimEnd()).toMatch(/Everything <https:\/\/unstall\.example\/>$/)

@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { createServer as createHttp } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 
-/** Where the conversation goes wrong. `silent`: the message is taken and never answered; `cut`: the connection ends then. */
-export type Mishap = 'login' | 'recipient' | 'message' | 'silent' | 'cut' | null
+/** Where the conversation goes wrong. `silent`: the message is taken and never answered; `cut`: the connection ends then. `echo`: as
+ *  `login`, with the words of the client. */
+export type Mishap = 'login' | 'echo' | 'recipient' | 'message' | 'silent' | 'cut' | null
 
 export interface MailServer {
   readonly port: number
@@ -48,6 +49,7 @@ export async function startMail(): Promise<MailServer> {
         const [, , password] = Buffer.from(line.split(' ')[2] ?? '', 'base64')
           .toString()
           .split('\0')
+        if (mail.mishap === 'echo') return void say(`535 not with ${line}`)
         return void say(mail.mishap === 'login' ? `535 not with ${password}` : '235 come in')
       }
       if (verb === 'RCPT') return void say(mail.mishap === 'recipient' ? '550 nobody of that name' : '250 good')

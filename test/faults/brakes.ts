@@ -100,7 +100,7 @@ export const brakes: readonly Scenario[] = [
       const preview = await rig.night(crm, { kind: 'preview' })
       const writes = (await crm.journal()).length
       const asked = passed.filter(({ rows }) => rows > 0).length
-      const plan = (await getPlan(database.db, preview.id)) ?? []
+      const plan = await getPlan(database.db, preview.id)
       const run = await rig.night(crm, { confirm: preview.id })
       const said = promised(plan, system, run.now)
       const done = new Map<string, Values>()

@@ -18,20 +18,25 @@ async function service() {
   const { database, giveBack } = await borrowed()
   onTestFinished(giveBack)
   let now = 0
+  let [asked, slow] = [0, 0]
   const ctx = {
-    ...{ db: database.db, clock: () => now, texts: () => en, progress: () => {}, patienceMs: 0, retryMs: 0 },
+    ...{ db: database.db, clock: () => now + (asked++ > 0 ? slow : 0), texts: () => en, progress: () => {} },
+    ...{ patienceMs: 0, retryMs: 0 },
     connector: () => Promise.reject(new Error('no CRM is called here')),
     log: { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} },
   }
   const night = { connection: 'hub', system: 'hubspot', settings } as const
   const { missed } = handlers(ctx, (_, lateMs) => openScheduled(ctx, { ...night, now, lateMs }))
   return {
-    missed: (hours: number) => {
+    /** `ms`: so long it takes from asking to looking. */
+    missed: (hours: number, ms = 0) => {
       now = DUE + hours * HOUR
+      ;[asked, slow] = [0, ms]
       return missed('hub', hours * HOUR)
     },
     open: async (kind: 'manual' | 'preview', hours: number) => {
       now = DUE + hours * HOUR
+      slow = 0
       const opened = await openNight(ctx, { ...night, kind, now })
       if ('busy' in opened) throw new Error('busy')
       return opened.run.id
@@ -100,4 +105,20 @@ it('after the run that is in its way', async () => {
   await expect(missed(1)).rejects.toThrow(RetryLater)
   await end(yesterday)
   expect(await missed(2)).not.toBeNull()
+})
+
+it('not when it was opened the moment it was due, however slow this machine is now', async () => {
+  const { missed, open, end, kinds } = await service()
+  await end(await open('preview', -50))
+  await end(await open('preview', 20 / HOUR))
+  expect(await missed(1, 150)).toBeNull()
+  expect(await kinds()).toEqual(['preview', 'preview'])
+})
+
+it('also where a run says that it was opened in the future: this clock was set back since', async () => {
+  const { missed, open, confirm, end } = await service()
+  await end(await open('manual', -2))
+  await confirm()
+  await end(await open('manual', 70))
+  expect(await missed(1)).not.toBeNull()
 })

@@ -76,7 +76,7 @@ function expectOneTaskEach({ tasks }: Seen) {
 
 /** Law 6. */
 async function expectAsPrinted(program: Program, { preview, run }: { preview: Run; run: Run }) {
-  const printed = (await getPlan(program.ctx.db, preview.id)) ?? []
+  const printed = await getPlan(program.ctx.db, preview.id)
   const applied = await rowsOfRun(program.ctx.db, run.id)
   const bare = (rows: typeof printed) =>
     rows.map(({ key, deal, lockGroup, group, cause, rule, hold, undoes, ...write }) => ({

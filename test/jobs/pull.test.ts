@@ -171,3 +171,23 @@ it.each(SYSTEMS)('%s: what is still told of a deleted deal does not bring it bac
   const { gone } = await program.ctx.db.selectFrom('deal').select('gone').where('id', '=', id).executeTakeFirstOrThrow()
   expect(gone).toBe(true)
 })
+
+it('page after page of deals that are of no interest is not read for nothing', async () => {
+  const stored: (Cursor | null)[] = []
+  const { crm, program } = await world(
+    'hubspot',
+    seedOf(DEALS),
+    () =>
+      async function* () {
+        for (let n = 1; n <= 60; n++) {
+          // What was interrupted is finished first, then a second walk begins.
+          const read = 50 * (n <= 30 ? n : n - 30)
+          yield { deals: [], evidence: [], gone: [], unreadable: [], cursor: `${n}`, read, total: null }
+          stored.push((await getConnection(program.ctx.db, crm.name))?.cursor ?? null)
+        }
+      },
+  )
+  await program.night(crm, MONDAY, { kind: 'preview' })
+  // So much is lost by a kill at the most.
+  for (const [n, cursor] of stored.entries()) expect(n + 1 - Number(cursor)).toBeLessThanOrEqual(11)
+})

@@ -59,6 +59,19 @@ it.each([
   expect(seen.tasksOf('two')).toMatchObject([{ open: true }])
 })
 
+it.each([
+  ['hubspot', 'plain'],
+  ['salesforce', 'plain'],
+] as const)(
+  '%s, %s keys: a night repeated with a lost database, at the same moment, makes no task twice',
+  async (system, taskKey) => {
+    const crm = await crmOf(system, taskKey)
+    await firstNight(await programFor(crm), crm, MONDAY)
+    await firstNight(await programFor(crm), crm, MONDAY)
+    expect((await crm.look()).tasks).toHaveLength(3)
+  },
+)
+
 it.each(SYSTEMS)('%s: a renamed connection adopts flags and tasks', async (system) => {
   const crm = await crmOf(system)
   const renamed = { ...crm, name: 'new-name' }

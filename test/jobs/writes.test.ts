@@ -69,7 +69,7 @@ it.each(SYSTEMS)(
     expect(program.problems).toEqual([])
 
     const seen = await crm.look()
-    const printed = (await getPlan(program.ctx.db, preview.id)) ?? []
+    const printed = await getPlan(program.ctx.db, preview.id)
     const applied = await rowsOfRun(program.ctx.db, run.id)
     const dropped = applied.filter(({ status }) => status === 'dropped')
     expect(applied).toHaveLength(printed.length)

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import { Settings } from '../../src/core/policy.ts'
 import { NO_SUMMARY } from '../../src/report/summary.ts'
-import { saveKnown } from '../../src/store/deals.ts'
+import { markGone, saveKnown, saveStandings } from '../../src/store/deals.ts'
 import { insertPlan, rowsOfRun } from '../../src/store/ledger.ts'
 import { DETAIL_DAYS, forget, WAITING_DAYS, WRITTEN_DAYS } from '../../src/store/retention.ts'
 import {
@@ -18,7 +18,7 @@ import {
 } from '../../src/store/runs.ts'
 import type { Db } from '../../src/store/schema.ts'
 import { eachHome } from '../homes.ts'
-import { fields, known, NOW, task } from './fixtures.ts'
+import { fields, known, NOW, standing, task } from './fixtures.ts'
 
 const DAY = 86_400_000
 const settings = Settings.parse({ timezone: 'UTC' })
@@ -81,7 +81,7 @@ eachHome((home) => {
       ALL,
     ])
     expect(await shown(db, other)).toEqual(ALL)
-    expect(await Promise.all(runs.map(async (run) => (await getPlan(db, run)) !== null))).toEqual([
+    expect(await Promise.all(runs.map(async (run) => (await getPlan(db, run)).length > 0))).toEqual([
       ...[false, false, false, false, true, true],
     ])
     const [, , , month = '', young = ''] = runs
@@ -99,5 +99,18 @@ eachHome((home) => {
       null,
       ...days.slice(2).map((night) => ({ night })),
     ])
+  })
+
+  it('nothing of a deal that is gone since yesterday, however old: it may be restored', async () => {
+    const { db } = (await home.open()).database
+    const run = await night(db, WRITTEN_DAYS + 1)
+    const modifiedAt = NOW - (WRITTEN_DAYS + 1) * DAY
+    await saveKnown(db, 'r', [known('open', { modifiedAt }), known('closed', { modifiedAt, outcome: 'lost' })])
+    await markGone(db, 'hub', ['open'])
+    await saveStandings(db, 'hub', [{ id: 'open', standing: standing({ state: 'gone', since: NOW - DAY }) }])
+    await forget(db, 'hub', NOW)
+    expect(await shown(db, run)).toEqual(['open flag done', 'open task held'])
+    await forget(db, 'hub', NOW + WRITTEN_DAYS * DAY)
+    expect(await shown(db, run)).toEqual([])
   })
 }, 'databases')

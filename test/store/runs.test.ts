@@ -1,5 +1,6 @@
 // The promises of the run row: one open run, one night a day, and only the newest attempt may write.
 import { expect, it } from 'vitest'
+import { previewKey } from '../../src/core/plan.ts'
 import { Settings } from '../../src/core/policy.ts'
 import {
   endStart,
@@ -13,6 +14,7 @@ import {
   nextStep,
   openRun,
   openRuns,
+  previewed,
   progressed,
   type Run,
   recordAttempt,
@@ -23,6 +25,7 @@ import {
 } from '../../src/store/runs.ts'
 import type { Db } from '../../src/store/schema.ts'
 import { eachHome } from '../homes.ts'
+import { fields, task } from './fixtures.ts'
 
 const night: NewRun = {
   connection: 'hub',
@@ -174,9 +177,16 @@ eachHome((home) => {
     const { database } = await home.open()
     const { db } = database
     const preview = await started(db, { kind: 'preview' })
-    expect(await getPlan(db, preview.id)).toBeNull()
-    await savePlan(db, preview, [])
-    await finishRun(db, preview, 3, {})
     expect(await getPlan(db, preview.id)).toEqual([])
+    const [first, held, last] = [
+      fields(preview.id, 'b'),
+      task(preview.id, 'a', { hold: { brake: 'cap', limit: 1 } }),
+      fields(preview.id, 'a'),
+    ]
+    await savePlan(db, preview, [first, held])
+    await savePlan(db, preview, [last])
+    await finishRun(db, preview, 3, {})
+    expect(await getPlan(db, preview.id)).toEqual([first, held, last])
+    expect((await previewed(db, preview.id)).map(previewKey)).toEqual([first, last].map(previewKey))
   })
 }, 'databases')

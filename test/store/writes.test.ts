@@ -1,4 +1,4 @@
-// What a run wrote, page by page: the same of a preview, whose rows stand in its run row, and of a run in the ledger.
+// What a run wrote, page by page: the same of a preview, whose rows stand in a table of their own, and of a run in the ledger.
 import { expect, it } from 'vitest'
 import { insertPlan, markSent, settle } from '../../src/store/ledger.ts'
 import { fenced, finishRun, savePlan } from '../../src/store/runs.ts'

@@ -87,6 +87,10 @@ ${web}connections:
   const proxy = 'web: { url: "https://u.acme.example", proxy: { header: X-Email, from: [10.0.0.1] } }\n'
   expect(of({ UNSTALL_HOST: '0.0.0.0' }, proxy)().open).toBe(false)
   for (const UNSTALL_HOST of ['127.0.0.1', '::1', 'localhost', '']) expect(of({ UNSTALL_HOST })().open).toBe(true)
+  expect(of({}, 'web: { url: "https://u.acme.example" }\n')).toThrow(
+    /web\.url is https:\/\/u\.acme\.example.*no password/,
+  )
+  expect(of({}, 'web: { url: "http://localhost:4000" }\n')().open).toBe(true)
   // Whoever sets one wants to be asked for it, also on this machine.
   expect(of({ UNSTALL_OPERATOR: OPERATOR })().open).toBe(false)
 })
@@ -109,7 +113,7 @@ it('this machine needs no password, and answers under its own name only', async 
   const web = pages({}, { connections: [HUB] })
   const { ask } = browser(web)
   expect((await ask('/runs')).status).toBe(200)
-  for (const host of ['127.0.0.1:4000', 'localhost', '[::1]:4000', 'LOCALHOST:9'])
+  for (const host of ['127.0.0.1:4000', 'localhost', '[::1]:4000', 'LOCALHOST:9', '127.0.0.2:4000'])
     expect((await ask('/runs', { headers: { host } })).status, host).toBe(200)
   const csrf = await browser(web).token('/connections')
   for (const host of ['evil.example', '127.0.0.1.evil.example', 'localhost.evil.example:4000', '10.0.0.1:4000', '']) {
@@ -120,6 +124,9 @@ it('this machine needs no password, and answers under its own name only', async 
       problems.host.words,
     )
   }
+  // A proxy on this machine that forgot to ask who is there, whatever name it calls us by.
+  for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip', 'x-forwarded-email'])
+    expect((await ask('/runs', { headers: { [name]: '10.0.0.7' } })).status, name).toBe(403)
   expect((await ask('/login')).to).toBe('/')
 })
 

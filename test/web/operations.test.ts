@@ -59,10 +59,22 @@ function monitored(change: Partial<Operations> = {}) {
   ] as const
   const fleet = { db: database.db, clock: () => NOW, connections, depth }
   const web = new Hono()
-  operations(web, { database, metrics, fleet, metricsToken: { reveal: () => TOKEN }, ...change })
+  operations(web, { role: 'all', database, metrics, fleet, metricsToken: { reveal: () => TOKEN }, ...change })
   return { web, metrics }
 }
 const signedIn = { headers: { authorization: `Bearer ${TOKEN}` } }
+
+it('/healthz says which run was last, and nothing at all of why not', async () => {
+  const well = await monitored().web.request('/healthz')
+  expect([well.status, await well.json()]).toEqual([
+    200,
+    { ok: true, role: 'all', lastRun: { id: expect.stringMatching(/-2026-11-23-1$/), status: 'done' } },
+  ])
+  const db = at.database.db.withSchema('nowhere')
+  const fleet = { db, clock: () => NOW, connections: [], depth }
+  const ill = await monitored({ fleet }).web.request('/healthz')
+  expect([ill.status, await ill.json()]).toEqual([503, { ok: false, role: 'all', lastRun: null }])
+})
 
 describe('/readyz', () => {
   it('all is well', async () => {

@@ -362,7 +362,12 @@ describe('before, between and in trouble', () => {
     const [crm] = at.crms
     if (!crm) throw new Error('no CRM')
     const undone = await at.program.night(crm, MONDAY + 4 * DAY + 120_000)
+    await at.program.undo(undone, MONDAY + 4 * DAY + 150_000, [idOf('moves')])
+    // One deal of it is not the night.
+    expect(read(await page('/'))).not.toContain('was taken back afterwards')
     const undo = await at.program.undo(undone, MONDAY + 4 * DAY + 180_000)
+    // A look at the next one does not change what is shown of this one.
+    await at.program.night(crm, MONDAY + 4 * DAY + 200_000, { kind: 'preview' })
     const html = await page('/')
     expect(read(html)).toContain('hub: the night of 27 November 2026 was taken back afterwards')
     expect(html).toContain(`href="/runs/${undo.id}"`)
@@ -372,6 +377,10 @@ describe('before, between and in trouble', () => {
     const late = createWeb({ ...at.service, clock: () => MONDAY + 20 * DAY }, openAccess())
     expect(read(await (await late.request('http://127.0.0.1/')).text())).toContain('Later nights are missing')
     expect(read(await page('/'))).not.toContain('Later nights are missing')
+    // Once a week, and not due since.
+    const schedule = '0 2 * * 1'
+    const weekly = createWeb({ ...at.service, schedule, clock: () => MONDAY + 6 * DAY }, openAccess())
+    expect(read(await (await weekly.request('http://127.0.0.1/')).text())).not.toContain('Later nights are missing')
   })
 })
 

@@ -134,8 +134,8 @@ test('all commands, with everything in order: nothing but the wire ever sees a s
   expect([mail.said.some((line) => line.startsWith('AUTH')), hook.bodies.length]).toEqual([true, 2])
   await silent('digest', '--nightly', '--json')
   for (const out of ['hub.ndjson', 'digest.html']) {
-    const command = out.endsWith('html') ? 'digest' : 'export'
-    expect((await silent(command, '--out', join(at.folder, out))).code).toBe(0)
+    const command = out.endsWith('html') ? (['digest', '--to', 'slack'] as const) : (['export'] as const)
+    expect((await silent(...command, '--out', join(at.folder, out))).code).toBe(0)
   }
   await silent('undo', id, '--preview')
   await silent('undo', last['the run of sf'] ?? '')
