@@ -4,11 +4,13 @@ import { expect, it } from 'vitest'
 import type { LedgerStatus } from '../../src/core/plan.ts'
 import { MOVES } from '../../src/core/reaffirm.ts'
 import {
+  fieldsOf,
   IllegalMove,
   insertPlan,
   ledgerForDeals,
   lockBudget,
   markSent,
+  nextRows,
   plannedRows,
   rowsOfRun,
   sentRows,
@@ -68,6 +70,23 @@ eachHome((home) => {
     await fenced(db, run, (trx) => markSent(trx, run, [one.key], 5))
     expect(await sentRowsOfConnection(db, 'hub')).toMatchObject([{ key: one.key, sentAt: 5, sentEpoch: run.epoch }])
     await expect(fenced(db, run, (trx) => markSent(trx, run, [one.key], 6))).rejects.toThrow(IllegalMove)
+  })
+
+  it('gives the next deals out whole, but those that are in work, wait, or have a write without an answer', async () => {
+    const { db } = (await home.open()).database
+    const run = await startedRun(db)
+    const [busy, waiting, sent] = [fields(run.id, '1'), fields(run.id, '2'), fields(run.id, '3')]
+    const plan = [busy, waiting, sent, task(run.id, '3'), fields(run.id, '4'), task(run.id, '4'), fields(run.id, '5')]
+    await fenced(db, run, (trx) => insertPlan(trx, run, plan, at))
+    await fenced(db, run, (trx) => markSent(trx, run, [sent.key], 5))
+    const next = async (most: number) =>
+      (await nextRows(db, run.id, most, { keys: [waiting.key], deals: ['1'] })).map(({ deal, kind }) => [deal.id, kind])
+    expect(await next(1)).toEqual([
+      ['4', 'fields'],
+      ['4', 'create-task'],
+    ])
+    expect((await next(9)).at(-1)).toEqual(['5', 'fields'])
+    expect((await fieldsOf(db, run, ['3', '4'])).get('3')).toEqual([{ deal: '3', status: 'sent' }])
   })
 
   it('refuses the ledger writes of a worker whose run was taken over', async () => {
