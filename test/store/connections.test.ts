@@ -76,6 +76,7 @@ eachHome((home) => {
       'deal',
       'figures',
       'ledger',
+      'preview',
       'quarantine',
       'run',
       'token',
