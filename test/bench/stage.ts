@@ -104,8 +104,13 @@ export async function openStage(setting: Setting) {
       brakes: { maxNewlyStalledShare: 1, maxWritesPerRun: most },
     }),
   )
-  const unstall = (work: UnstallOrder['work'], file?: string): Promise<Cost> =>
-    toldBy(start('unstall.ts', { config, connection: 'crm', system, speed, work, file }, FLAGS))
+  const unstall = async (work: UnstallOrder['work'], file?: string): Promise<Cost> => {
+    const child = start('unstall.ts', { config, connection: 'crm', system, speed, work, file }, FLAGS)
+    const cost = await toldBy(child)
+    // What it has compiled is there when it is gone.
+    if (child.exitCode === null) await once(child, 'exit')
+    return cost
+  }
 
   async function calls(): Promise<Calls> {
     const answer = await fetch(`${url}/__sandbox/calls`)
