@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 // Test files mirror the tree. Four processes (two cores, and many tests wait) take one file after the other and keep
 // what is dear: loaded modules, the embedded databases and the servers of test/homes.ts. So a file leaves its process as
-// it found it: what it stubs, mocks, starts or opens, it takes back. `*.long.test.ts` (browsers, fleets, processes that are
-// killed) are a suite of their own, `npm run test:long`.
+// it found it: what it stubs, mocks, starts or opens, it takes back. `*.long.test.ts` (the command line as
+// people use it, browsers, fleets, processes that are killed) are a suite of their own, `npm run test:long`.
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
