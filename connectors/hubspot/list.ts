@@ -11,15 +11,15 @@ import type { RecordPage } from './wire.ts'
 const Stretches = z.array(z.object({ after: z.string().nullable(), until: z.string().nullable() })).min(1)
 type Stretch = z.infer<typeof Stretches>[number]
 
-/** Pages before the first split: for a short list it is not worth its two calls. */
+/** Pages before the first split: until then nobody knows whether tokens are ids. */
 const SHORT = 4
 /** Stretches at once; more than two only while fewer pages a second come in than HubSpot allows calls. */
 const MOST = 4
 const FEW_A_SECOND = 9
 /** Tries in one walk: ids need not lie evenly, so a half may be empty. */
 const MOST_SPLITS = 16
-/** Pages, by the ids of the last one, that a stretch must have left to be split. */
-const WORTH = 8
+/** Pages, by the ids of the last one, that a stretch must have left to be split: the calls it costs are a twentieth then. */
+const WORTH = 80
 
 export function idOf(raw: unknown): string {
   return typeof raw === 'object' && raw !== null && 'id' in raw ? String(raw.id).slice(0, 40) : '(no id)'
@@ -31,13 +31,21 @@ function ascending({ results }: RecordPage): readonly number[] | null {
   return ids.every((id, at) => id > (ids[at - 1] ?? 0)) ? ids : null
 }
 
-/** Pages in the order of their arrival; `next`: the position behind this one (null: the last), which a later walk may
+/** The highest id, as the search index knows it, and the number of deals. */
+export async function newestOf(hub: Hub): Promise<{ readonly id: number; readonly total: number }> {
+  const sorts = [{ propertyName: 'hs_object_id', direction: 'DESCENDING' }]
+  const found = await hub.search({ filterGroups: [], sorts, properties: ['hs_object_id'], limit: 1 })
+  return { id: Number(idOf(found.results[0])), total: found.total ?? Infinity }
+}
+
+/** `newest`: the highest id, where it is known. Pages in the order of their arrival; `next`: the position behind this one (null: the last), which a later walk may
  *  start at. Throws Fatal for a token that repeats. */
 export async function* stretches(
   api: Api,
   signal: AbortSignal,
   ask: (hub: Hub, after: string | null) => Promise<RecordPage>,
   start: string | null,
+  newest?: number,
 ): AsyncGenerator<{ page: RecordPage; next: string | null }> {
   const ahead = new AbortController()
   const hub = api(AbortSignal.any([signal, ahead.signal]))
@@ -46,7 +54,6 @@ export async function* stretches(
   /** Where a half turned out to be empty, the stretch ends there for splitting. */
   const ends = new Map<Stretch, number>()
   let [pages, splits, splitting, tokensAreIds] = [0, 0, false, false]
-  let newest: number | undefined
   /** Ids that the last page spans. */
   let width = 0
 
@@ -71,11 +78,7 @@ export async function* stretches(
       return { of, page: await ask(hub, of.after), ms: performance.now() - at }
     })
   async function middlePage() {
-    if (newest === undefined) {
-      const sorts = [{ propertyName: 'hs_object_id', direction: 'DESCENDING' }]
-      const { results } = await hub.search({ filterGroups: [], sorts, properties: ['hs_object_id'], limit: 1 })
-      newest = Number(idOf(results[0]))
-    }
+    newest ??= (await newestOf(hub)).id
     const end = newest
     const spans = open.map((of) => ({ of, from: Number(of.after), to: ends.get(of) ?? Number(of.until ?? end) }))
     const [most] = spans.toSorted((a, b) => b.to - b.from - (a.to - a.from))

@@ -6,7 +6,7 @@ import type { ConnectorOptions, Page } from '../../src/connector.ts'
 import type { Deal, DealId, Evidence, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Api, type Hub, pages } from './api.ts'
-import { idOf, stretches } from './list.ts'
+import { idOf, newestOf, stretches } from './list.ts'
 import { DEAL_PROPERTIES, enteredStage, HISTORY, type Portal, toDeal, toEvidence, Unreadable } from './map.ts'
 import { CrmRecord, failed, type RecordPage } from './wire.ts'
 
@@ -62,13 +62,18 @@ function parse(cursor: string): Place {
   }
 }
 
-async function* walk(context: Context, place: Place, signal: AbortSignal): AsyncGenerator<Page, Instant> {
+async function* walk(
+  context: Context,
+  place: Place,
+  signal: AbortSignal,
+  newest?: number,
+): AsyncGenerator<Page, Instant> {
   const { api, now, options } = context
   const hub = api(signal)
   const since = place.since === null ? null : place.since - OVERLAP_MS
   const source =
     since === null
-      ? stretches(api, signal, listed, place.after)
+      ? stretches(api, signal, listed, place.after, newest)
       : pages(api, signal, changedSince(since), place.after, lastId)
   const pending = [...place.pending]
   const odd = new Set<DealId>()
@@ -76,7 +81,7 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
   let read = 0
   let total: number | null = null
   let turned = 0
-  let everything: Promise<number> | null = null
+  let everything: ReturnType<typeof newestOf> | null = null
   for await (const { page, next } of source) {
     const { results } = page
     mark ??= hub.clock() ?? now
@@ -97,8 +102,9 @@ async function* walk(context: Context, place: Place, signal: AbortSignal): Async
     const rest = (total ?? 0) - read
     const calls = rest / SEARCH_PAGE + ((rest * turned) / read + pending.length) / HISTORY_BATCH - WORTH_TURNING
     if (since !== null && calls > (total ?? 0) / LIST_PAGE) {
-      everything ??= hub.search({ filterGroups: [], properties: [], limit: 1 }).then((all) => all.total ?? Infinity)
-      if (calls > (await everything) / LIST_PAGE) return yield* walk(context, { ...from(0), since: null, mark }, signal)
+      everything ??= newestOf(hub)
+      const { id, total: all } = await everything
+      if (calls > all / LIST_PAGE) return yield* walk(context, { ...from(0), since: null, mark }, signal, id)
     }
     // Deals whose history may have changed come anew, with it, from the record store. Those not found are just deleted.
     const full = pending.splice(0, pending.length - (next === null ? 0 : pending.length % HISTORY_BATCH))

@@ -18,6 +18,8 @@ const IN_CHUNK = 500
 const GROUP = 3
 /** Deals that are handed on at once. */
 const SLICE = 500
+/** A malformed one is quarantined; asked for, Salesforce would refuse the whole query. */
+const DEAL_ID = /^006[0-9A-Za-z]{12,15}$/
 const DAY_MS = 86_400_000
 /** A meeting protects when it lies within ten working days: this covers them with any holidays. */
 const AHEAD_MS = 45 * DAY_MS
@@ -187,11 +189,11 @@ export function createReading(
       const recently = `(Opportunity.IsClosed = false OR Opportunity.CloseDate >= ${day(now - TWO_YEARS_MS)})`
       let before = place()
       for await (const { rows, total } of grouped(pages())) {
-        const [first, last] = [rows[0]?.Id, rows.at(-1)?.Id]
-        const range = (of: string) => `${of} >= '${first}' AND ${of} <= '${last}'`
+        const good = rows.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
+        const range = (of: string) => `${of} >= '${good[0]}' AND ${of} <= '${good.at(-1)}'`
         const [changes, activities] = await Promise.all([
-          evidence([HISTORY], [(of) => `${range(of)} AND ${recently}`]),
-          evidence(ACTIVITIES, [range]),
+          evidence(good.length > 0 ? [HISTORY] : [], [(of) => `${range(of)} AND ${recently}`]),
+          evidence(good.length > 0 ? ACTIVITIES : [], [range]),
         ])
         for (const [deal, { activities: some }] of activities.told) {
           const one = changes.told.get(deal)
