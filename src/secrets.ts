@@ -19,7 +19,7 @@ import {
 } from './store/tokens.ts'
 
 /** Shorter secrets can be guessed. */
-export const SECRET_LENGTH = 32
+const SECRET_LENGTH = 32
 
 export type Vault = ReturnType<typeof createVault>
 
@@ -70,7 +70,7 @@ export function secretOf(dataDir: string, name = 'secret.key'): string {
 }
 
 /** For a person: the CRM does not let unstall in any more. `why`: a sentence. */
-export const needsReconnecting = (connection: string, why: string) =>
+const needsReconnecting = (connection: string, why: string) =>
   new Fatal('credentials', `${connection} needs re-connecting: ${why} Nothing is read or written there until then.`)
 
 /** Longer than an exchange may take (connectors/<x>/auth.ts), or two processes would use one refresh token. */

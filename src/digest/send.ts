@@ -64,7 +64,7 @@ interface Mail {
 }
 
 /** The message as it goes over the wire. */
-export async function composed({ from, to, message, id }: Mail): Promise<Buffer> {
+async function composed({ from, to, message, id }: Mail): Promise<Buffer> {
   const key = createHash('sha256').update(`${id} ${to}`).digest('hex').slice(0, 32)
   return new MailComposer({
     ...{ from, to, subject: message.subject, text: toText(message), html: await toMail(message) },

@@ -93,7 +93,7 @@ const cell = (one: Cell) =>
       : one.text
 
 /** Into the web, or to a page of the dashboard: nothing else may be clicked. */
-export const isLink = (href: string): boolean => /^(?:https?:\/\/|\/[a-z])/i.test(href)
+const isLink = (href: string): boolean => /^(?:https?:\/\/|\/[a-z])/i.test(href)
 
 const CSS = `${BASE_CSS}
 main { max-width: 1180px; margin: 0 auto; padding: 24px 20px 64px }

@@ -16,7 +16,6 @@ const TABLES = {
   ledger: { of: 'run', key: ['key'] },
   preview: { of: 'run', key: ['seq'] },
 } as const
-export const EXPORTED = Object.keys(TABLES)
 
 /** Lines of JSON: `table`, and its columns by the names of the database; instants in milliseconds UTC. */
 export async function* exportLines(db: Executor, connection: string): AsyncGenerator<readonly string[]> {

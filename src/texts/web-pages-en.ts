@@ -116,8 +116,6 @@ export const pagesEn = {
     },
     open: 'Open in {system}',
     total: '{deals}, {value}',
-    page: 'Page {page} of {pages}',
-    ...{ pages: 'Pages of the list', next: 'Next', previous: 'Previous' },
     empty: 'No deal matches.',
     emptyStalled: 'No deal stands still at the moment.',
     unread: 'Nothing has been read yet: the first night comes first.',

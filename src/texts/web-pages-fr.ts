@@ -130,8 +130,6 @@ export const pagesFr: PageWords = typesetAll({
     },
     open: 'Ouvrir dans {system}',
     total: '{deals}, {value}',
-    page: 'Page {page} sur {pages}',
-    ...{ pages: 'Pages de la liste', next: 'Suivante', previous: 'Précédente' },
     empty: 'Aucune affaire ne correspond.',
     emptyStalled: "Aucune affaire n'est à l'arrêt en ce moment.",
     unread: "Rien n'a encore été lu : la première nuit vient d'abord.",

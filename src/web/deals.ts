@@ -15,6 +15,7 @@ import type { Html } from './layout.ts'
 import { badge, crmLink, dealHref, href, outside, type Seen, seen, type Told, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
+import { pager } from './tables.ts'
 
 const STATES = ['stalled', 'parked', 'answered_no', 'open'] as const
 const SIZES = [25, 50] as const
@@ -79,7 +80,7 @@ export function deals(web: Web, service: WebService): void {
           })
     const body = html`${stateTabs(fits, query, t)}
 ${filters(named, query, t)}
-${total === 0 ? nothing(query, t) : html`<p class="lead">${totals(shown, total, t)}</p>${await table(service, rows, of, query, t)}${pager(query, at, pages, t)}`}`
+${total === 0 ? nothing(query, t) : html`<p class="lead">${totals(shown, total, t)}</p>${await table(service, rows, of, query, t)}${pager(t.viewer.words.operate.pages, at, pages, (page) => linkTo(query, { page }))}`}`
     return t.page({ ...page, body })
   })
 }
@@ -227,15 +228,4 @@ function line(
 <td${label('movement')}>${texts.shortDate(localDate(verdict.lastMovement))}<small>${t.counted(t.words.days, verdict.idleDays)}</small></td>
 <td${label('close')}>${dash(deal.closeDate && texts.shortDate(deal.closeDate))}</td>
 <td${label('answer')}>${said.length === 0 ? NONE : said.join(', ')}</td></tr>`
-}
-
-function pager(query: Query, at: number, pages: number, t: Told): Html {
-  const { list } = t.words
-  if (pages === 1) return html``
-  const link = (page: number, text: string, rel: string) =>
-    page < 1 || page > pages
-      ? html`<span aria-hidden="true"></span>`
-      : html`<a class="button" rel="${rel}" href="${linkTo(query, { page })}">${text}</a>`
-  const of = { page: t.texts.number(at), pages: t.texts.number(pages) }
-  return html`<nav class="pager" aria-label="${list.pages}">${link(at - 1, list.previous, 'prev')}<span>${fill(list.page, of)}</span>${link(at + 1, list.next, 'next')}</nav>`
 }

@@ -33,7 +33,7 @@ export interface Page {
 }
 
 /** Entries of the navigation, in order; `operator`: only shown to operators. */
-export const NAVIGATION: readonly {
+const NAVIGATION: readonly {
   readonly path: string
   readonly text: keyof WebWords['nav']
   readonly operator?: boolean
