@@ -39,6 +39,8 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the manager in a b
   async function sound(page: Page, where: string) {
     await page.evaluate(axe.source)
     expect(await page.evaluate(SERIOUS), where).toEqual([])
+    // A page that has just loaded itself again has no stylesheet yet.
+    await page.waitForLoadState('load')
     expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth'), where).toBe(0)
     const levels = await page.locator('h1, h2, h3').evaluateAll((all) => all.map(({ tagName }) => Number(tagName[1])))
     expect(levels[0], where).toBe(1)
