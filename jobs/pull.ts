@@ -1,12 +1,21 @@
 // Step 1 of a night: reads what changed in the CRM, page by page; each page is stored together with its cursor, so a
 // killed worker goes on where the last stored page ended. Once a week it also looks for deals that vanished.
 import type { Connector, Page } from '../src/connector.ts'
-import type { DealId } from '../src/core/deal.ts'
+import type { DealId, Known } from '../src/core/deal.ts'
 import { asLastKnown, fieldsSince, isBlind } from '../src/core/fields.ts'
 import { observe } from '../src/core/movement.ts'
 import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { getDeals, liveIds, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
+import {
+  getDeals,
+  liveIds,
+  markGone,
+  markSeen,
+  quarantine,
+  quarantined,
+  release,
+  saveKnown,
+} from '../src/store/deals.ts'
 import { ledgerForDeals } from '../src/store/ledger.ts'
 import { fenced, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import type { JobContext } from './context.ts'
@@ -36,7 +45,8 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       const deals = new Map(page.deals.map((d) => [d.id, d]))
       const before = await getDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
       const ledgers = isBlind(reference) ? await ledgerForDeals(trx, run.connection, [...deals.keys()]) : new Map()
-      const known = []
+      const known: Known[] = []
+      const unchanged: DealId[] = []
       for (const id of new Set([...deals.keys(), ...evidence.keys()])) {
         const previous = before.get(id)?.known ?? null
         const seen = deals.get(id)
@@ -44,9 +54,12 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
         // Evidence of a deal never seen (closed long ago): nothing to judge. Of one that is gone: its end, not its return.
         if (deal === undefined || (!seen && before.get(id)?.gone)) continue
         const ref = { connection: run.connection, id }
-        known.push(observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, now))
+        const merged = observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, now)
+        if (merged === previous && !before.get(id)?.gone) unchanged.push(id)
+        else known.push(merged)
       }
       await saveKnown(trx, run.id, known)
+      await markSeen(trx, run.id, run.connection, unchanged)
       await markGone(trx, run.connection, page.gone)
       const understood = [...deals.keys(), ...page.gone]
       if (understood.some((id) => held.has(id))) await release(trx, run.connection, understood)
@@ -54,7 +67,8 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       for (const { deal } of page.unreadable) held.add(deal)
       await updateConnection(trx, run.connection, { cursor: page.cursor })
       // What this run has seen before gets it no further: starts that die must come to an end.
-      if (further || known.every(({ ref }) => before.get(ref.id)?.seenRun === run.id)) return
+      const seen = [...known.map(({ ref }) => ref.id), ...unchanged]
+      if (further || seen.every((id) => before.get(id)?.seenRun === run.id)) return
       await progressed(trx, run)
       further = true
     })
