@@ -86,12 +86,15 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
  *  before it; a kill costs the reading of so many deals again, be they of interest or not. */
 async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   let held: Page | null = null
+  /** Of what is held. Pages that speak of the same deal stay apart: which of them came later must stay known. */
+  const ids = new Set<DealId>()
   /** How much was read before what is held. */
   let stored = 0
   try {
     for await (const page of pages) {
       const goesOn = held !== null && held.read <= page.read
-      if (held !== null && goesOn && page.read - stored <= TOGETHER && mayJoin(held, page)) {
+      const own = idsOf(page)
+      if (held !== null && goesOn && page.read - stored <= TOGETHER && !own.some((id) => ids.has(id))) {
         held = {
           ...page,
           ...{ deals: [...held.deals, ...page.deals], evidence: [...held.evidence, ...page.evidence] },
@@ -102,7 +105,9 @@ async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
         // A second walk counts anew.
         stored = held !== null && goesOn ? held.read : 0
         held = page
+        ids.clear()
       }
+      for (const id of own) ids.add(id)
     }
   } catch (error) {
     if (held !== null) yield held
@@ -115,11 +120,6 @@ const idsOf = ({ deals, evidence, gone, unreadable }: Page): readonly DealId[] =
   ...[...deals.map(({ id }) => id), ...gone],
   ...[...evidence, ...unreadable].map(({ deal }) => deal),
 ]
-/** Not if both speak of the same deal: which of them came later must stay known. */
-function mayJoin(held: Page, page: Page): boolean {
-  const ids = new Set(idsOf(held))
-  return !idsOf(page).some((id) => ids.has(id))
-}
 
 /** A deal missing from the CRM's full list is asked for by id before it is called gone. */
 async function census(ctx: JobContext, run: Run, connector: Connector, signal: AbortSignal): Promise<void> {
