@@ -169,9 +169,19 @@ export async function transitionsOf(db: Executor, connection: string, ids: reado
   return Map.groupBy(rows, ({ deal }) => deal)
 }
 
-/** Ids of all deals that are not known to be gone, open or closed: what the weekly census is compared with. */
-export async function liveIds(db: Executor, connection: string, page: Page): Promise<readonly DealId[]> {
-  const rows = await pageOf(db, connection, page).where('gone', '=', false).select('id').execute()
+/** Ids of deals that are not known to be gone, open or closed, as the CRMs count them up (a longer one is behind a shorter
+ *  one, of one length it goes by the bytes): those behind `after` until `until` (null: to the end). */
+export async function liveIds(
+  db: Executor,
+  connection: string,
+  { after, until, limit }: { readonly after: DealId; readonly until: DealId | null; readonly limit: number },
+): Promise<readonly DealId[]> {
+  let some = deals(db, connection).where('gone', '=', false)
+  some = some.where(sql<boolean>`(length(id), id) > (${after.length}, ${after})`)
+  if (until !== null) some = some.where(sql<boolean>`(length(id), id) <= (${until.length}, ${until})`)
+  // Of one length: a range of the primary key. Others are looked for among all, at the ends of a round.
+  if (until?.length === after.length) some = some.where('id', '>', after).where('id', '<=', until)
+  const rows = await some.select('id').orderBy(sql`length(id)`).orderBy('id').limit(limit).execute()
   return rows.map((row) => row.id)
 }
 
