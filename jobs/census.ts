@@ -3,7 +3,7 @@
 import type { Connector } from '../src/connector.ts'
 import type { DealId, Instant } from '../src/core/deal.ts'
 import { updateConnection } from '../src/store/connections.ts'
-import { liveIds, markGone, quarantined, release } from '../src/store/deals.ts'
+import { liveIds, markGone, release } from '../src/store/deals.ts'
 import { fenced, progressed, type Run } from '../src/store/runs.ts'
 import type { Census } from '../src/store/schema.ts'
 import type { JobContext } from './context.ts'
@@ -15,36 +15,34 @@ const PAGES = 20
 /** Ids that are compared, and asked for, at once. */
 const TOGETHER = 2000
 
-/**
- * Tonight's part, at `now` (the CRM's clock): what is left of the round, shared out evenly over the nights that are left of
- * its week. Gone is only what the CRM says is gone when asked by id.
- */
-export async function census(
-  ctx: JobContext,
-  run: Run,
-  connector: Connector,
-  { since, after }: Census,
-  now: Instant,
-  signal: AbortSignal,
-): Promise<void> {
+interface Night {
+  readonly place: Census
+  /** Records in quarantine that were never readable, nor met this night: nobody asks for them by id. */
+  readonly unread: ReadonlySet<DealId>
+  /** The CRM's clock. */
+  readonly now: Instant
+}
+
+/** Tonight's part: what is left of the round, shared out evenly over the nights that are left of its week. Gone is only what
+ *  the CRM says is gone when asked by id. */
+export async function census(ctx: JobContext, run: Run, connector: Connector, night: Night, signal: AbortSignal) {
+  const { place, unread, now } = night
+  const { since, after } = place
   if (now - since < DAY_MS / 2) return
   const nights = Math.max(1, Math.round((since + WEEK_MS - now) / DAY_MS) + 1)
   const { db } = ctx
   const { id, connection } = run
-  const odd = (await quarantined(db, connection)).flatMap((held) => (held.name === null ? [held.id] : []))
-  let missing: DealId[] = []
-  // Never readable and not there any more: nobody asks for it by id.
-  let vanished: DealId[] = []
+  let [missing, vanished]: [DealId[], DealId[]] = [[], []]
   let at = after ?? ''
   let [pages, read, part] = [0, 0, 0]
 
-  async function settle(place: Census) {
+  async function settle(reached: Census) {
     const fresh = await connector.read(missing, signal)
     const gone = missing.filter((one) => fresh.get(one) === 'gone')
     await fenced(db, run, async (trx) => {
       await markGone(trx, connection, gone)
       await release(trx, connection, [...gone, ...vanished])
-      await updateConnection(trx, connection, { census: place })
+      await updateConnection(trx, connection, { census: reached })
       await progressed(trx, run)
     })
     missing = []
@@ -67,8 +65,8 @@ export async function census(
       if (missing.length >= TOGETHER) await settle({ since, after: at })
     }
     at = until ?? at
-    const within = odd.filter((one) => isBehind(one, from) && !(until !== null && isBehind(one, until)))
-    vanished.push(...within.filter((one) => !live.has(one)))
+    for (const one of unread)
+      if (isBehind(one, from) && !(until !== null && isBehind(one, until)) && !live.has(one)) vanished.push(one)
     if (pages === 0) part = Math.ceil((ids.length + rest) / nights)
     pages += 1
     read += ids.length

@@ -28,7 +28,9 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     )
   const cursor = back ? null : (stored?.cursor ?? null)
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, cursor, circuit: null }))
-  const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
+  const odd = await quarantined(ctx.db, run.connection)
+  const held = new Set(odd.map(({ id }) => id))
+  const unread = new Set(odd.flatMap(({ id, name }) => (name === null ? [id] : [])))
   let further = false
   for await (const page of joined(connector.pull(cursor, now, signal))) {
     await fenced(ctx.db, run, async (trx) => {
@@ -51,7 +53,10 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       const understood = [...deals.keys(), ...page.gone]
       if (understood.some((id) => held.has(id))) await release(trx, run.connection, understood)
       await quarantine(trx, run.connection, page.unreadable, ctx.clock())
-      for (const { deal } of page.unreadable) held.add(deal)
+      for (const { deal } of page.unreadable) {
+        held.add(deal)
+        unread.delete(deal)
+      }
       await updateConnection(trx, run.connection, { cursor: page.cursor })
       // What this run has seen before gets it no further: starts that die must come to an end.
       if (further || known.every(({ ref }) => before.get(ref.id)?.seenRun === run.id)) return
@@ -61,7 +66,7 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }
   const place = stored?.census ?? null
-  if (place !== null) await census(ctx, run, connector, place, now, signal)
+  if (place !== null) await census(ctx, run, connector, { place, unread, now }, signal)
   await fenced(ctx.db, run, async (trx) => {
     if (place === null) await updateConnection(trx, run.connection, { census: { since: now, after: null } })
     await nextStep(trx, run, 'decide')
