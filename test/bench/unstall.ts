@@ -53,8 +53,12 @@ export async function work({ config, connection, system, speed, work, file = '' 
       const connector = await app.ctx.connector(connection)
       for await (const step of connector.setup(new AbortController().signal))
         if (step.action === 'conflict') throw new Error(step.what)
-    } else if (work !== 'first') await night(app, connection, NIGHTS[work === 'second' ? 1 : 2])
-    else {
+    } else if (work === 'third') await night(app, connection, NIGHTS[2])
+    else if (work === 'second') {
+      // One of the seven nights over which a round over all ids is spread: those in between are not measured.
+      await updateConnection(app.ctx.db, connection, { census: { since: NIGHTS[1] - 86_400_000, after: null } })
+      await night(app, connection, NIGHTS[1])
+    } else {
       // A person who has seen the preview confirms it: the arithmetic of performance knows one whole night.
       await ensureConnection(app.ctx.db, connection, app.connection(connection).system)
       await updateConnection(app.ctx.db, connection, { confirmedAt: NIGHTS[0] })
