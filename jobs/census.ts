@@ -26,20 +26,18 @@ interface Night {
 /** Tonight's part: what is left of the round, shared out evenly over the nights that are left of its week. Gone is only what
  *  the CRM says is gone when asked by id. */
 export async function census(ctx: JobContext, run: Run, connector: Connector, night: Night, signal: AbortSignal) {
-  const { place, unread, now } = night
-  const { since, after } = place
+  const { unread, now } = night
+  const { since, after } = night.place
   if (now - since < DAY_MS / 2) return
   const nights = Math.max(1, Math.round((since + WEEK_MS - now) / DAY_MS) + 1)
-  const { db } = ctx
   const { id, connection } = run
   let [missing, vanished]: [DealId[], DealId[]] = [[], []]
-  let at = after ?? ''
-  let [pages, read, part] = [0, 0, 0]
+  let [at, pages, read, part] = [after ?? '', 0, 0, 0]
 
   async function settle(reached: Census) {
     const fresh = await connector.read(missing, signal)
     const gone = missing.filter((one) => fresh.get(one) === 'gone')
-    await fenced(db, run, async (trx) => {
+    await fenced(ctx.db, run, async (trx) => {
       await markGone(trx, connection, gone)
       await release(trx, connection, [...gone, ...vanished])
       await updateConnection(trx, connection, { census: reached })
@@ -58,7 +56,7 @@ export async function census(ctx: JobContext, run: Run, connector: Connector, ni
     const [from, until] = [at, last ? null : (ids.at(-1) ?? at)]
     const live = new Set(ids)
     for (let more = true; more; ) {
-      const ours = await liveIds(db, connection, { after: at, until, limit: TOGETHER })
+      const ours = await liveIds(ctx.db, connection, { after: at, until, limit: TOGETHER })
       missing.push(...ours.filter((one) => !live.has(one)))
       at = ours.at(-1) ?? at
       more = ours.length === TOGETHER
