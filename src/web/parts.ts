@@ -9,7 +9,7 @@ import type { ReportWords } from '../texts/report-en.ts'
 import { reportEn } from '../texts/report-en.ts'
 import { reportFr } from '../texts/report-fr.ts'
 import { fill, plain } from '../texts/shared.ts'
-import type { PageWords } from '../texts/web-pages-en.ts'
+import type { WebWords } from '../texts/web-en.ts'
 import type { Html, Page, Viewer } from './layout.ts'
 import { layout } from './layout.ts'
 import type { WebConnection, WebService } from './service.ts'
@@ -22,7 +22,7 @@ interface Counted {
 
 export interface Told {
   readonly viewer: Viewer
-  readonly words: PageWords
+  readonly words: WebWords['pages']
   readonly texts: Texts
   readonly report: ReportWords
   /** `{n}` and its noun. */

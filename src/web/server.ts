@@ -7,7 +7,6 @@ import { html } from 'hono/html'
 import { Fatal, RetryLater, UsageError } from '../errors.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill } from '../texts/shared.ts'
-import type { AccessWords } from '../texts/web-access-en.ts'
 import { type WebWords, webEn } from '../texts/web-en.ts'
 import { webFr } from '../texts/web-fr.ts'
 import { type Access, addressOf } from './access.ts'
@@ -41,7 +40,7 @@ const preferred = (c: WebContext): WebWords | undefined =>
 function problem(
   c: WebContext,
   status: 400 | 403 | 404 | 409 | 413 | 429 | 500,
-  of: keyof AccessWords['problems'],
+  of: keyof WebWords['access']['problems'],
   text?: string,
 ) {
   const viewer = c.get('viewer')

@@ -1,7 +1,7 @@
 // What several pages are made of: tables, figures, links into the CRM, page numbers. The same markup as the report's.
 import { html } from 'hono/html'
 import { fill } from '../texts/shared.ts'
-import type { OperateWords } from '../texts/web-operate-en.ts'
+import type { WebWords } from '../texts/web-en.ts'
 import type { Html } from './layout.ts'
 
 export interface Column {
@@ -30,7 +30,12 @@ export const facts = (all: readonly (readonly [label: string, value: string | Ht
   html`<dl class="facts">${all.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`
 
 /** `page` counts from 1; `href` of a page. Nothing where there is only one. */
-export function pager(words: OperateWords['pages'], page: number, pages: number, href: (page: number) => string): Html {
+export function pager(
+  words: WebWords['operate']['pages'],
+  page: number,
+  pages: number,
+  href: (page: number) => string,
+): Html {
   if (pages < 2) return html``
   const values = { page: String(page), pages: String(pages) }
   return html`<nav class="pager" aria-label="${words.label}">
