@@ -14,10 +14,7 @@ const access = {
       title: 'Not under this address',
       words: 'Without a password unstall is only for this machine. Open it as http://127.0.0.1 or http://localhost.',
     },
-    stranger: {
-      title: 'Not signed in',
-      words: 'Open unstall through the address at which your company signs you in.',
-    },
+    stranger: { title: 'Not signed in', words: 'Open unstall through the address at which your company signs you in.' },
     form: {
       title: 'Not done',
       words: 'This form is too old, or was not sent from a page of unstall. Open the page again and try once more.',
@@ -38,13 +35,7 @@ const operate = {
   systems: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   kinds: { night: 'Night', manual: 'Night by hand', preview: 'Preview', undo: 'Undo' },
   states: { open: 'under way', done: 'done', failed: 'given up' },
-  steps: {
-    pull: 'reading deals',
-    decide: 'judging',
-    apply: 'writing',
-    report: 'summing up',
-    done: 'done',
-  },
+  steps: { pull: 'reading deals', decide: 'judging', apply: 'writing', report: 'summing up', done: 'done' },
   groups: {
     flag: 'Flag',
     forecast: 'Forecast category',
@@ -244,10 +235,7 @@ const pages = {
       one: '{connection}: the brake held {n} write back. So many deals stalled at once that the data may be wrong.',
       many: '{connection}: the brake held {n} writes back. So many deals stalled at once that the data may be wrong.',
     },
-    refused: {
-      one: '{connection}: the CRM refused {n} write.',
-      many: '{connection}: the CRM refused {n} writes.',
-    },
+    refused: { one: '{connection}: the CRM refused {n} write.', many: '{connection}: the CRM refused {n} writes.' },
     unreadable: {
       one: '{connection}: {n} record could not be understood and waits.',
       many: '{connection}: {n} records could not be understood and wait.',

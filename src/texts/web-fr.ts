@@ -47,13 +47,7 @@ const operate = {
   systems: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   kinds: { night: 'Nuit', manual: 'Nuit à la main', preview: 'Aperçu', undo: 'Annulation' },
   states: { open: 'en cours', done: 'terminée', failed: 'abandonnée' },
-  steps: {
-    pull: 'lecture des affaires',
-    decide: 'jugement',
-    apply: 'écriture',
-    report: 'bilan',
-    done: 'terminée',
-  },
+  steps: { pull: 'lecture des affaires', decide: 'jugement', apply: 'écriture', report: 'bilan', done: 'terminée' },
   groups: {
     flag: 'Signalement',
     forecast: 'Catégorie de prévision',
