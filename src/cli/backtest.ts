@@ -25,7 +25,6 @@ import { fr } from '../texts/fr.ts'
 import { readDeals, SEVERAL } from './backtest-csv.ts'
 import type { GlobalOptions } from './main.ts'
 import { bold, dim, EXIT, type ExitCode, green, hang, Progress, plain, print, printJson, say, table } from './output.ts'
-import { money } from './print.ts'
 
 interface Options extends GlobalOptions {
   readonly months: number
@@ -230,7 +229,7 @@ function printStage(report: StageReport, texts: Texts): void {
   const rows = limits.map(({ limit, wrong, caught, warning, open: beyond, value, movesOn }) => [
     ...[`${limit === best ? '→ ' : limit === current ? 'now ' : ''}${whole(limit)}`, share(wrong, won)],
     ...[share(caught, lost), warning === null ? '' : `${warning} d`, share(beyond, open)],
-    ...[beyond === 0 ? '' : money(texts, value), movesOn === null ? '' : `${Math.round(100 * movesOn)}%`],
+    ...[beyond === 0 ? '' : texts.moneys(value), movesOn === null ? '' : `${Math.round(100 * movesOn)}%`],
   ])
   print(table(columns, rows))
   print(dim('Limit, warning: working days. Move on: of the deals still there by then.'))

@@ -40,7 +40,7 @@ import {
   yellow,
 } from './output.ts'
 import { confirmation } from './plan.ts'
-import { count, money, printPlan, SYSTEMS } from './print.ts'
+import { count, printPlan, SYSTEMS } from './print.ts'
 
 const DAY = 86_400_000
 const HOUR = 3_600_000
@@ -268,8 +268,8 @@ function line(app: App, night: Night): string {
   const cells = [
     DATE.format(Date.parse(night.date)),
     ...[night.open, night.stalled, night.newlyStalled, night.recovered, night.tasks, won, lost, no].map(String),
-    money(texts, night.reported),
-    money(texts, night.honest),
+    texts.moneys(night.reported),
+    texts.moneys(night.honest),
   ]
   const share = sum(night.reported) === 0 ? 0 : sum(night.honest) / sum(night.reported)
   const bar = green('█'.repeat(Math.round(share * 20))) + dim('░'.repeat(20 - Math.round(share * 20)))
@@ -292,7 +292,7 @@ async function closing(
   print(`\n${bold('4. What happened')}`)
   if (last)
     print(
-      `The pipeline reports ${money(texts, last.reported)}; what still moves is worth ${bold(money(texts, last.honest))}. ` +
+      `The pipeline reports ${texts.moneys(last.reported)}; what still moves is worth ${bold(texts.moneys(last.honest))}. ` +
         `In ${count(history.length - 1, 'night')} ${count(recovered, 'deal')} moved again.`,
     )
   print(

@@ -17,11 +17,6 @@ const MOST = 15
 
 type Rows = readonly (PlannedWrite | LedgerRow)[]
 
-export function money(texts: Texts, sums: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(sums).map(([currency, value]) => texts.money(value, currency || null))
-  return parts.length > 0 ? parts.join(' + ') : '–'
-}
-
 /** `1 deal`, `12 deals`. */
 export const count = (n: number, one: string, many = `${one}s`): string =>
   `${n.toLocaleString('en')} ${n === 1 ? one : many}`
@@ -72,7 +67,7 @@ function printFigures(texts: Texts, { figures, forecast, unreadable }: Summary):
     `${count(open, 'open deal')}: ${bold(`${stalled.toLocaleString('en')} stalled`)} (${newlyStalled} new), ${recovered} recovered, ` +
       `${parked} parked, ${answeredNo} answered no${dismissed > 0 ? `, ${dismissed} flags cleared by a person` : ''}.`,
   )
-  print(`Open pipeline ${money(texts, forecast.all)}; without stalled deals ${bold(money(texts, forecast.moving))}.`)
+  print(`Open pipeline ${texts.moneys(forecast.all)}; without stalled deals ${bold(texts.moneys(forecast.moving))}.`)
   if (unreadable > 0) print(yellow(`${count(unreadable, 'deal')} could not be read tonight and wait.`))
 }
 
@@ -143,7 +138,7 @@ function printDead(texts: Texts, { dead }: Summary): void {
   print(
     table(
       columns,
-      dead.map((b) => [age(b.fromDays, b.toDays), String(b.count), money(texts, b.value), gets[b.gets]]),
+      dead.map((b) => [age(b.fromDays, b.toDays), String(b.count), texts.moneys(b.value), gets[b.gets]]),
     ),
   )
 }

@@ -93,12 +93,7 @@ export function blocksOf(
 ) {
   const mostRows = week?.most ?? MOST_ROWS
   const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(raw.typeset(template), values)
-  const { names, number, percent } = texts
-  const money = (value: number, currency: string | null) => texts.money(value, currency || null)
-  const moneys = (sums: Readonly<Record<string, number>>) =>
-    Object.entries(sums)
-      .map(([currency, value]) => money(value, currency))
-      .join(' + ') || '–'
+  const { names, number, percent, money, moneys } = texts
   const at = (instant: string) => texts.instant(Date.parse(instant), timezone)
   const right = (title: string): Column => ({ title: say(title), number: true })
   const left = (title: string): Column => ({ title: say(title) })

@@ -39,14 +39,12 @@ export function told(c: PageContext, service: WebService): Told {
   const { language, pages } = viewer.words
   const texts = service.texts(language)
   const one = (n: number) => (language === 'fr' ? n < 2 : n === 1)
-  const money = (value: number, currency: string | null) => texts.money(Math.round(value), currency || null)
+  const money = (value: number, currency: string | null) => texts.money(Math.round(value), currency)
   return {
     ...{ viewer, texts, money, words: pages, report: language === 'fr' ? reportFr : reportEn },
     counted: (pair, n, values = {}) => fill(one(n) ? pair.one : pair.many, { ...values, n: texts.number(n) }),
     moneys: (sums) =>
-      Object.entries(sums)
-        .map(([currency, value]) => money(value, currency))
-        .join(' + ') || '–',
+      texts.moneys(Object.fromEntries(Object.entries(sums).map(([currency, value]) => [currency, Math.round(value)]))),
     page: (page) => c.html(layout(viewer, { ...page, search: new URL(c.req.url).search })),
   }
 }

@@ -155,10 +155,6 @@ function figures(service: WebService, { words: { language, operate } }: Viewer, 
   const { figures: names, unreadable, dead, age, older, gets } = operate.run
   const { columns } = operate
   const texts = service.texts(language)
-  const money = (sums: Readonly<Record<string, number>>) =>
-    Object.entries(sums)
-      .map(([currency, value]) => texts.money(value, currency || null))
-      .join(' + ') || '–'
   const numbers = (['open', 'stalled', 'newlyStalled', 'recovered', 'parked', 'answeredNo'] as const).map(
     (key) => [names[key], texts.number(summary.figures[key])] as const,
   )
@@ -169,14 +165,14 @@ function figures(service: WebService, { words: { language, operate } }: Viewer, 
       ? fill(older, { from: String(fromDays) })
       : fill(age, { from: String(fromDays + 1), to: String(toDays) }),
     texts.number(count),
-    money(value),
+    texts.moneys(value),
     gets[what],
   ])
   const heads = (['days', 'deals', 'value', 'gets'] as const).map((key, n) => ({
     title: columns[key],
     number: n === 1 || n === 2,
   }))
-  return html`${facts([...numbers, [names.all, money(all)], [names.moving, money(moving)]])}
+  return html`${facts([...numbers, [names.all, texts.moneys(all)], [names.moving, texts.moneys(moving)]])}
 ${summary.unreadable > 0 ? html`<p class="alarm">${fill(unreadable, { count: texts.number(summary.unreadable) })}</p>` : ''}
 ${rows.length > 0 ? table(dead, heads, rows) : ''}`
 }
