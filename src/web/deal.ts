@@ -10,10 +10,9 @@ import { ledgerForDeals, type StoredRow } from '../store/ledger.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import type { Html } from './layout.ts'
-import { badge, crmLink, outside, runHref, seen, type Told, told } from './parts.ts'
+import { badge, crmLink, outside, runHref, seen, type Told, table, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
-import { table } from './tables.ts'
 
 /** Events beyond these are folded up. */
 const MOST_EVENTS = 25

@@ -12,10 +12,9 @@ import { ledgerForDeals, type StoredRow } from '../store/ledger.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { dealPage } from './deal.ts'
 import type { Html } from './layout.ts'
-import { badge, crmLink, dealHref, href, outside, type Seen, seen, type Told, told } from './parts.ts'
+import { badge, crmLink, dealHref, href, outside, pager, type Seen, seen, type Told, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
-import { pager } from './tables.ts'
 
 const STATES = ['stalled', 'parked', 'answered_no', 'open'] as const
 const SIZES = [25, 50] as const

@@ -11,11 +11,10 @@ import type { Circuit } from '../store/schema.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { formToken, type Html, type Viewer } from './layout.ts'
-import { crmLink, outside, runHref, told } from './parts.ts'
+import { crmLink, facts, outside, runHref, table, told } from './parts.ts'
 import { fillHtml, leftTable } from './runs.ts'
 import type { Web } from './server.ts'
 import type { Opened, UndoPreview, WebConnection, WebService } from './service.ts'
-import { facts, table } from './tables.ts'
 
 const MOST_HELD = 50
 

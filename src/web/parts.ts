@@ -1,9 +1,11 @@
-// What several pages are made of: words with numbers in them, money, links to deals, runs and the CRM, states as badges.
+// What several pages are made of: words with numbers in them, money, tables, links to deals, runs and the CRM, states as
+// badges. The same markup as the report's.
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
 import type { State } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { labelsOf, lastContext } from '../report/build.ts'
+import type { Column } from '../report/document.ts'
 import { blockHtml } from '../report/html.ts'
 import type { ReportWords } from '../texts/report-en.ts'
 import { reportEn } from '../texts/report-en.ts'
@@ -120,4 +122,45 @@ export function connectionTabs(
     html`<li><a href="${href(path, { connection: name })}"${here ? raw(' aria-current="true"') : ''}>${text}</a></li>`
   return html`<nav class="tabs" aria-label="${which}"><ul>${tab(all, null, some.length > 1)}
 ${connections.map(({ name }) => tab(name, name, some.length === 1 && some[0]?.name === name))}</ul></nav>`
+}
+
+/** The first cell of a row is its heading. `told`: a heading above says what the caption does. */
+export function table(
+  caption: string,
+  columns: readonly Column[],
+  rows: readonly (readonly (string | Html)[])[],
+  told = false,
+): Html {
+  const number = (at: number) => (columns[at]?.number ? html` class="n"` : '')
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table>
+<caption${told ? html` class="unseen"` : ''}>${caption}</caption>
+<thead><tr>${columns.map(({ title }, at) => html`<th scope="col"${number(at)}>${title}</th>`)}</tr></thead>
+<tbody>${rows.map(
+    (cells) =>
+      html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row"${number(at)} dir="auto">${cell}</th>` : html`<td${number(at)} dir="auto" data-label="${columns[at]?.title ?? ''}">${cell}</td>`))}</tr>\n`,
+  )}</tbody></table></div>`
+}
+
+export const facts = (all: readonly (readonly [label: string, value: string | Html])[]): Html =>
+  html`<dl class="facts">${all.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`
+
+/** `page` counts from 1; `href` of a page. Nothing where there is only one. */
+export function pager(
+  words: WebWords['operate']['pages'],
+  page: number,
+  pages: number,
+  href: (page: number) => string,
+): Html {
+  if (pages < 2) return html``
+  const values = { page: String(page), pages: String(pages) }
+  return html`<nav class="pager" aria-label="${words.label}">
+${page > 1 ? html`<a href="${href(page - 1)}" rel="prev" class="button">${words.newer}</a>` : ''}
+<span>${fill(words.which, values)}</span>
+${page < pages ? html`<a href="${href(page + 1)}" rel="next" class="button">${words.older}</a>` : ''}</nav>`
+}
+
+/** Counting from 1; anything else is the first page. */
+export function pageOf(text: string | undefined): number {
+  const page = Number(text)
+  return Number.isInteger(page) && page > 0 && page < 1e6 ? page : 1
 }

@@ -12,10 +12,9 @@ import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import type { Html, Viewer } from './layout.ts'
-import { crmLink, dealHref, outside, runHref, told } from './parts.ts'
+import { crmLink, dealHref, facts, outside, pageOf, pager, runHref, table, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
-import { facts, pageOf, pager, table } from './tables.ts'
 
 const RUNS = 25
 const DEALS = 25

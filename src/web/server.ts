@@ -18,7 +18,6 @@ import { overview } from './overview.ts'
 import { runPages } from './runs.ts'
 import type { WebService } from './service.ts'
 import { STYLE } from './style.ts'
-import { OPERATE_STYLE } from './tables.ts'
 
 export type Web = Hono<{ Variables: { viewer: Viewer } }>
 type WebContext = Context<{ Variables: { viewer: Viewer } }>
@@ -90,7 +89,7 @@ export function createWeb(service: WebService, access: Access): Web {
   })
   web.get('/style.css', (c) => {
     c.header('Cache-Control', 'no-cache')
-    return c.body(STYLE + OPERATE_STYLE, 200, { 'Content-Type': 'text/css; charset=utf-8' })
+    return c.body(STYLE, 200, { 'Content-Type': 'text/css; charset=utf-8' })
   })
   web.use(bodyLimit({ maxSize: FORM_BYTES, onError: (c) => problem(c, 413, 'large') }))
   web.use(async (c, next) => {
