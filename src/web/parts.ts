@@ -25,6 +25,7 @@ interface Counted {
 export interface Told {
   readonly viewer: Viewer
   readonly words: WebWords['pages']
+  readonly operate: WebWords['operate']
   readonly texts: Texts
   readonly report: ReportWords
   /** `{n}` and its noun. */
@@ -38,12 +39,12 @@ export interface Told {
 /** Everything a page says it with, in the language of whoever looks. */
 export function told(c: PageContext, service: WebService): Told {
   const viewer = c.get('viewer')
-  const { language, pages } = viewer.words
+  const { language, pages, operate } = viewer.words
   const texts = service.texts(language)
   const one = (n: number) => (language === 'fr' ? n < 2 : n === 1)
   const money = (value: number, currency: string | null) => texts.money(Math.round(value), currency)
   return {
-    ...{ viewer, texts, money, words: pages, report: language === 'fr' ? reportFr : reportEn },
+    ...{ viewer, texts, money, operate, words: pages, report: language === 'fr' ? reportFr : reportEn },
     counted: (pair, n, values = {}) => fill(one(n) ? pair.one : pair.many, { ...values, n: texts.number(n) }),
     moneys: (sums) =>
       texts.moneys(Object.fromEntries(Object.entries(sums).map(([currency, value]) => [currency, Math.round(value)]))),

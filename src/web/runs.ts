@@ -11,8 +11,8 @@ import { countRuns, getRun, listRuns, type Run } from '../store/runs.ts'
 import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
-import type { Html, Viewer } from './layout.ts'
-import { crmLink, dealHref, facts, outside, pageOf, pager, runHref, table, told } from './parts.ts'
+import { formToken, type Html } from './layout.ts'
+import { crmLink, dealHref, facts, outside, pageOf, pager, runHref, type Told, table, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
 
@@ -41,9 +41,9 @@ export function runPages(web: Web, service: WebService): void {
   const { db } = service
 
   web.get('/runs', async (c) => {
-    const viewer = c.get('viewer')
-    const { runs, columns, kinds, states, steps, pages } = viewer.words.operate
-    const texts = service.texts(viewer.words.language)
+    const t = told(c, service)
+    const { texts } = t
+    const { runs, columns, kinds, states, steps, pages } = t.operate
     const page = pageOf(c.req.query('page'))
     const found = await listRuns(db, { limit: RUNS, offset: (page - 1) * RUNS })
     const rows = found.map((run) => {
@@ -53,17 +53,8 @@ export function runPages(web: Web, service: WebService): void {
       const state = status === 'open' ? `${states.open}: ${steps[step]}` : states[status]
       const stalled = summary && kind !== 'undo' ? texts.number(summary.figures.stalled) : ''
       const at = texts.instant(now, settings.timezone)
-      return [
-        runLink(id),
-        connection,
-        kinds[kind],
-        state,
-        at,
-        stalled,
-        number('done'),
-        number('held'),
-        number('refused'),
-      ]
+      const counts = (['done', 'held', 'refused'] as const).map(number)
+      return [runLink(id), connection, kinds[kind], state, at, stalled, ...counts]
     })
     const heads = (['run', 'connection', 'kind', 'state', 'at', 'stalled', 'written', 'held', 'refused'] as const).map(
       (key, at) => ({ title: columns[key], number: at > 4 }),
@@ -71,20 +62,20 @@ export function runPages(web: Web, service: WebService): void {
     const all = Math.ceil((await countRuns(db)) / RUNS)
     const body = html`${found.length === 0 ? html`<p class="empty">${runs.none}</p>` : table(runs.caption, heads, rows)}
 ${pager(pages, page, all, (to) => `/runs?page=${to}`)}`
-    return told(c, service).page({ title: runs.title, at: '/runs', body })
+    return t.page({ title: runs.title, at: '/runs', body })
   })
 
   web.get('/runs/:id', async (c) => {
     const run = await getRun(db, c.req.param('id'))
     if (!run) return c.notFound()
-    const viewer = c.get('viewer')
+    const t = told(c, service)
     const asked = c.req.query('show')
     const show = isFilter(asked) ? asked : 'all'
     const page = pageOf(c.req.query('page'))
     const still = c.req.query('still') !== undefined
-    const body = await runBody(service, viewer, run, { show, page, still, busy: c.req.query('busy') !== undefined })
+    const body = await runBody(service, t, run, { show, page, still, busy: c.req.query('busy') !== undefined })
     if (run.status === 'open' && !still) c.header('Refresh', String(reloadAfter(service.clock() - run.createdAt)))
-    return told(c, service).page({ title: fill(viewer.words.operate.run.title, { run: run.id }), at: '/runs', body })
+    return t.page({ title: fill(t.operate.run.title, { run: run.id }), at: '/runs', body })
   })
 }
 
@@ -95,14 +86,11 @@ interface Shown {
   readonly busy: boolean
 }
 
-async function runBody(service: WebService, viewer: Viewer, run: Run, shown: Shown): Promise<Html> {
-  const { db } = service
-  const { language, operate } = viewer.words
+async function runBody(service: WebService, t: Told, run: Run, shown: Shown): Promise<Html> {
+  const { operate, texts } = t
   const { run: words, columns } = operate
-  const texts = service.texts(language)
-  const { timezone } = run.settings
-  const at = (instant: number) => texts.instant(instant, timezone)
-  const counts = await countWrites(db, run)
+  const at = (instant: number) => texts.instant(instant, run.settings.timezone)
+  const counts = await countWrites(service.db, run)
   const summary = Summary.safeParse(run.summary).data
   const about = {
     kind: operate.kinds[run.kind],
@@ -111,23 +99,22 @@ async function runBody(service: WebService, viewer: Viewer, run: Run, shown: Sho
     at: at(run.now),
   }
   const { undoes, deals } = run.options
-  const paths = runHref(run.id)
   // Not while the page loads itself again every few seconds.
   const lists = counts.length > 0 && (run.status !== 'open' || shown.still)
-  const writes = lists ? await writesOf(service, viewer, run, counts, shown) : ''
+  const writes = lists ? await writesOf(service, t, run, counts, shown) : ''
   const failures = run.failures.map((one) => [at(one.at), operate.steps[stepOf(one.step)], plain(one.problem, 1000)])
   const failed = [{ title: columns.at }, { title: columns.step }, { title: columns.why }]
   return html`<p>${fill(words.about, about)} ${run.finishedAt === null ? '' : fill(words.times, { begun: at(run.createdAt), ended: at(run.finishedAt) })}</p>
 ${undoes === undefined ? '' : html`<p>${fillHtml(deals ? words.undoesDeals : words.undoes, { run: runLink(undoes) })}</p>`}
-${run.problem === null ? '' : html`<p class="alarm" dir="auto">${plain(remark(language, run.problem), 2000)}</p>`}
-${run.status === 'open' ? underWay(viewer, run, counts, shown, paths) : ''}
+${run.problem === null ? '' : html`<p class="alarm" dir="auto">${plain(remark(texts.language, run.problem), 2000)}</p>`}
+${run.status === 'open' ? underWay(t, run, counts, shown) : ''}
 ${failures.length > 0 ? table(words.failures, failed, failures) : ''}
-${summary && run.kind !== 'undo' ? figures(service, viewer, summary) : ''}
-${actions(viewer, run, counts)}
+${summary && run.kind !== 'undo' ? figures(t, summary) : ''}
+${actions(t, run, counts)}
 <h2>${run.kind === 'preview' ? words.would : words.writes}</h2>
-${counts.length === 0 ? html`<p class="empty">${run.kind === 'preview' ? words.nothingPlanned : words.nothing}</p>` : countTable(viewer, counts, texts.number)}
+${counts.length === 0 ? html`<p class="empty">${run.kind === 'preview' ? words.nothingPlanned : words.nothing}</p>` : countTable(t, counts)}
 ${writes}
-${run.kind === 'undo' && summary ? leftTable(viewer, words.left, summary.conflicts) : ''}`
+${run.kind === 'undo' && summary ? leftTable(t, words.left, summary.conflicts) : ''}`
 }
 
 const stepOf = (step: string) => (step === 'pull' || step === 'decide' || step === 'apply' ? step : 'report')
@@ -140,20 +127,18 @@ type Counts = Awaited<ReturnType<typeof countWrites>>
 const sum = (counts: Counts, statuses: readonly LedgerStatus[]) =>
   counts.reduce((total, { status, count }) => total + (statuses.includes(status) ? count : 0), 0)
 
-function underWay({ words }: Viewer, run: Run, counts: Counts, { still, busy }: Shown, path: string): Html {
-  const { run: say, steps } = words.operate
+function underWay({ operate }: Told, run: Run, counts: Counts, { still, busy }: Shown): Html {
+  const { run: say, steps } = operate
   const all = sum(counts, FILTERS.all)
   const done = all - sum(counts, ['planned', 'sent'])
   const writing = run.step === 'apply' ? fill(say.progress, { done: String(done), all: String(all) }) : ''
   return html`<div role="status" class="notice">${busy ? html`<p>${say.busy}</p>` : ''}
 <p>${fill(say.underWay, { step: steps[run.step] })} ${writing}</p>
-<p>${still ? '' : say.reloads} <a href="${path}${still ? '' : '?still'}">${still ? say.reload : say.stay}</a></p></div>`
+<p>${still ? '' : say.reloads} <a href="${runHref(run.id)}${still ? '' : '?still'}">${still ? say.reload : say.stay}</a></p></div>`
 }
 
-function figures(service: WebService, { words: { language, operate } }: Viewer, summary: Summary): Html {
+function figures({ operate, texts }: Told, summary: Summary): Html {
   const { figures: names, unreadable, dead, age, older, gets } = operate.run
-  const { columns } = operate
-  const texts = service.texts(language)
   const numbers = (['open', 'stalled', 'newlyStalled', 'recovered', 'parked', 'answeredNo'] as const).map(
     (key) => [names[key], texts.number(summary.figures[key])] as const,
   )
@@ -168,7 +153,7 @@ function figures(service: WebService, { words: { language, operate } }: Viewer, 
     gets[what],
   ])
   const heads = (['days', 'deals', 'value', 'gets'] as const).map((key, n) => ({
-    title: columns[key],
+    title: operate.columns[key],
     number: n === 1 || n === 2,
   }))
   return html`${facts([...numbers, [names.all, texts.moneys(all)], [names.moving, texts.moneys(moving)]])}
@@ -177,18 +162,17 @@ ${rows.length > 0 ? table(dead, heads, rows) : ''}`
 }
 
 /** What an operator can do with it. */
-function actions({ words, role, csrf }: Viewer, run: Run, counts: Counts): Html {
-  const { run: say } = words.operate
+function actions({ viewer, operate: { run: say } }: Told, run: Run, counts: Counts): Html {
   const path = runHref(run.id)
-  if (role !== 'operator' || run.status === 'open' || run.kind === 'undo') return html``
+  if (viewer.role !== 'operator' || run.status === 'open' || run.kind === 'undo') return html``
   if (run.kind !== 'preview')
     return sum(counts, ['done']) > 0 ? html`<p><a class="button" href="${path}/undo">${say.undo}</a></p>` : html``
   if (run.status !== 'done') return html``
-  return html`<form method="post" action="${path}/confirm" class="action"><input type="hidden" name="csrf" value="${csrf}">
+  return html`<form method="post" action="${path}/confirm" class="action">${formToken(viewer)}
 <p id="confirm">${say.confirmWords}</p><p><button aria-describedby="confirm">${say.confirm}</button></p></form>`
 }
 
-function countTable({ words: { operate } }: Viewer, counts: Counts, number: (value: number) => string): Html {
+function countTable({ operate, texts: { number } }: Told, counts: Counts): Html {
   const statuses = FILTERS.all.filter((status) => counts.some((one) => one.status === status))
   const groups = Object.keys(operate.groups).filter((group): group is Counts[number]['group'] =>
     counts.some((one) => one.group === group),
@@ -204,14 +188,8 @@ function countTable({ words: { operate } }: Viewer, counts: Counts, number: (val
   return table(operate.run.counts, heads, rows)
 }
 
-async function writesOf(
-  service: WebService,
-  viewer: Viewer,
-  run: Run,
-  counts: Counts,
-  { show, page }: Shown,
-): Promise<Html> {
-  const { operate } = viewer.words
+async function writesOf(service: WebService, t: Told, run: Run, counts: Counts, { show, page }: Shown): Promise<Html> {
+  const { operate } = t
   const path = runHref(run.id)
   const found = await pageOfWrites(service.db, run, {
     statuses: FILTERS[show],
@@ -220,15 +198,14 @@ async function writesOf(
   })
   const deals = await getDeals(service.db, run.connection, [...found.writes.keys()])
   const stored = await getConnection(service.db, run.connection)
-  const { number } = service.texts(viewer.words.language)
   const reference = stored?.reference ?? null
   const filters = (Object.keys(FILTERS) as Filter[]).filter((one) => one === show || sum(counts, FILTERS[one]) > 0)
   const sections = [...found.writes].map(([id, writes]) =>
-    dealSection(service, viewer, run, { id, writes, reference, stored: deals.get(id) }),
+    dealSection(service, t, run, { id, writes, reference, stored: deals.get(id) }),
   )
   return html`<nav class="tabs" aria-label="${operate.run.filter}"><ul>${filters.map(
     (one) =>
-      html`<li><a href="${path}?show=${one}&amp;still"${one === show ? html` aria-current="true"` : ''}>${operate.run.filters[one]} <span class="count">${number(sum(counts, FILTERS[one]))}</span></a></li>`,
+      html`<li><a href="${path}?show=${one}&amp;still"${one === show ? html` aria-current="true"` : ''}>${operate.run.filters[one]} <span class="count">${t.texts.number(sum(counts, FILTERS[one]))}</span></a></li>`,
   )}</ul></nav>
 ${sections.length > 0 ? sections : html`<p class="empty">${operate.run.noneSuch}</p>`}
 ${pager(operate.pages, page, Math.ceil(found.deals / DEALS), (to) => `${path}?show=${show}&page=${to}&still`)}`
@@ -241,20 +218,20 @@ interface OfDeal {
   readonly stored: StoredDeal | undefined
 }
 
-function dealSection(service: WebService, viewer: Viewer, run: Run, { id, writes, reference, stored }: OfDeal): Html {
-  const { language, operate } = viewer.words
+function dealSection(service: WebService, t: Told, run: Run, { id, writes, reference, stored }: OfDeal): Html {
+  const { operate, texts } = t
+  const { language } = texts
   const { run: say, columns, statuses, systems } = operate
   const deal = stored?.known.deal
   const name = plain(deal?.name ?? id)
   const system = service.connections.find((one) => one.name === run.connection)?.system
-  const texts = service.texts(language)
   const rows = writes.flatMap(({ row, status, message }) => {
     const why = row.hold && status === 'held' ? texts.hold(row.hold) : message && plain(remark(language, message), 500)
     const state = why
       ? fillHtml(say.because, { state: html`${statuses[status]}`, why: html`<span dir="auto">${why}</span>` })
       : statuses[status]
-    if (row.kind !== 'fields') return [[operate.groups[row.group], '', task(viewer, row, texts.date), state]]
-    const value = shown(service, viewer, run, reference)
+    if (row.kind !== 'fields') return [[operate.groups[row.group], '', task(t, row), state]]
+    const value = shown(t, run, reference)
     const written = FIELD_KEYS.filter((field) => field in row.after)
     return written.map((field) => {
       const [before, after] = [row.before[field], row.after[field]].map((each) => value(field, each))
@@ -262,7 +239,7 @@ function dealSection(service: WebService, viewer: Viewer, run: Run, { id, writes
     })
   })
   const heads = (['what', 'before', 'after', 'state'] as const).map((key) => ({ title: columns[key] }))
-  const mine = viewer.role === 'operator' && run.status !== 'open' && /night|manual/.test(run.kind)
+  const mine = t.viewer.role === 'operator' && run.status !== 'open' && /night|manual/.test(run.kind)
   const back = mine && writes.some(({ row, status }) => undoable({ ...row, ...NEVER, status }))
   const inCrm = deal && system ? crmLink(deal.url, fill(say.inCrm, { system: systems[system] }), name) : ''
   const own = dealHref({ connection: run.connection, id })
@@ -272,17 +249,15 @@ ${back ? html`<p><a href="${runHref(run.id)}/undo?deal=${encodeURIComponent(id)}
 }
 const NEVER = { run: '', plannedAt: 0, sentAt: null, settledAt: null, remote: null, message: null }
 
-function task({ words }: Viewer, row: Exclude<Write['row'], { kind: 'fields' }>, date: (day: string) => string): Html {
-  const { run: say } = words.operate
+function task({ operate: { run: say }, texts }: Told, row: Exclude<Write['row'], { kind: 'fields' }>): Html {
   const subject = row.kind === 'create-task' ? row.subject : say.task
-  const due = row.kind === 'create-task' ? `, ${fill(say.due, { date: date(row.due) })}` : ''
+  const due = row.kind === 'create-task' ? `, ${fill(say.due, { date: texts.date(row.due) })}` : ''
   return html`${plain(subject, 255)}${due}<details><summary>${say.text}</summary><p class="body" dir="auto">${row.body}</p></details>`
 }
 
 /** The value of a field as people say it. */
-function shown(service: WebService, { words: { language, operate } }: Viewer, run: Run, reference: Reference | null) {
+function shown({ operate, texts }: Told, run: Run, reference: Reference | null) {
   const { empty, yes, no, decisions } = operate.run
-  const texts = service.texts(language)
   const { rules, states, causes } = texts.names
   const names: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ...{ reason: rules, state: states, cause: causes, decision: decisions },
@@ -299,12 +274,16 @@ function shown(service: WebService, { words: { language, operate } }: Viewer, ru
 }
 
 /** What was left as it is. */
-export function leftTable({ words: { language, operate } }: Viewer, caption: string, left: readonly Left[]): Html {
+export function leftTable({ operate, texts }: Told, caption: string, left: readonly Left[]): Html {
   if (left.length === 0) return html``
   const { columns, run } = operate
   const rows = left
     .slice(0, MOST_LEFT)
-    .map(({ name, what, words }) => [plain(name), remark(language, what), plain(remark(language, words), 500)])
+    .map(({ name, what, words }) => [
+      plain(name),
+      remark(texts.language, what),
+      plain(remark(texts.language, words), 500),
+    ])
   const heads = [{ title: columns.deal }, { title: columns.what }, { title: columns.why }]
   const more = left.length - MOST_LEFT
   return html`${table(caption, heads, rows)}${more > 0 ? html`<p>${fill(run.more, { count: String(more) })}</p>` : ''}`
