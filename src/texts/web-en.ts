@@ -195,6 +195,7 @@ const pages = {
   more: { one: 'and {n} more', many: 'and {n} more' },
   deals: { one: '{n} deal', many: '{n} deals' },
   days: { one: '{n} working day', many: '{n} working days' },
+  unread: 'Nothing has been read yet: the first night comes first.',
   tonight: {
     title: 'Tonight at a glance',
     asOf: 'As of {at}',
@@ -298,8 +299,6 @@ const pages = {
     total: '{deals}, {value}',
     empty: 'No deal matches.',
     emptyStalled: 'No deal stands still at the moment.',
-    unread: 'Nothing has been read yet: the first night comes first.',
-    overview: 'Tonight at a glance',
   },
   deal: {
     ...{ owner: 'Owner', stage: 'Stage', amount: 'Amount', close: 'Close date', created: 'Created', answer: 'Answer' },
@@ -343,7 +342,6 @@ const pages = {
     teams: 'Team by team',
     ...{ team: 'Team', people: 'Reps', open: 'Open', stalled: 'Stalled', share: 'Share stalled' },
     ...{ value: 'Stalled value', maybes: 'Answered maybe', pushes: 'Pushes', noTeam: 'No team' },
-    unread: 'Nothing has been read yet: the first night comes first.',
   },
 }
 

@@ -209,6 +209,7 @@ const pages = {
   more: { one: 'et {n} autre', many: 'et {n} autres' },
   deals: { one: '{n} affaire', many: '{n} affaires' },
   days: { one: '{n} jour ouvré', many: '{n} jours ouvrés' },
+  unread: "Rien n'a encore été lu : la première nuit vient d'abord.",
   tonight: {
     title: "Cette nuit en un coup d'œil",
     asOf: 'Situation au {at}',
@@ -325,8 +326,6 @@ const pages = {
     total: '{deals}, {value}',
     empty: 'Aucune affaire ne correspond.',
     emptyStalled: "Aucune affaire n'est à l'arrêt en ce moment.",
-    unread: "Rien n'a encore été lu : la première nuit vient d'abord.",
-    overview: "Cette nuit en un coup d'œil",
   },
   deal: {
     ...{ owner: 'Propriétaire', stage: 'Étape', amount: 'Montant', close: 'Date de clôture', created: 'Créée le' },
@@ -363,7 +362,6 @@ const pages = {
     teams: 'Équipe par équipe',
     ...{ team: 'Équipe', people: 'Commerciaux', open: 'Ouvertes', stalled: "À l'arrêt", share: "Part à l'arrêt" },
     ...{ value: "Valeur à l'arrêt", maybes: 'Réponse peut-être', pushes: 'Reports', noTeam: 'Sans équipe' },
-    unread: "Rien n'a encore été lu : la première nuit vient d'abord.",
   },
 }
 

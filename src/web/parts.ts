@@ -103,6 +103,10 @@ export const badge = (state: State | 'open', text: string): Html => html`<span c
 export const bar = (share: number): Html =>
   html`<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect class="whole" width="100" height="6"></rect><rect width="${(100 * Math.min(1, Math.max(0, share))).toFixed(1)}" height="6"></rect></svg>`
 
+/** In place of a page whose deals nobody has read yet. */
+export const unread = ({ words }: Told): Html =>
+  html`<section class="empty"><p>${words.unread}</p><p><a class="button" href="/">${words.tonight.title}</a></p></section>`
+
 /** As wide as a page is. */
 const PAGE_WIDE = 1120
 
