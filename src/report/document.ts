@@ -68,19 +68,7 @@ export function documentOf(
       ...{ is: 'heading', level: 2 },
       text: `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`,
     } as const,
-    ...(week
-      ? blocks.week(report, week)
-      : [
-          ...blocks.inShort(report),
-          ...blocks.forecast(report),
-          ...blocks.history(report),
-          ...blocks.night(report),
-          ...blocks.cycle(report),
-          ...blocks.stops(report),
-          ...blocks.coaching(report),
-          ...blocks.quality(report),
-          ...blocks.standing(report),
-        ]),
+    ...(week ? blocks.week(report, week) : blocks.whole(report)),
   ])
 }
 
@@ -108,6 +96,8 @@ export function blocksOf(
     const cut = say(week?.cut ?? raw.cut, { shown: number(shown.length), total: number(total) })
     return { is: 'table', caption: say(caption), columns, rows: shown, note: shown.length < total ? cut : null }
   }
+  const tableUnlessEmpty = (caption: string, columns: readonly Column[], rows: Rows): readonly Block[] =>
+    rows.length === 0 ? [] : [table(caption, columns, rows)]
 
   const shown: { readonly [key in Keys]?: (deal: DealLine) => Cell } = {
     name: ({ name, url }) => ({ text: plain(name, 120), href: url }),
@@ -190,11 +180,16 @@ export function blocksOf(
     return table(raw.headings.forecast, [left(sum.total), ...columns], rows)
   }
 
+  /** A table of those deals that it is about. */
+  const tablesOf =
+    (deals: readonly DealLine[]) =>
+    (caption: string, which: (deal: DealLine) => boolean, ...more: readonly Keys[]) =>
+      dealsTable(caption, deals.filter(which), ...more)
+
   function weekBlocks(report: ConnectionReport, { recovered }: Week): readonly Block[] {
     const { deals, night } = report
     const since = toDate(toDay(night.date) - WEEK)
-    const some = (caption: string, which: (deal: DealLine) => boolean, ...more: readonly Keys[]) =>
-      dealsTable(caption, deals.filter(which), ...more)
+    const some = tablesOf(deals)
     const { figures, lists } = raw
     const counts = [
       [figures.open, deals.filter(({ state }) => state !== 'closed' && state !== 'gone')] as const,
@@ -218,69 +213,37 @@ export function blocksOf(
       number(Object.values(night.writes).reduce((sum, group) => sum + (group[status] ?? 0), 0))
     const wrote = { done: count('done'), held: count('held'), refused: count('refused'), left: count('left') }
     const brakes = night.brakes.map(({ writes, text }) => [plain(text, 300), number(writes)])
-    const done = (deal: DealLine) => deal.changeStatus !== 'held' && deal.changeStatus !== 'refused'
-    const did = (...changes: DealLine['change'][]) =>
-      deals.filter((deal) => changes.includes(deal.change) && done(deal))
+    const some = tablesOf(deals)
+    const did = (wanted: DealLine['change']) => (deal: DealLine) =>
+      deal.change === wanted && deal.changeStatus !== 'held' && deal.changeStatus !== 'refused'
     const dead = night.dead.filter(({ count }) => count > 0)
     const ages = dead.map(({ fromDays, toDays, count, value, gets }) => {
       const [from, to] = [number(fromDays + (toDays === null ? 0 : 1)), number(toDays ?? 0)]
-      return [
-        say(toDays === null ? raw.dead.from : raw.dead.between, { from, to }),
-        number(count),
-        moneys(value),
-        raw.dead[gets],
-      ]
+      const age = say(toDays === null ? raw.dead.from : raw.dead.between, { from, to })
+      return [age, number(count), moneys(value), raw.dead[gets]]
     })
     const { dead: words, lists } = raw
+    const columns = [left(words.days), right(raw.sum.deals), right(words.value), left(words.gets)]
+    const unread = unreadable.map(({ id, name, url, problem }): Cell[] => [
+      { text: plain(name ?? id), href: url ?? '' },
+      plain(problem, 300),
+    ])
     return [
       heading(3, `${say(raw.headings.night)}, ${texts.date(night.date)}`),
       text(raw.kinds[kind], { run, at: at(night.at) }),
       ...(night.status === 'failed' ? [text(raw.failed, { problem: plain(night.problem ?? '', 300) }, true)] : []),
       ...(night.at === night.knownAt ? [] : [text(raw.knownAt, { at: at(night.knownAt) })]),
       ...(kind === 'preview' ? [] : [text(raw.wrote, wrote)]),
-      ...(brakes.length > 0
-        ? [table(raw.brakes.caption, [left(raw.brakes.why), right(raw.brakes.writes)], brakes)]
-        : []),
-      ...dealsTable(lists.newlyStalled, did('flagged'), 'rule', 'lastMovement'),
-      ...dealsTable(lists.recovered, did('recovered'), 'lastMovement'),
-      ...dealsTable(lists.closed, did('closed')),
-      ...dealsTable(
-        lists.refused,
-        deals.filter(({ refused }) => refused !== null),
-        'refused',
+      ...tableUnlessEmpty(raw.brakes.caption, [left(raw.brakes.why), right(raw.brakes.writes)], brakes),
+      ...some(lists.newlyStalled, did('flagged'), 'rule', 'lastMovement'),
+      ...some(lists.recovered, did('recovered'), 'lastMovement'),
+      ...some(lists.closed, did('closed')),
+      ...(['refused', 'held', 'leftAlone'] as const).flatMap((why) =>
+        some(lists[why], (deal) => deal[why] !== null, why),
       ),
-      ...dealsTable(
-        lists.held,
-        deals.filter(({ held }) => held !== null),
-        'held',
-      ),
-      ...dealsTable(
-        lists.leftAlone,
-        deals.filter(({ leftAlone }) => leftAlone !== null),
-        'leftAlone',
-      ),
-      ...LISTS.flatMap((list) =>
-        dealsTable(
-          lists[list],
-          deals.filter((deal) => deal.lists.includes(list)),
-          'lastMovement',
-        ),
-      ),
-      ...(unreadable.length === 0
-        ? []
-        : [
-            table(
-              lists.unreadable,
-              [left(raw.columns.name), left(raw.brakes.why)],
-              unreadable.map(({ id, name, url, problem }): Cell[] => [
-                { text: plain(name ?? id), href: url ?? '' },
-                plain(problem, 300),
-              ]),
-            ),
-          ]),
-      ...(dead.length === 0
-        ? []
-        : [table(lists.dead, [left(words.days), right(raw.sum.deals), right(words.value), left(words.gets)], ages)]),
+      ...LISTS.flatMap((list) => some(lists[list], (deal) => deal.lists.includes(list), 'lastMovement')),
+      ...tableUnlessEmpty(lists.unreadable, [left(raw.columns.name), left(raw.brakes.why)], unread),
+      ...tableUnlessEmpty(lists.dead, columns, ages),
     ]
   }
 
@@ -303,14 +266,8 @@ export function blocksOf(
       if (nights.length < 2) return []
       const title = say(raw.charts.history, { currency: plain(currency ?? '') })
       const values = nights.map(({ value, movingValue }) => [movingValue, value] as const)
-      return [
-        chart({
-          kind: 'area',
-          title,
-          labels: nights.map(({ date }) => texts.shortDate(date)),
-          series: stacked(values),
-        }),
-      ]
+      const labels = nights.map(({ date }) => texts.shortDate(date))
+      return [chart({ kind: 'area', title, labels, series: stacked(values) })]
     })
     const dates = [...new Set(history.map(({ date }) => date))].slice(-LAST_NIGHTS)
     const rows = history
@@ -345,8 +302,8 @@ export function blocksOf(
     ]
   }
 
+  const days = (value: number | null) => (value === null ? '–' : number(value))
   function cycleBlocks({ cycle }: ConnectionReport): readonly Block[] {
-    const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = (['all', 'withoutStalled', 'active'] as const).map((kind) => {
       const { deals, mean, median } = cycle[kind]
       return [say(raw.cycle[kind]), number(deals), days(mean), days(median)]
@@ -367,7 +324,6 @@ export function blocksOf(
       const most = parts.slice(0, 3).map(([what, n]) => `${what} (${number(n)})`)
       return most.join(', ') || '–'
     }
-    const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = coaching.map((rep) => [
       ...[{ text: name(rep.owner), href: ownerHref(rep.owner) }, number(rep.open), number(rep.stalled)],
       moneys(rep.stalledValue),
@@ -407,19 +363,16 @@ export function blocksOf(
   }
 
   function standingBlocks({ deals, night }: ConnectionReport): readonly Block[] {
-    const open = (state: DealLine['state']) => deals.filter((deal) => deal.state === state)
-    const still = open('stalled').filter(({ change }) => change !== 'flagged' || night.kind === 'undo')
+    const some = tablesOf(deals)
+    const still = ({ state, change }: DealLine) =>
+      state === 'stalled' && (change !== 'flagged' || night.kind === 'undo')
     const { lists, headings } = raw
     const lying = [
-      ...dealsTable(lists.stillStalled, still, 'rule', 'stalledSince', 'lastMovement', 'idleDays'),
-      ...dealsTable(lists.parked, open('parked'), 'lastMovement'),
-      ...dealsTable(lists.answeredNo, open('answered_no'), 'lastMovement'),
+      ...some(lists.stillStalled, still, 'rule', 'stalledSince', 'lastMovement', 'idleDays'),
+      ...some(lists.parked, ({ state }) => state === 'parked', 'lastMovement'),
+      ...some(lists.answeredNo, ({ state }) => state === 'answered_no', 'lastMovement'),
     ]
-    const warned = dealsTable(
-      lists.warnings,
-      deals.filter(({ warnings }) => warnings.length > 0),
-      'warnings',
-    )
+    const warned = some(lists.warnings, ({ warnings }) => warnings.length > 0, 'warnings')
     return [
       ...(lying.length > 0 ? [heading(3, say(headings.deals)), ...lying] : []),
       ...(warned.length > 0 ? [heading(3, say(headings.warnings)), ...warned] : []),
@@ -427,13 +380,12 @@ export function blocksOf(
   }
 
   return {
-    ...{ inShort, forecast: forecastBlocks, history: historyBlocks, night: nightBlocks, cycle: cycleBlocks },
-    ...{
-      stops: stopsBlocks,
-      coaching: coachingBlocks,
-      quality: qualityBlocks,
-      standing: standingBlocks,
-      week: weekBlocks,
-    },
+    ...{ stops: stopsBlocks, coaching: coachingBlocks, week: weekBlocks },
+    /** All of a night, in the order in which it is read. */
+    whole: (report: ConnectionReport): readonly Block[] =>
+      [
+        ...[inShort, forecastBlocks, historyBlocks, nightBlocks, cycleBlocks, stopsBlocks],
+        ...[coachingBlocks, qualityBlocks, standingBlocks],
+      ].flatMap((part) => part(report)),
   }
 }
