@@ -8,6 +8,7 @@ import { type ServerType, serve } from '@hono/node-server'
 import { type App, accessOf, currentTime, PORT, UNPACED, webService } from '../app.ts'
 import type { Finding } from '../connector.ts'
 import type { FieldValues } from '../core/deal.ts'
+import { sumsOf } from '../core/forecast.ts'
 import { UsageError } from '../errors.ts'
 import { buildReport } from '../report/build.ts'
 import { render } from '../report/render.ts'
@@ -230,12 +231,7 @@ async function summed(app: App, runs: readonly Run[], acted: readonly Acted[]) {
   const rows = (await Promise.all(runs.map((run) => rowsOfRun(app.ctx.db, run.id)))).flat()
   const sum = (figure: 'open' | 'stalled' | 'newlyStalled' | 'recovered') =>
     summaries.reduce((total, { figures }) => total + figures[figure], 0)
-  const sums = (part: 'all' | 'moving') => {
-    const total: Record<string, number> = {}
-    for (const [currency, value] of summaries.flatMap(({ forecast }) => Object.entries(forecast[part])))
-      total[currency] = (total[currency] ?? 0) + value
-    return total
-  }
+  const sums = (part: 'all' | 'moving') => sumsOf(summaries.flatMap(({ forecast }) => Object.entries(forecast[part])))
   const deeds = tally(acted)
   return {
     date: runs[0]?.localDate ?? '',
