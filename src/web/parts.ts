@@ -2,6 +2,7 @@
 // badges. The same markup as the report's.
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { State } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { labelsOf, lastContext } from '../report/build.ts'
@@ -16,7 +17,7 @@ import type { Html, Page, Viewer } from './layout.ts'
 import { layout } from './layout.ts'
 import type { WebConnection, WebService } from './service.ts'
 
-type PageContext = Context<{ Variables: { viewer: Viewer } }>
+export type PageContext = Context<{ Variables: { viewer: Viewer } }>
 interface Counted {
   readonly one: string
   readonly many: string
@@ -36,6 +37,10 @@ export interface Told {
   page(page: Page): Response | Promise<Response>
 }
 
+/** Any page, in its frame. */
+export const show = (c: PageContext, page: Page, status: ContentfulStatusCode = 200) =>
+  c.html(layout(c.get('viewer'), { ...page, search: new URL(c.req.url).search }), status)
+
 /** Everything a page says it with, in the language of whoever looks. */
 export function told(c: PageContext, service: WebService): Told {
   const viewer = c.get('viewer')
@@ -48,7 +53,7 @@ export function told(c: PageContext, service: WebService): Told {
     counted: (pair, n, values = {}) => fill(one(n) ? pair.one : pair.many, { ...values, n: texts.number(n) }),
     moneys: (sums) =>
       texts.moneys(Object.fromEntries(Object.entries(sums).map(([currency, value]) => [currency, Math.round(value)]))),
-    page: (page) => c.html(layout(viewer, { ...page, search: new URL(c.req.url).search })),
+    page: (page) => show(c, page),
   }
 }
 
