@@ -14,7 +14,7 @@ export function* toCsv({ connections }: Report, { names, language }: Texts, word
   const columns: readonly Column[] = ['connection', ...COLUMNS]
   const and = language === 'fr' ? ' ; ' : '; '
   const line = (cells: readonly (string | number | null)[]) => `${cells.map(cell).join(',')}\r\n`
-  yield BOM + line(columns.map((column) => words.typeset(words.columns[column])))
+  yield BOM + line(columns.map((column) => words.columns[column]))
   for (const { name: connection, deals } of connections)
     for (const page of pagesOf(deals)) {
       const lines = page.map((deal) => {
@@ -26,7 +26,7 @@ export function* toCsv({ connections }: Report, { names, language }: Texts, word
           answer: answer && words.answers[answer],
           change: change && words.changes[change],
           changeStatus: changeStatus && words.statuses[changeStatus],
-          lists: lists.map((list) => words.typeset(words.lists[list])).join(and),
+          lists: lists.map((list) => words.lists[list]).join(and),
           warnings: warnings.join(and),
         }
         const cells = { ...deal, ...named }

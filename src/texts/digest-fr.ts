@@ -1,7 +1,8 @@
 // Français : les mots des résumés envoyés. `{…}` sont des trous ; voir `fill`.
 import type { DigestWords } from './digest-en.ts'
+import { typesetAll } from './fr.ts'
 
-export const digestFr: DigestWords = {
+export const digestFr: DigestWords = typesetAll({
   weekly: {
     subject: "Votre pipeline au {date}. Affaires à l'arrêt : {stalled}",
     of: 'Ne concerne que : {names}.',
@@ -44,4 +45,4 @@ export const digestFr: DigestWords = {
     },
     ...{ field_missing: "un champ d'unstall manque", stale_snapshot: "le CRM n'a pas pu être lu à temps" },
   },
-}
+})

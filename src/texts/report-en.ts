@@ -1,7 +1,5 @@
 // English: the words of the report. `{…}` are holes; see `fill`.
 export const reportEn = {
-  /** Of our own words. */
-  typeset: (text: string) => text,
   title: 'Pipeline report',
   nothing: 'There is nothing to report yet: no night has run. Begin with "unstall plan", then "unstall run".',
   ...{ contents: 'Contents', none: 'none' },

@@ -1,9 +1,8 @@
 // Français : les mots du rapport. `{…}` sont des trous ; voir `fill`.
-import { typeset } from './fr.ts'
+import { typesetAll } from './fr.ts'
 import type { ReportWords } from './report-en.ts'
 
-export const reportFr: ReportWords = {
-  typeset,
+export const reportFr: ReportWords = typesetAll({
   title: 'Rapport sur le pipeline',
   nothing:
     "Il n'y a encore rien à rapporter : aucune nuit n'a tourné. Commencez par « unstall plan », puis « unstall run ».",
@@ -130,4 +129,4 @@ export const reportFr: ReportWords = {
     ...{ changeStatus: "Ce qu'elle est devenue", held: 'Retenue', refused: 'Refusée' },
     ...{ leftAlone: 'Laissée telle quelle', warnings: 'Avertissements', lists: 'Pour le responsable' },
   },
-}
+})

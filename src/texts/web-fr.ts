@@ -1,5 +1,5 @@
 // Words of the dashboard, in French; same keys as web-en.ts.
-import { typeset } from './fr.ts'
+import { typesetAll } from './fr.ts'
 import type { WebWords } from './web-en.ts'
 
 /** Signing in, what is refused, and what went wrong. */
@@ -364,10 +364,6 @@ const pages = {
     ...{ value: "Valeur à l'arrêt", maybes: 'Réponse peut-être', pushes: 'Reports', noTeam: 'Sans équipe' },
   },
 }
-
-/** All texts of an object, with French typography. */
-const typesetAll = <T>(words: T): T =>
-  JSON.parse(JSON.stringify(words), (_key, value) => (typeof value === 'string' ? typeset(value) : value))
 
 export const webFr: WebWords = typesetAll({
   language: 'fr',

@@ -288,8 +288,8 @@ function history(past: readonly Past[], t: Told): Html {
   const charted = drawn.map(({ currency, nights }) => {
     const title = currency === '' ? tonight.chartPlain : fill(tonight.chart, { currency: plain(currency, 10) })
     const series = [
-      { name: t.report.typeset(charts.moving), values: nights.map(([, , moving]) => moving) },
-      { name: t.report.typeset(charts.stalled), values: nights.map(([, all, moving]) => cents(all - moving)) },
+      { name: charts.moving, values: nights.map(([, , moving]) => moving) },
+      { name: charts.stalled, values: nights.map(([, all, moving]) => cents(all - moving)) },
     ]
     const labels = nights.map(([date]) => t.texts.shortDate(date))
     return { is: 'chart', chart: { kind: 'area', title, labels, series, unit: t.texts.compact } } as const
