@@ -7,7 +7,7 @@ import { join, relative } from 'node:path'
 import { type ServerType, serve } from '@hono/node-server'
 import { type App, accessOf, currentTime, PORT, UNPACED, webService } from '../app.ts'
 import type { Finding } from '../connector.ts'
-import type { FieldValues } from '../core/deal.ts'
+import { type FieldValues, SYSTEMS } from '../core/deal.ts'
 import { sumsOf } from '../core/forecast.ts'
 import { UsageError } from '../errors.ts'
 import { buildReport } from '../report/build.ts'
@@ -41,7 +41,7 @@ import {
   yellow,
 } from './output.ts'
 import { confirmation } from './plan.ts'
-import { count, printPlan, SYSTEMS } from './print.ts'
+import { count, printPlan } from './print.ts'
 
 const DAY = 86_400_000
 const HOUR = 3_600_000

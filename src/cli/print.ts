@@ -2,6 +2,7 @@
 // reaches the terminal unfiltered.
 import type { Config, ConnectionConfig } from '../config.ts'
 import { localTime } from '../core/calendar.ts'
+import { SYSTEMS } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import type { Group, LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
 import { type Left, leftAlone, NO_SUMMARY, Summary, withWrites } from '../report/summary.ts'
@@ -12,7 +13,6 @@ import type { Circuit, Executor } from '../store/schema.ts'
 import { countWrites } from '../store/writes.ts'
 import { bold, dim, flexible, green, hang, plain, print, red, right, table, yellow } from './output.ts'
 
-export const SYSTEMS = { hubspot: 'HubSpot', salesforce: 'Salesforce' } as const
 const MOST = 15
 
 type Rows = readonly (PlannedWrite | LedgerRow)[]

@@ -2,7 +2,7 @@
 // own way. Texts from outside (names, messages) are cells and are escaped where they are written.
 
 import { toDate, toDay } from '../core/calendar.ts'
-import { CAUSES, type DealId, type Rule } from '../core/deal.ts'
+import { CAUSES, type DealId, type Rule, SYSTEMS } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { cents, PARTS } from '../core/forecast.ts'
 import { FATES } from '../core/quality.ts'
@@ -66,7 +66,7 @@ export function documentOf(
   return connections.flatMap((report) => [
     {
       ...{ is: 'heading', level: 2 },
-      text: `${plain(report.name)} (${say.system[report.system]}), ${texts.date(report.night.date)}`,
+      text: `${plain(report.name)} (${SYSTEMS[report.system]}), ${texts.date(report.night.date)}`,
     } as const,
     ...(week ? blocks.week(report, week) : blocks.whole(report)),
   ])
@@ -139,8 +139,8 @@ export function blocksOf(
   const monthOf = ({ name }: SumLine) => (name === null ? say.none : texts.month(name))
 
   const stacked = (values: readonly (readonly [moving: number, all: number])[]) => [
-    { name: say.charts.moving, values: values.map(([moving]) => moving) },
-    { name: say.charts.stalled, values: values.map(([moving, all]) => cents(all - moving)) },
+    { name: names.states.moving, values: values.map(([moving]) => moving) },
+    { name: names.states.stalled, values: values.map(([moving, all]) => cents(all - moving)) },
   ]
   const chart = (chart: Omit<Chart, 'unit'>): Block => ({ is: 'chart', chart: { ...chart, unit: texts.compact } })
   const currenciesOf = ({ forecast }: ConnectionReport) =>

@@ -7,7 +7,6 @@ export const reportFr: ReportWords = typesetAll({
   nothing:
     "Il n'y a encore rien à rapporter : aucune nuit n'a tourné. Commencez par « unstall plan », puis « unstall run ».",
   ...{ contents: 'Sommaire', none: 'aucun' },
-  system: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   cut: '{shown} lignes sur {total} sont affichées ici ; toutes sont dans le CSV (unstall report --format csv).',
   kinds: {
     ...{ night: 'Nuit {run}, situation au {at}.', manual: 'Exécution manuelle {run}, situation au {at}.' },
@@ -40,7 +39,6 @@ export const reportFr: ReportWords = typesetAll({
   charts: {
     ...{ month: 'Prévision par mois, {currency}', owner: 'Pipeline par propriétaire, {currency}' },
     ...{ history: 'Pipeline ouvert nuit après nuit, {currency}', stops: 'Affaires ouvertes par étape' },
-    ...{ moving: 'En mouvement', stalled: "À l'arrêt" },
   },
   figures: {
     ...{ open: 'Affaires ouvertes', stalled: "À l'arrêt", newlyStalled: "Nouvellement à l'arrêt" },

@@ -44,7 +44,6 @@ const access = {
 
 /** Pages that show and do things: runs, preview, undo, connections. */
 const operate = {
-  systems: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   kinds: { night: 'Nuit', manual: 'Nuit à la main', preview: 'Aperçu', undo: 'Annulation' },
   states: { open: 'en cours', done: 'terminée', failed: 'abandonnée' },
   steps: { pull: 'lecture des affaires', decide: 'jugement', apply: 'écriture', report: 'bilan', done: 'terminée' },
@@ -89,7 +88,6 @@ const operate = {
     gets: 'Elles reçoivent',
   },
   runs: {
-    title: 'Exécutions',
     caption: 'Toutes les exécutions, la plus récente en premier',
     none: 'Aucune exécution pour le moment. Commencez par un aperçu, sous Connexions.',
   },
@@ -106,16 +104,7 @@ const operate = {
     reload: 'Recharger',
     busy: "Cette exécution est en cours. Une seule à la fois par connexion : attendez qu'elle se termine et réessayez.",
     failures: 'Essais qui ont échoué',
-    figures: {
-      open: 'Affaires ouvertes',
-      stalled: "À l'arrêt",
-      newlyStalled: "Nouvellement à l'arrêt",
-      recovered: 'Reparties',
-      parked: 'En pause',
-      answeredNo: 'Réponse non',
-      all: 'Pipeline ouvert',
-      moving: "Sans les affaires à l'arrêt",
-    },
+    figures: { all: 'Pipeline ouvert', moving: "Sans les affaires à l'arrêt" },
     unreadable: "Affaires qui n'ont pas pu être lues et attendent : {count}.",
     dead: 'Affaires mortes avant la première nuit ; elles ne reçoivent jamais de tâche',
     age: '{from} à {to}',
@@ -139,16 +128,12 @@ const operate = {
     because: '{state} : {why}',
     noneSuch: 'Aucune.',
     ofDeal: 'Écritures sur {deal}',
-    inCrm: 'Ouvrir dans {system}',
     left: "Laissé tel quel : ce que des personnes ou d'autres exécutions ont changé",
     more: 'Et {count} de plus.',
     task: 'Tâche de relance',
     due: 'échéance {date}',
     text: 'Texte de la tâche',
     empty: 'vide',
-    yes: 'oui',
-    no: 'non',
-    decisions: { yes: 'oui', no: 'non', maybe: 'peut-être' },
     confirm: 'Écrire ceci',
     confirmWords:
       "Écrit exactement ce qui est affiché ici. Ce qui a changé entre-temps attend une nuit. Cela peut s'annuler.",
@@ -169,7 +154,6 @@ const operate = {
     cancel: 'Tout laisser tel quel',
   },
   connections: {
-    title: 'Connexions',
     last: 'Dernière bonne nuit',
     never: 'aucune pour le moment',
     next: 'Prochaine nuit',
@@ -339,7 +323,7 @@ const pages = {
       ...{ rule: 'Règle', measured: 'Mesuré', limit: 'Limite', holds: 'En cause', note: 'Date' },
       ...{ date: 'Date', from: 'De', to: 'À', run: 'Exécution', wrote: 'Quoi', status: 'Suite', rest: 'Remarque' },
     },
-    ...{ yes: 'oui', no: 'non', notApplicable: 'sans objet' },
+    notApplicable: 'sans objet',
     timeline: "Ce qui s'est passé, du plus récent au plus ancien",
     older: 'Événements antérieurs',
     pushes: "Reports de la date de clôture qui comptent aujourd'hui",
@@ -351,7 +335,6 @@ const pages = {
     blind: 'Ce que le CRM ne peut pas dire',
   },
   sheet: {
-    title: 'Fiche de coaching',
     lead: "Où les affaires s'arrêtent et ce qu'en disent les commerciaux : pour en parler, pas pour classer.",
     preparing: "{connection} : récapitulatif en cours. Cette page s'actualise d'elle-même.",
     stale: "Situation d'une nuit antérieure : la plus récente est en cours de récapitulation.",

@@ -53,7 +53,7 @@ export function coaching(web: Web, service: WebService, patienceMs = PATIENCE_MS
     const t = told(c, service)
     const some = chosen(c, service)
     const read = await seen(service, some, t.texts)
-    const page = { title: t.words.sheet.title, at: '/coaching' }
+    const page = { title: t.viewer.words.nav.coaching, at: '/coaching' }
     if (read.length === 0) return t.page({ ...page, body: unread(t) })
     const sheets = await Promise.all(read.map(async (one) => ({ one, ready: await sheetOf(one) })))
     const late = sheets.some(({ one, ready }) => ready?.run !== one.context.run)

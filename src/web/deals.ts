@@ -2,7 +2,7 @@
 // come from one grouped query; only the deals of the page are judged.
 import { html, raw } from 'hono/html'
 import { z } from 'zod'
-import { RULES } from '../core/deal.ts'
+import { RULES, SYSTEMS } from '../core/deal.ts'
 import { reasonOf } from '../core/explain.ts'
 import { sumsOf } from '../core/forecast.ts'
 import { observedAfter } from '../core/reaffirm.ts'
@@ -201,7 +201,7 @@ function line(
   const label = (column: (typeof COLUMNS)[number]) => html` data-label="${list.columns[column]}"`
   const dash = (text: string | null) => text ?? NONE
   const states = state === 'moving' || query.state === 'open' ? badge(state, texts.names.states[state]) : ''
-  return html`<tr><th scope="row"><a href="${dealHref(ref)}">${outside(deal.name, 100)}</a><small>${outside(stage)}${context.reference.pipelines.length > 1 ? html` · ${outside(pipeline)}` : ''}</small>${crmLink(deal.url, t.report.system[system], deal.name)}</th>
+  return html`<tr><th scope="row"><a href="${dealHref(ref)}">${outside(deal.name, 100)}</a><small>${outside(stage)}${context.reference.pipelines.length > 1 ? html` · ${outside(pipeline)}` : ''}</small>${crmLink(deal.url, SYSTEMS[system], deal.name)}</th>
 <td${label('owner')}>${owner === null ? NONE : outside(owner)}${team === null ? '' : html`<small>${outside(team)}</small>`}</td>
 <td class="n"${label('amount')}>${deal.amount === null ? NONE : texts.money(deal.amount, deal.currency)}</td>
 <td class="why"${label('why')}>${states} ${state === 'stalled' && rule !== null ? html`<strong>${texts.names.rules[rule]}</strong>` : ''}${why === '' ? '' : html`<small dir="auto">${why}</small>`}</td>

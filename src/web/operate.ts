@@ -1,7 +1,7 @@
 // What an operator does: preview a night and confirm it, run one now, take one back after looking at what would stay, and
 // see how each connection is doing. Every action opens a run; workers carry it out.
 import { html } from 'hono/html'
-import type { DealId } from '../core/deal.ts'
+import { type DealId, SYSTEMS } from '../core/deal.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { nextNight } from '../schedule.ts'
 import { circuits, getConnection } from '../store/connections.ts'
@@ -11,7 +11,7 @@ import type { Circuit } from '../store/schema.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { formToken, type Html } from './layout.ts'
-import { crmLink, facts, outside, runHref, type Told, table, told } from './parts.ts'
+import { facts, inCrm, outside, runHref, type Told, table, told } from './parts.ts'
 import { fillHtml, leftTable } from './runs.ts'
 import type { Web } from './server.ts'
 import type { Opened, UndoPreview, WebConnection, WebService } from './service.ts'
@@ -27,8 +27,7 @@ export function operatorPages(web: Web, service: WebService): void {
   web.get('/connections', async (c) => {
     const t = told(c, service)
     const sections = await Promise.all(service.connections.map((one) => connectionSection(service, t, one)))
-    const { title } = t.operate.connections
-    return t.page({ title, at: '/connections', body: html`${sections}` })
+    return t.page({ title: t.viewer.words.nav.connections, at: '/connections', body: html`${sections}` })
   })
   for (const action of ['preview', 'run'] as const)
     web.post(`/connections/:name/${action}`, async (c) => {
@@ -126,7 +125,7 @@ async function checkBody(service: WebService, { operate }: Told, { name }: WebCo
 async function connectionSection(service: WebService, t: Told, { name, system }: WebConnection): Promise<Html> {
   const { db, schedule, timezone } = service
   const { viewer, operate, texts } = t
-  const { connections: say, systems } = operate
+  const { connections: say } = operate
   const now = service.clock()
   const at = (instant: number) => texts.instant(instant, timezone)
   const stored = await getConnection(db, name)
@@ -140,7 +139,7 @@ async function connectionSection(service: WebService, t: Told, { name, system }:
   const label = (action: string) => fill(say.of, { action, connection: name })
   const button = (action: 'preview' | 'run') =>
     html`<form method="post" action="${path}/${action}">${formToken(viewer)}<button aria-label="${label(say[action])}">${say[action]}</button></form>`
-  return html`<section class="connection"><h2 dir="auto">${name} <small>${systems[system]}</small></h2>
+  return html`<section class="connection"><h2 dir="auto">${name} <small>${SYSTEMS[system]}</small></h2>
 ${circuit ? html`<p class="alarm" dir="auto">${circuitWords(t, circuit, at)}</p>` : ''}
 ${confirmed ? '' : html`<p class="notice">${say.unconfirmed}</p>`}
 ${newest?.status === 'open' ? html`<p class="notice">${fillHtml(say.open, { run: link(newest.id, newest.id) })}</p>` : ''}
@@ -149,7 +148,7 @@ ${facts([
   [say.next, at(nextNight(now, schedule, timezone))],
   [say.quarantine, texts.number(held.length)],
 ])}
-${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id)}: <span dir="auto">${plain(one.problem, 500)}</span> ${one.url ? crmLink(one.url, fill(operate.run.inCrm, { system: systems[system] }), one.name ?? one.id) : ''}</li>`)}</ul></details>` : ''}
+${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id)}: <span dir="auto">${plain(one.problem, 500)}</span> ${one.url ? inCrm(t, system, { url: one.url, name: one.name ?? one.id }) : ''}</li>`)}</ul></details>` : ''}
 <div class="actions">${viewer.role === 'operator' ? html`${button('preview')}${confirmed ? button('run') : ''}` : ''}<a class="button quiet" href="${path}/check" aria-label="${label(say.check)}">${say.check}</a></div></section>`
 }
 

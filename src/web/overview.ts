@@ -283,13 +283,13 @@ function owners(stalled: readonly Facet[], read: readonly Seen[], some: readonly
 
 function history(past: readonly Past[], t: Told): Html {
   const { tonight } = t.words
-  const { charts } = t.report
+  const { states } = t.texts.names
   const drawn = past.filter(({ nights }) => nights.length > 1)
   const charted = drawn.map(({ currency, nights }) => {
     const title = currency === '' ? tonight.chartPlain : fill(tonight.chart, { currency: plain(currency, 10) })
     const series = [
-      { name: charts.moving, values: nights.map(([, , moving]) => moving) },
-      { name: charts.stalled, values: nights.map(([, all, moving]) => cents(all - moving)) },
+      { name: states.moving, values: nights.map(([, , moving]) => moving) },
+      { name: states.stalled, values: nights.map(([, all, moving]) => cents(all - moving)) },
     ]
     const labels = nights.map(([date]) => t.texts.shortDate(date))
     return { is: 'chart', chart: { kind: 'area', title, labels, series, unit: t.texts.compact } } as const

@@ -3,7 +3,7 @@
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import type { State } from '../core/deal.ts'
+import { type State, SYSTEMS, type System } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { labelsOf, lastContext } from '../report/build.ts'
 import type { Column } from '../report/document.ts'
@@ -101,6 +101,13 @@ export const crmLink = (url: string, text: string, name: string): Html =>
   /^https?:\/\//i.test(url)
     ? html`<a class="out" href="${url}" rel="noopener noreferrer" target="_blank">${text}<span class="unseen"> ${plain(name)}</span></a>`
     : html``
+
+/** To the record in its CRM. */
+export const inCrm = (
+  { words }: Told,
+  system: System,
+  { url, name }: { readonly url: string; readonly name: string },
+): Html => crmLink(url, fill(words.list.open, { system: SYSTEMS[system] }), name)
 
 export const badge = (state: State | 'open', text: string): Html => html`<span class="badge ${state}">${text}</span>`
 

@@ -12,7 +12,7 @@ import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { formToken, type Html } from './layout.ts'
-import { crmLink, dealHref, facts, outside, pageOf, pager, runHref, type Told, table, told } from './parts.ts'
+import { dealHref, facts, inCrm, outside, pageOf, pager, runHref, type Told, table, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
 
@@ -62,7 +62,7 @@ export function runPages(web: Web, service: WebService): void {
     const all = Math.ceil((await countRuns(db)) / RUNS)
     const body = html`${found.length === 0 ? html`<p class="empty">${runs.none}</p>` : table(runs.caption, heads, rows)}
 ${pager(pages, page, all, (to) => `/runs?page=${to}`)}`
-    return t.page({ title: runs.title, at: '/runs', body })
+    return t.page({ title: t.viewer.words.nav.runs, at: '/runs', body })
   })
 
   web.get('/runs/:id', async (c) => {
@@ -137,10 +137,10 @@ function underWay({ operate }: Told, run: Run, counts: Counts, { still, busy }: 
 <p>${still ? '' : say.reloads} <a href="${runHref(run.id)}${still ? '' : '?still'}">${still ? say.reload : say.stay}</a></p></div>`
 }
 
-function figures({ operate, texts }: Told, summary: Summary): Html {
+function figures({ operate, report, texts }: Told, summary: Summary): Html {
   const { figures: names, unreadable, dead, age, older, gets } = operate.run
   const numbers = (['open', 'stalled', 'newlyStalled', 'recovered', 'parked', 'answeredNo'] as const).map(
-    (key) => [names[key], texts.number(summary.figures[key])] as const,
+    (key) => [report.figures[key], texts.number(summary.figures[key])] as const,
   )
   const { all, moving } = summary.forecast
   const blocks = summary.dead.some(({ count }) => count > 0) ? summary.dead : []
@@ -221,7 +221,7 @@ interface OfDeal {
 function dealSection(service: WebService, t: Told, run: Run, { id, writes, reference, stored }: OfDeal): Html {
   const { operate, texts } = t
   const { language } = texts
-  const { run: say, columns, statuses, systems } = operate
+  const { run: say, columns, statuses } = operate
   const deal = stored?.known.deal
   const name = plain(deal?.name ?? id)
   const system = service.connections.find((one) => one.name === run.connection)?.system
@@ -241,9 +241,9 @@ function dealSection(service: WebService, t: Told, run: Run, { id, writes, refer
   const heads = (['what', 'before', 'after', 'state'] as const).map((key) => ({ title: columns[key] }))
   const mine = t.viewer.role === 'operator' && run.status !== 'open' && /night|manual/.test(run.kind)
   const back = mine && writes.some(({ row, status }) => undoable({ ...row, ...NEVER, status }))
-  const inCrm = deal && system ? crmLink(deal.url, fill(say.inCrm, { system: systems[system] }), name) : ''
+  const link = deal && system ? inCrm(t, system, deal) : ''
   const own = dealHref({ connection: run.connection, id })
-  return html`<section class="deal"><h3><a href="${own}">${outside(name)}</a></h3><p>${inCrm}</p>
+  return html`<section class="deal"><h3><a href="${own}">${outside(name)}</a></h3><p>${link}</p>
 ${table(fill(say.ofDeal, { deal: name }), heads, rows, true)}
 ${back ? html`<p><a href="${runHref(run.id)}/undo?deal=${encodeURIComponent(id)}" aria-label="${say.undoDeal} ${name}">${say.undoDeal}</a></p>` : ''}</section>`
 }
@@ -256,18 +256,19 @@ function task({ operate: { run: say }, texts }: Told, row: Exclude<Write['row'],
 }
 
 /** The value of a field as people say it. */
-function shown({ operate, texts }: Told, run: Run, reference: Reference | null) {
-  const { empty, yes, no, decisions } = operate.run
+function shown({ operate, report, texts }: Told, run: Run, reference: Reference | null) {
+  const { empty } = operate.run
+  const { answers } = report
   const { rules, states, causes } = texts.names
   const names: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-    ...{ reason: rules, state: states, cause: causes, decision: decisions },
+    ...{ reason: rules, state: states, cause: causes, decision: answers },
     stage: Object.fromEntries(
       reference?.pipelines.flatMap(({ stages }) => stages.map((one) => [one.id, one.label])) ?? [],
     ),
   }
   return (field: string, value: string | number | boolean | null | undefined): string => {
     if (value === null || value === undefined || value === '') return empty
-    if (typeof value === 'boolean') return value ? yes : no
+    if (typeof value === 'boolean') return value ? answers.yes : answers.no
     if (typeof value === 'number') return texts.instant(value, run.settings.timezone)
     return field === 'decisionDue' ? texts.date(value) : plain(names[field]?.[value] ?? value, 500)
   }

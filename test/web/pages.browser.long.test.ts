@@ -56,7 +56,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the manager in a b
     ['fr', 1280, 'dark'],
     ['fr', 390, 'light'],
   ] as const)('%s, %i wide, %s', async (language, width, colorScheme) => {
-    const words = language === 'fr' ? webFr.pages : webEn.pages
+    const { pages: words, nav } = language === 'fr' ? webFr : webEn
     const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme })
     const page = await context.newPage()
     const odd: string[] = []
@@ -108,7 +108,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the manager in a b
     await sound(page, 'deal')
 
     await page.getByRole('navigation').first().getByRole('link').nth(2).click()
-    await page.getByRole('heading', { level: 1, name: words.sheet.title }).waitFor()
+    await page.getByRole('heading', { level: 1, name: nav.coaching }).waitFor()
     await page.locator('main table').first().waitFor({ state: 'attached' })
     await sound(page, 'coaching')
     const rep = page.locator('main table a[href^="/deals?owner="]').first()
