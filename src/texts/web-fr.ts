@@ -218,14 +218,8 @@ const pages = {
     runs: 'Ce qui a été écrit, affaire par affaire :',
     why: "Pourquoi les affaires s'arrêtent",
     who: "À qui sont les affaires à l'arrêt",
-    ...{
-      rule: 'Motif',
-      owner: 'Propriétaire',
-      deals: 'Affaires',
-      value: 'Valeur',
-      nobody: 'Personne',
-      other: 'Sans motif',
-    },
+    ...{ rule: 'Motif', owner: 'Propriétaire', deals: 'Affaires', value: 'Valeur' },
+    ...{ nobody: 'Personne', other: 'Sans motif' },
     whoMore: 'Tous les commerciaux sont sur la fiche de coaching',
     noneStalled: "Aucune affaire n'est à l'arrêt. Rien à faire ici.",
     todo: 'À traiter par une personne',
@@ -296,10 +290,8 @@ const pages = {
     ...{ show: 'Afficher', clear: 'Effacer les filtres' },
     orders: {
       ...{ amount: "Montant, les plus élevés d'abord", since: "Depuis, les plus anciennes d'abord" },
-      ...{
-        movement: "Dernier mouvement, les plus anciens d'abord",
-        close: "Date de clôture, les plus proches d'abord",
-      },
+      movement: "Dernier mouvement, les plus anciens d'abord",
+      close: "Date de clôture, les plus proches d'abord",
     },
     caption: 'Affaires, {order}',
     columns: {
