@@ -3,15 +3,14 @@ import type { Texts } from '../core/explain.ts'
 import type { ReportWords } from '../texts/report-en.ts'
 import { DealLine, pagesOf, type Report } from './model.ts'
 
-type Column = keyof ReportWords['columns']
-const COLUMNS = Object.keys(DealLine.shape).filter((key): key is keyof DealLine => key in DealLine.shape)
+const COLUMNS = DealLine.keyof().options
 
 /** Without it Excel takes UTF-8 for something else, and accents for two characters. */
 const BOM = '\ufeff'
 
 /** Dates `YYYY-MM-DD`, numbers with a point; codes by their names in the report's language. */
 export function* toCsv({ connections }: Report, { names, language }: Texts, words: ReportWords): Generator<string> {
-  const columns: readonly Column[] = ['connection', ...COLUMNS]
+  const columns = ['connection' as const, ...COLUMNS]
   const and = language === 'fr' ? ' ; ' : '; '
   const line = (cells: readonly (string | number | null)[]) => `${cells.map(cell).join(',')}\r\n`
   yield BOM + line(columns.map((column) => words.columns[column]))

@@ -3,6 +3,7 @@
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { z } from 'zod'
 import { type State, SYSTEMS, type System } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { labelsOf, lastContext } from '../report/build.ts'
@@ -177,7 +178,4 @@ ${page < pages ? html`<a href="${href(page + 1)}" rel="next" class="button">${wo
 }
 
 /** Counting from 1; anything else is the first page. */
-export function pageOf(text: string | undefined): number {
-  const page = Number(text)
-  return Number.isInteger(page) && page > 0 && page < 1e6 ? page : 1
-}
+export const PageNumber = z.coerce.number().int().min(1).max(1e6).catch(1)

@@ -1,5 +1,6 @@
 // The runs, and one run with every write before and after: what it did, held back, was refused, or left alone and why.
 import { html } from 'hono/html'
+import { z } from 'zod'
 import type { DealId, Reference } from '../core/deal.ts'
 import type { LedgerStatus } from '../core/plan.ts'
 import { FIELD_KEYS } from '../core/reaffirm.ts'
@@ -12,7 +13,7 @@ import { countWrites, pageOfWrites, type Write } from '../store/writes.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { formToken, type Html } from './layout.ts'
-import { dealHref, facts, inCrm, outside, pageOf, pager, runHref, type Told, table, told } from './parts.ts'
+import { dealHref, facts, inCrm, outside, PageNumber, pager, runHref, type Told, table, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
 
@@ -32,8 +33,12 @@ const FILTERS = {
   left: ['left', 'dropped'],
   unknown: ['sent'],
 } as const satisfies Record<string, readonly LedgerStatus[]>
-type Filter = keyof typeof FILTERS
-const isFilter = (text: string | undefined): text is Filter => text !== undefined && Object.hasOwn(FILTERS, text)
+const FILTER_NAMES = Object.keys(FILTERS) as (keyof typeof FILTERS)[]
+
+/** What the address of a run asks for; what it says wrongly counts as not said. `still`: not to be loaded again. */
+const given = z.optional(z.string()).transform((text) => text !== undefined)
+const Shown = z.object({ show: z.enum(FILTER_NAMES).catch('all'), page: PageNumber, still: given, busy: given })
+type Shown = z.infer<typeof Shown>
 
 const runLink = (id: string): Html => html`<a href="${runHref(id)}">${id}</a>`
 
@@ -44,7 +49,7 @@ export function runPages(web: Web, service: WebService): void {
     const t = told(c, service)
     const { texts } = t
     const { runs, columns, kinds, states, steps, pages } = t.operate
-    const page = pageOf(c.req.query('page'))
+    const page = PageNumber.parse(c.req.query('page'))
     const found = await listRuns(db, { limit: RUNS, offset: (page - 1) * RUNS })
     const rows = found.map((run) => {
       const { id, connection, kind, status, step, now, settings } = run
@@ -69,21 +74,11 @@ ${pager(pages, page, all, (to) => `/runs?page=${to}`)}`
     const run = await getRun(db, c.req.param('id'))
     if (!run) return c.notFound()
     const t = told(c, service)
-    const asked = c.req.query('show')
-    const show = isFilter(asked) ? asked : 'all'
-    const page = pageOf(c.req.query('page'))
-    const still = c.req.query('still') !== undefined
-    const body = await runBody(service, t, run, { show, page, still, busy: c.req.query('busy') !== undefined })
-    if (run.status === 'open' && !still) c.header('Refresh', String(reloadAfter(service.clock() - run.createdAt)))
+    const shown = Shown.parse(c.req.query())
+    const body = await runBody(service, t, run, shown)
+    if (run.status === 'open' && !shown.still) c.header('Refresh', String(reloadAfter(service.clock() - run.createdAt)))
     return t.page({ title: fill(t.operate.run.title, { run: run.id }), at: '/runs', body })
   })
-}
-
-interface Shown {
-  readonly show: Filter
-  readonly page: number
-  readonly still: boolean
-  readonly busy: boolean
 }
 
 async function runBody(service: WebService, t: Told, run: Run, shown: Shown): Promise<Html> {
@@ -199,7 +194,7 @@ async function writesOf(service: WebService, t: Told, run: Run, counts: Counts, 
   const deals = await getDeals(service.db, run.connection, [...found.writes.keys()])
   const stored = await getConnection(service.db, run.connection)
   const reference = stored?.reference ?? null
-  const filters = (Object.keys(FILTERS) as Filter[]).filter((one) => one === show || sum(counts, FILTERS[one]) > 0)
+  const filters = FILTER_NAMES.filter((one) => one === show || sum(counts, FILTERS[one]) > 0)
   const sections = [...found.writes].map(([id, writes]) =>
     dealSection(service, t, run, { id, writes, reference, stored: deals.get(id) }),
   )
