@@ -59,13 +59,13 @@ interface Crm {
 type Night = Awaited<ReturnType<typeof summed>>
 
 export async function demo(
-  options: GlobalOptions & { seed?: number; nights?: number; serve?: boolean },
+  options: GlobalOptions & { seed: number; nights: number; serve?: boolean },
 ): Promise<ExitCode> {
   const begun = performance.now()
-  const nights = options.nights ?? 14
+  const { nights, seed } = options
   // The last night is last night, so that the dates look like today's.
   const first = Math.floor(Date.now() / DAY) * DAY - nights * DAY + 2 * HOUR
-  const crms = await companies(first, options.seed ?? 1)
+  const crms = await companies(first, seed)
   try {
     const file = writeConfig(crms)
     return await withApp(file, { pace: UNPACED }, async (app, progress, stop) => {

@@ -36,11 +36,10 @@ const COLOURS = { open: yellow, done: green, failed: red } as const
 const state = ({ status, step }: Run) =>
   COLOURS[status](status === 'done' ? 'done' : status === 'open' ? `open (${step})` : `given up (${step})`)
 
-export async function runs(options: GlobalOptions & { limit?: unknown }, id: string): Promise<ExitCode> {
+export async function runs(options: GlobalOptions & { limit: number }, id: string): Promise<ExitCode> {
   return withApp(options.config, { concurrency: 0 }, async ({ ctx, config }) => {
     if (id) return oneRun(ctx, id, options.json)
-    const limit = typeof options.limit === 'number' ? options.limit : 20
-    const found = await listRuns(ctx.db, { limit })
+    const found = await listRuns(ctx.db, { limit: options.limit })
     if (options.json) {
       printJson(found.map(({ settings: _, ...run }) => run))
       return EXIT.ok
