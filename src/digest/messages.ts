@@ -92,6 +92,7 @@ export function nightlyMessage({ texts, timezone, dashboard }: Omit<Said, 'db' |
   const first = [begun, changed, still].find((some) => some.length > 0) ?? []
   const problems = [...first.slice(0, 2).map(({ key }) => shortly(key)), ...(first.length > 2 ? ['…'] : [])].join(', ')
   const subject = first.length === 0 ? nightly.over : begun.length > 0 ? nightly.begins : nightly.goesOn
+  const ended = over.map((key) => text(shortly(key)))
   const unchanged = begun.length + changed.length + over.length === 0
   return {
     subject: fill(subject, { problems }),
@@ -101,10 +102,7 @@ export function nightlyMessage({ texts, timezone, dashboard }: Omit<Said, 'db' |
       ...group(nightly.new, begun.flatMap(told)),
       ...group(nightly.changed, changed.flatMap(told)),
       ...group(nightly.still, still.flatMap(told)),
-      ...group(
-        nightly.ended,
-        over.map((key) => text(shortly(key))),
-      ),
+      ...group(nightly.ended, ended),
     ],
     link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },
   }

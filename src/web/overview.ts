@@ -141,17 +141,15 @@ async function pastOf({ db }: WebService, some: readonly Night[]): Promise<reado
     }),
   )
   const dates = [...new Set(stored.flat().map(({ date }) => date))].sort().slice(-NIGHTS)
-  const sums = new Map<string, [string, number, number][]>()
-  for (const date of dates) {
+  const sums = dates.flatMap((date) => {
     const lines = stored.flatMap((nights) => nights.findLast((night) => night.date <= date)?.lines ?? [])
-    for (const [currency, of] of Map.groupBy(lines, (line) => line.currency ?? '')) {
+    return [...Map.groupBy(lines, (line) => line.currency ?? '')].map(([currency, of]) => {
       const sum = (key: 'forecast' | 'movingForecast') => cents(of.reduce((total, line) => total + line[key], 0))
-      const nights = sums.get(currency) ?? []
-      nights.push([date, sum('forecast'), sum('movingForecast')])
-      sums.set(currency, nights)
-    }
-  }
-  return [...sums].map(([currency, nights]) => ({ currency, nights }))
+      return { currency, night: [date, sum('forecast'), sum('movingForecast')] as const }
+    })
+  })
+  const byCurrency = [...Map.groupBy(sums, ({ currency }) => currency)]
+  return byCurrency.map(([currency, some]) => ({ currency, nights: some.map(({ night }) => night) }))
 }
 
 // ---- how it is said

@@ -186,11 +186,8 @@ function countTable({ operate, texts: { number } }: Told, counts: Counts): Html 
 async function writesOf(service: WebService, t: Told, run: Run, counts: Counts, { show, page }: Shown): Promise<Html> {
   const { operate } = t
   const path = runHref(run.id)
-  const found = await pageOfWrites(service.db, run, {
-    statuses: FILTERS[show],
-    offset: (page - 1) * DEALS,
-    limit: DEALS,
-  })
+  const part = { offset: (page - 1) * DEALS, limit: DEALS }
+  const found = await pageOfWrites(service.db, run, { statuses: FILTERS[show], ...part })
   const deals = await getDeals(service.db, run.connection, [...found.writes.keys()])
   const stored = await getConnection(service.db, run.connection)
   const reference = stored?.reference ?? null
@@ -255,11 +252,10 @@ function shown({ operate, report, texts }: Told, run: Run, reference: Reference 
   const { empty } = operate.run
   const { answers } = report
   const { rules, states, causes } = texts.names
+  const stages = reference?.pipelines.flatMap((pipeline) => pipeline.stages) ?? []
   const names: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     ...{ reason: rules, state: states, cause: causes, decision: answers },
-    stage: Object.fromEntries(
-      reference?.pipelines.flatMap(({ stages }) => stages.map((one) => [one.id, one.label])) ?? [],
-    ),
+    stage: Object.fromEntries(stages.map(({ id, label }) => [id, label])),
   }
   return (field: string, value: string | number | boolean | null | undefined): string => {
     if (value === null || value === undefined || value === '') return empty

@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
-import type { Answer, Call, Kernel, Lookalike, Refusal, Route } from '../kernel.ts'
+import { type Answer, type Call, type Kernel, type Lookalike, ok, type Refusal, type Route } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { perform } from './acts.ts'
 import { lists } from './lists.ts'
@@ -54,7 +54,6 @@ const DEFAULTS = {
 type Handler = (call: Call, object: ObjectType) => Answer
 /** By method and path; `{v}` and `{object}` are filled in here. */
 type Handlers = Readonly<Record<string, Handler>>
-const ok = (body: object): Answer => ({ status: 200, body })
 const below = (path: string, handlers: Handlers): Handlers =>
   Object.fromEntries(Object.entries(handlers).map(([end, handler]) => [end.replace(' ', ` ${path}`), handler]))
 
