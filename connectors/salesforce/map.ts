@@ -79,23 +79,28 @@ function actor(userId: string | null, lens: Lens): { by: Actor; source: string }
   return { by: user.UserType === 'AutomatedProcess' ? 'automation' : 'person', source }
 }
 
-const snapshot = (row: History | undefined) => ({
-  stage: row?.StageName ?? null,
-  amount: row?.Amount == null ? null : String(row.Amount),
-  closeDate: row?.CloseDate ?? null,
+const snapshot = (stage: string | null = null, amount: number | null = null, closeDate: string | null = null) => ({
+  ...{ stage, closeDate, amount: amount === null ? null : String(amount) },
 })
+const valuesOf = (row: History | undefined) => snapshot(row?.StageName, row?.Amount, row?.CloseDate)
 
-/** All snapshots of one deal -> its changes, oldest first. The first snapshot is the creation: `from` is empty. */
-export function toChanges(rows: readonly History[], lens: Lens): Change[] {
+/** Snapshots of one deal -> its changes, oldest first. `before`: how it was until the first of them; without it that one
+ *  is the creation, and its `from` is empty. */
+export function toChanges(
+  rows: readonly History[],
+  lens: Lens,
+  before?: Pick<Deal, 'stageId' | 'amount' | 'closeDate'>,
+): Change[] {
+  const start = snapshot(before?.stageId, before?.amount, before?.closeDate)
   const sorted = rows.toSorted((a, b) => a.CreatedDate - b.CreatedDate || (a.Id < b.Id ? -1 : 1))
   let at = Number.NEGATIVE_INFINITY
   return sorted.flatMap((row, n) => {
-    const [before, now] = [snapshot(sorted[n - 1]), snapshot(row)]
-    const changed = (['stage', 'amount', 'closeDate'] as const).filter((field) => before[field] !== now[field])
+    const [was, now] = [n === 0 ? start : valuesOf(sorted[n - 1]), valuesOf(row)]
+    const changed = (['stage', 'amount', 'closeDate'] as const).filter((field) => was[field] !== now[field])
     // Whole seconds, within which a flow follows the save that started it: a millisecond keeps the order.
     at = Math.max(row.CreatedDate, at + 1)
     const told = { at, ...actor(row.CreatedById, lens) }
-    return changed.map((field) => ({ field, from: before[field], to: now[field], ...told }))
+    return changed.map((field) => ({ field, from: was[field], to: now[field], ...told }))
   })
 }
 
@@ -119,15 +124,9 @@ export function toMeeting(row: Event, lens: Lens, now: Instant): Activity | Book
     : { id, at, outside, series: row.RecurrenceActivityId }
 }
 
-/** The next booked meeting per deal: one with somebody from outside before one without, then the earliest. */
-export function nextMeetings(rows: readonly Event[], lens: Lens, now: Instant): Map<string, BookedMeeting> {
-  const booked = rows.flatMap((row) => {
-    const meeting = toMeeting(row, lens, now)
-    return meeting && !('kind' in meeting) && row.WhatId ? [[row.WhatId, meeting] as const] : []
-  })
-  // The last entry of a deal stays.
-  return new Map(booked.sort(([, a], [, b]) => Number(a.outside) - Number(b.outside) || b.at - a.at))
-}
+/** The next of a deal's booked meetings: one with somebody from outside before one without, then the earliest. */
+export const nextMeeting = (booked: readonly BookedMeeting[]): BookedMeeting | undefined =>
+  booked.toSorted((a, b) => Number(b.outside) - Number(a.outside) || a.at - b.at)[0]
 
 /** A completed task of somebody else. Null: ours, still open, or dated in the future. */
 export function toTaskActivity(row: Task, lens: Lens, now: Instant): Activity | null {

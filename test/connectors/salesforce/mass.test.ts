@@ -29,7 +29,7 @@ test('25,000 opportunities with one time stamp', { timeout: 60_000 }, async () =
   onTestFinished(() => sandbox.close())
   const credential = clientCredentials({ loginUrl: sandbox.url, clientId: 'sandbox', clientSecret: 'sandbox' })
   const known = async (ids: readonly string[]) =>
-    new Map(ids.map((id) => [id, { pipelineId: 'default', stageId: '', amount: 0, closeDate: null }]))
+    new Map(ids.map((id) => [id, { pipelineId: 'default', stageId: '', amount: 0, closeDate: null, modifiedAt: 0 }]))
   const calm = { gate: quietGate(), clock: () => 0, sleep: async () => {}, timezone: 'UTC' }
   const connector = connectSalesforce({ ...calm, credential, known })
   for await (const _ of connector.setup(never));
