@@ -39,12 +39,17 @@ export function inOrder(after = '') {
   }
 }
 
-/** `of`: the field that names the deal. What names none is left out. */
-export function beside(pages: Pages, of: string) {
+/** `of`: the field that names the deal; what names none is left out. `awaited`: the deal whose rows an earlier walk would
+ *  have read next, behind the deal `after`. Where it does not come, Salesforce sorts it before that, and rows behind it may
+ *  be missed. */
+export function beside(pages: Pages, of: string, after?: string, awaited: string | null = null) {
   const source = ahead(pages)
-  const check = inOrder()
+  const check = inOrder(after)
   let rows: Row[] = []
+  const next = () => (rows.length > 0 ? String(rows[0]?.[of]) : awaited)
   return {
+    /** The deal of the next row, for a later walk to await. */
+    next,
     /** The next rows, up to those of the deal `reach` (null: all there are), as they come. */
     async *upTo(reach: string | null): AsyncGenerator<readonly Row[]> {
       for (;;) {
@@ -53,9 +58,14 @@ export function beside(pages: Pages, of: string) {
         rows = end === -1 ? [] : rows.slice(end)
         if (end !== -1) return
         const { done, value } = await source.next()
+        if (done && awaited !== null) throw new Unsorted(`${awaited} does not come`)
         if (done) return
         rows = value.records.filter((row) => DEAL_ID.test(String(row[of])))
-        check(rows.map((row) => String(row[of])))
+        const ids = rows.map((row) => String(row[of]))
+        check(ids)
+        const found = ids.find((id) => awaited !== null && id >= awaited)
+        if (found !== undefined && found !== awaited) throw new Unsorted(`${found} comes before ${awaited}`)
+        if (found !== undefined) awaited = null
       }
     },
     close: () => source.return(undefined),

@@ -25,11 +25,12 @@ const STAMP = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+0000)$/
 const TWO_YEARS_MS = 731 * DAY_MS
 
 /** `since`: start of the last complete pull; null: never. `until`, `after`: start of one not complete, and how far it got.
- *  `unsorted`: this org does not sort ids as we compare them. */
+ *  `next`: the deals of the evidence to come. `unsorted`: this org does not sort ids as we compare them. */
 const Place = z.object({
   since: z.number().nullable(),
   until: z.number().optional(),
   after: z.string().optional(),
+  next: z.record(z.string(), z.string()).optional(),
   unsorted: z.literal(true).optional(),
 })
 type Place = z.infer<typeof Place>
@@ -143,7 +144,7 @@ export function createReading(
   }
 
   /** The first sync, by id: what each kind of evidence holds comes beside the deals, in the same order. */
-  async function* first({ after, ...rest }: Place & { until: Instant }): AsyncGenerator<Page> {
+  async function* first({ after, next = {}, ...rest }: Place & { until: Instant }): AsyncGenerator<Page> {
     const recent = (of: string) => `(${of}IsClosed = false OR ${of}CloseDate >= ${day(now - TWO_YEARS_MS)})`
     const from = (of: string) => (after ? `${of} > '${after}'` : `${of} >= '006000000000000'`)
     // Ids of opportunities, as a range: of a meeting with an account there is nothing to judge.
@@ -151,7 +152,7 @@ export function createReading(
       // History of deals in between that were closed long ago would be as much again.
       const which = object === 'OpportunityHistory' ? ` AND ${recent('Opportunity.')}` : only
       const tail = `WHERE ${from(of)} AND ${of} <= '006zzzzzzzzzzzz'${which} ORDER BY ${of}`
-      return [object, beside(select(object, tail, signal), of)] as const
+      return [object, beside(select(object, tail, signal), of, after, next[object])] as const
     }
     const tail = `WHERE ${recent('')} AND ${from('Id')} ORDER BY Id`
     const sides = new Map(rest.unsorted ? [] : ALL.map(side))
@@ -169,10 +170,12 @@ export function createReading(
                 yield rows.filter((row) => these.has(String(row[of])))
             })
         after = slice.end ?? after
+        const ahead = [...sides].flatMap(([object, side]) => (side.next() ? [[object, side.next()]] : []))
+        const place = { ...rest, after, next: Object.fromEntries(ahead) } satisfies Place
         const { deals, bad } = toDeals(slice.rows, booked)
         yield {
           ...{ deals, evidence: [...told.values()], gone: [], unreadable: [...bad, ...unreadable] },
-          ...{ cursor: JSON.stringify({ ...rest, after } satisfies Place), read: slice.read, total: slice.total },
+          ...{ cursor: JSON.stringify(place), read: slice.read, total: slice.total },
         }
       }
     } finally {

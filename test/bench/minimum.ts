@@ -65,15 +65,17 @@ export function minimum(system: System, counts: Counts): readonly Term[] {
     ...(first
       ? [
           ['opportunities, 2,000 a page', calls(deals, 2000)] as const,
-          // Of each deal: made, two stages; a reply to each third, a meeting with each fifth.
+          // Of each deal: made, two stages; a reply to each third, logged as a task too; a meeting with each fifth.
           ['history, 2,000 a page', calls(3 * deals, 2000)] as const,
-          ['events and booked meetings', calls(deals / 5, 2000) + 1] as const,
+          ['events, booked ones among them', calls(deals / 5, 2000)] as const,
+          ['tasks completed, calls among them', calls(deals / 3, 2000)] as const,
           ['incoming e-mail', calls(deals / 3, 2000)] as const,
         ]
       : [
           ['opportunities, deleted ones too', calls(changed, 2000)] as const,
           ['history', Math.max(1, calls(moved, 2000))] as const,
-          ['events: changed, due, booked', 3] as const,
+          ['events: changed; due and booked', 2] as const,
+          ['tasks completed, calls among them', 1] as const,
           ['incoming e-mail', 1] as const,
         ]),
     ['fresh read, 2,000 a call', calls(fields, 2000)],
