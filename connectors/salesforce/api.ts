@@ -1,7 +1,10 @@
 // One function per kind of call, all through jsforce's Connection, and the one rule of repetition: a read is repeated
 // after any transient fault, a write only when Salesforce cannot have acted. A new Connection per call costs
 // microseconds and shares no token, signal or refresh with any other call.
-import { Connection } from 'jsforce'
+// Its core and two of its nine APIs: 6 MB less than all of it.
+import 'jsforce/lib/api/metadata.js'
+import 'jsforce/lib/api/tooling.js'
+import { Connection } from 'jsforce/lib/core.js'
 import { z } from 'zod'
 import { Unknown } from '../../src/batches.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
