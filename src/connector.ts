@@ -255,7 +255,7 @@ export interface ConnectorOptions {
    */
   readonly known?: (
     ids: readonly DealId[],
-  ) => Promise<ReadonlyMap<DealId, Pick<Deal, 'pipelineId' | 'stageId' | 'amount' | 'closeDate' | 'modifiedAt'>>>
+  ) => Promise<ReadonlyMap<DealId, Pick<Deal, 'pipelineId' | 'stageId' | 'amount' | 'closeDate'>>>
   /** Told of every call (signing in not counted), for the metrics. */
   readonly called?: (call: ApiCall) => void
   /** Warnings for the log: never tokens, never whole records. */

@@ -79,28 +79,23 @@ function actor(userId: string | null, lens: Lens): { by: Actor; source: string }
   return { by: user.UserType === 'AutomatedProcess' ? 'automation' : 'person', source }
 }
 
-const snapshot = (stage: string | null = null, amount: number | null = null, closeDate: string | null = null) => ({
-  ...{ stage, closeDate, amount: amount === null ? null : String(amount) },
+const snapshot = (row: History | undefined) => ({
+  stage: row?.StageName ?? null,
+  amount: row?.Amount == null ? null : String(row.Amount),
+  closeDate: row?.CloseDate ?? null,
 })
-const valuesOf = (row: History | undefined) => snapshot(row?.StageName, row?.Amount, row?.CloseDate)
 
-/** Snapshots of one deal -> its changes, oldest first. `before`: how it was until the first of them; without it that one
- *  is the creation, and its `from` is empty. */
-export function toChanges(
-  rows: readonly History[],
-  lens: Lens,
-  before?: Pick<Deal, 'stageId' | 'amount' | 'closeDate'>,
-): Change[] {
-  const start = snapshot(before?.stageId, before?.amount, before?.closeDate)
+/** All snapshots of one deal -> its changes, oldest first. The first snapshot is the creation: `from` is empty. */
+export function toChanges(rows: readonly History[], lens: Lens): Change[] {
   const sorted = rows.toSorted((a, b) => a.CreatedDate - b.CreatedDate || (a.Id < b.Id ? -1 : 1))
   let at = Number.NEGATIVE_INFINITY
   return sorted.flatMap((row, n) => {
-    const [was, now] = [n === 0 ? start : valuesOf(sorted[n - 1]), valuesOf(row)]
-    const changed = (['stage', 'amount', 'closeDate'] as const).filter((field) => was[field] !== now[field])
+    const [before, now] = [snapshot(sorted[n - 1]), snapshot(row)]
+    const changed = (['stage', 'amount', 'closeDate'] as const).filter((field) => before[field] !== now[field])
     // Whole seconds, within which a flow follows the save that started it: a millisecond keeps the order.
     at = Math.max(row.CreatedDate, at + 1)
     const told = { at, ...actor(row.CreatedById, lens) }
-    return changed.map((field) => ({ field, from: was[field], to: now[field], ...told }))
+    return changed.map((field) => ({ field, from: before[field], to: now[field], ...told }))
   })
 }
 

@@ -6,7 +6,7 @@ import type { ConnectorOptions, Cursor, Page } from '../../src/connector.ts'
 import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { gather, READ_BATCH } from './api.ts'
-import { ahead, beside, inOrder, type Pages, Unsorted } from './beside.ts'
+import { ahead, beside, inOrder, Unsorted } from './beside.ts'
 import { type Lens, nextMeeting, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
 import type { Org, SObject } from './org.ts'
 import { DEAL_ID, Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
@@ -16,8 +16,6 @@ const OVERLAP_MS = 10 * 60_000
 /** Deals that are handed on at once; as ids of an `IN (…)` their 23 bytes each stay well below the 16 kB that Salesforce
  *  allows for address and headers. */
 const SLICE = 500
-/** Rows of history since the last night that are kept until their deals come; are there more, each deal's is asked for. */
-const MOST_MOVED = 30_000
 const DAY_MS = 86_400_000
 /** A meeting protects when it lies within ten working days: this covers them with any holidays. */
 const AHEAD_MS = 45 * DAY_MS
@@ -71,7 +69,7 @@ function source<T>(
   }
   return { object, of, only, reader }
 }
-const HISTORY = source('OpportunityHistory', 'OpportunityId', '', History, (rows, lens) => toChanges(rows, lens))
+const HISTORY = source('OpportunityHistory', 'OpportunityId', '', History, toChanges)
 const EVENT = source('Event', 'WhatId', '', Event, each(toMeeting))
 const ACTIVITIES = [
   EVENT,
@@ -83,6 +81,9 @@ type Source = typeof HISTORY
 
 const iso = (at: Instant) => new Date(at).toISOString()
 const day = (at: Instant) => iso(at).slice(0, 10)
+/** The last value of a key that is not malformed: how far these rows reach. */
+const endOf = (rows: readonly Row[], key: string, form: RegExp) =>
+  rows.map((row) => String(row[key])).findLast((value) => form.test(value))
 const among = (ids: readonly string[]) => `IN (${ids.map((id) => `'${id}'`).join(',')})`
 
 /** Reading at `now` (Salesforce's clock): what lies before it has happened. */
@@ -130,19 +131,6 @@ export function createReading(
     return { deals: [...deals.values()], gone: good.filter(({ IsDeleted }) => IsDeleted).map(({ Id }) => Id), bad }
   }
 
-  /** Pages in slices; `end`: how far the slice reaches by `key`, which no malformed value says. */
-  async function* sliced(pages: Pages, key: string, form: RegExp) {
-    let read = 0
-    for await (const { records, totalSize: total, done } of ahead(pages)) {
-      const slices = chunks(records, SLICE)
-      for (const [n, rows] of slices.entries()) {
-        const end = rows.map((row) => String(row[key])).findLast((value) => form.test(value))
-        read += rows.length
-        yield { rows, end, read, total, last: done && n === slices.length - 1 }
-      }
-    }
-  }
-
   /** The first sync, by id: what each kind of evidence holds comes beside the deals, in the same order. */
   async function* first({ after, next = {}, ...rest }: Place & { until: Instant }): AsyncGenerator<Page> {
     const recent = (of: string) => `(${of}IsClosed = false OR ${of}CloseDate >= ${day(now - TWO_YEARS_MS)})`
@@ -157,45 +145,33 @@ export function createReading(
     const tail = `WHERE ${recent('')} AND ${from('Id')} ORDER BY Id`
     const sides = new Map(rest.unsorted ? [] : ALL.map(side))
     const check = inOrder(after)
+    let read = 0
     try {
-      for await (const slice of sliced(select('Opportunity', tail, signal), 'Id', DEAL_ID)) {
-        const ids = slice.rows.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
-        if (!rest.unsorted) check(ids)
-        const reach = slice.last ? null : (slice.end ?? null)
-        const these = new Set(ids)
-        const { told, booked, unreadable } = rest.unsorted
-          ? await ofDeals(ALL, ids)
-          : await heard(ids.length > 0 || slice.last ? ALL : [], async function* ({ object, of }) {
-              for await (const rows of sides.get(object)?.upTo(reach) ?? [])
-                yield rows.filter((row) => these.has(String(row[of])))
-            })
-        after = slice.end ?? after
-        const ahead = [...sides].flatMap(([object, side]) => (side.next() ? [[object, side.next()]] : []))
-        const place = { ...rest, after, next: Object.fromEntries(ahead) } satisfies Place
-        const { deals, bad } = toDeals(slice.rows, booked)
-        yield {
-          ...{ deals, evidence: [...told.values()], gone: [], unreadable: [...bad, ...unreadable] },
-          ...{ cursor: JSON.stringify(place), read: slice.read, total: slice.total },
+      for await (const { records, totalSize: total, done } of ahead(select('Opportunity', tail, signal))) {
+        const slices = chunks(records, SLICE)
+        for (const [n, rows] of slices.entries()) {
+          const ids = rows.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
+          if (!rest.unsorted) check(ids)
+          after = ids.at(-1) ?? after
+          const reach = done && n === slices.length - 1 ? null : (after ?? '')
+          const these = new Set(ids)
+          const { told, booked, unreadable } = rest.unsorted
+            ? await ofDeals(ALL, ids)
+            : await heard(ALL, async function* ({ object, of }) {
+                for await (const rows of sides.get(object)?.upTo(reach) ?? [])
+                  yield rows.filter((row) => these.has(String(row[of])))
+              })
+          const ahead = [...sides].flatMap(([object, side]) => (side.next() ? [[object, side.next()]] : []))
+          const cursor = JSON.stringify({ ...rest, after, next: Object.fromEntries(ahead) } satisfies Place)
+          const { deals, bad } = toDeals(rows, booked)
+          read += rows.length
+          const evidence = [...told.values()]
+          yield { deals, evidence, gone: [], unreadable: [...bad, ...unreadable], cursor, read, total }
         }
       }
     } finally {
       for (const { close } of sides.values()) await close()
     }
-  }
-
-  /** History since then by deal (null: some of it is not readable); null: there is too much of it to keep. */
-  async function snapshots(changed: string) {
-    const moved = new Map<DealId, History[] | null>()
-    for await (const { records, totalSize } of select('OpportunityHistory', `WHERE ${changed}`, signal)) {
-      if (totalSize > MOST_MOVED) return null
-      const { good, bad } = sort(History, records, 'OpportunityId')
-      for (const [deal, rows] of Map.groupBy(good, (row) => row.OpportunityId)) {
-        const had = moved.get(deal)
-        moved.set(deal, had === null ? had : [...(had ?? []), ...rows])
-      }
-      for (const { deal } of bad) moved.set(deal, null)
-    }
-    return moved
   }
 
   /** Later nights: everything since `since`, going on after `after`. */
@@ -215,67 +191,62 @@ export function createReading(
         })
       return [(await hear(rows)).booked, await hear(due)] as const
     }
-    const [[booked, due], fresh, moved] = await Promise.all([
+    const moved = async () => {
+      const ids = new Set<DealId>()
+      const pages = select('OpportunityHistory', `WHERE ${changed}`, signal, { only: 'OpportunityId' })
+      for await (const { records } of pages) for (const { OpportunityId } of records) ids.add(String(OpportunityId))
+      return ids
+    }
+    const [[booked, due], fresh, history] = await Promise.all([
       dated(),
       evidence(ACTIVITIES, (of) => `${of} != null AND ${changed}`, true),
-      snapshots(changed),
+      moved(),
     ])
     // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
-    const touched = [...(moved?.keys() ?? []), ...due.told.keys(), ...fresh.told.keys()]
+    const touched = [...history, ...due.told.keys(), ...fresh.told.keys()]
     const left = new Set(touched.filter((id) => DEAL_ID.test(id)))
 
-    async function* slices() {
+    async function* pages() {
       const tail = `WHERE ${after ? `SystemModstamp >= ${after}` : changed} ORDER BY SystemModstamp`
-      yield* sliced(select('Opportunity', tail, signal, { all: true }), 'SystemModstamp', STAMP)
+      for await (const { records } of ahead(select('Opportunity', tail, signal, { all: true }))) {
+        after = endOf(records, 'SystemModstamp', STAMP)?.replace('+0000', 'Z') ?? after
+        yield records
+      }
       for (const ids of chunks([...left], SLICE))
-        yield* sliced(select('Opportunity', `WHERE Id ${among(ids)}`, signal), '', STAMP)
+        for await (const { records } of select('Opportunity', `WHERE Id ${among(ids)}`, signal)) yield records
     }
     let read = 0
-    const place = (): Place => ({ since, until, ...(after && { after }) })
-    for await (const { rows, end } of slices()) {
+    const place = () => JSON.stringify({ since, until, ...(after && { after }) } satisfies Place)
+    let before = place()
+    for await (const rows of pages()) {
       const { deals, gone, bad } = toDeals(rows, booked)
+      for (const { id } of deals) left.delete(id)
       const seen = await known?.(deals.map(({ id }) => id))
-      const told = new Map<DealId, Page['evidence'][number]>()
-      const whole: DealId[] = []
-      const part: DealId[] = []
-      for (const { id, createdAt } of deals) {
-        left.delete(id)
-        const snapshots = moved ? moved.get(id) : null
-        moved?.delete(id)
-        const before = seen?.get(id)
-        // Never seen, though it is old (it was unreadable so far): all that ever happened counts.
-        if (seen && !before && createdAt < horizon) whole.push(id)
-        // A snapshot means nothing without the one before: that is our copy, if it was read before all of these.
-        else if (
-          snapshots &&
-          seen &&
-          (!before || snapshots.every(({ CreatedDate }) => CreatedDate > before.modifiedAt))
-        )
-          told.set(id, { deal: id, changes: toChanges(snapshots, lens, before), activities: [] })
-        else if (snapshots !== undefined) part.push(id)
+      // Never seen, though it is old (it was unreadable so far): all that ever happened counts.
+      const unseen = (deal: Deal) => seen && !seen.has(deal.id) && deal.createdAt < horizon
+      const whole = deals.filter(unseen).map(({ id }) => id)
+      // History is read whole: a snapshot means nothing without the one before.
+      const part = deals.flatMap((deal) => (history.delete(deal.id) && !unseen(deal) ? [deal.id] : []))
+      const found = await Promise.all([
+        ...chunks(whole, SLICE).map((ids) => ofDeals(ALL, ids)),
+        ...chunks(part, SLICE).map((ids) => ofDeals([HISTORY], ids)),
+      ])
+      const told = new Map(found.flatMap((one) => [...one.told]))
+      const slices = deals.length > 0 ? chunks(deals, SLICE) : [[]]
+      for (const [n, some] of slices.entries()) {
+        const last = n === slices.length - 1
+        read += last ? rows.length - n * SLICE : SLICE
+        yield {
+          ...{ deals: some, evidence: some.flatMap(({ id }) => told.get(id) ?? []), gone: last ? gone : [] },
+          unreadable: last ? [...bad, ...found.flatMap(({ unreadable }) => unreadable)] : [],
+          ...{ cursor: last ? place() : before, read, total: null },
+        }
       }
-      for (const one of await Promise.all([ofDeals(ALL, whole), ofDeals([HISTORY], part)])) {
-        for (const [id, said] of one.told) told.set(id, said)
-        bad.push(...one.unreadable)
-      }
-      after = end?.replace('+0000', 'Z') ?? after
-      read += rows.length
-      yield {
-        ...{ deals, evidence: [...told.values()], gone, unreadable: bad },
-        ...{ cursor: JSON.stringify(place()), read, total: null },
-      }
+      before = place()
     }
     // A page tells of a deal once.
     for (const { told, unreadable } of [due, fresh])
-      yield {
-        deals: [],
-        evidence: [...told.values()],
-        gone: [],
-        unreadable,
-        cursor: JSON.stringify(place()),
-        read,
-        total: null,
-      }
+      yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor: place(), read, total: null }
   }
 
   /** `mark`: where the next pull starts; never beyond Salesforce's own clock, or what comes until then is missed. */

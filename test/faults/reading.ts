@@ -42,13 +42,7 @@ async function before(trial: Trial): Promise<string | null> {
 /** More than a search may give, whole and broken off. */
 async function many(trial: Trial, since: string | null, count: number): Promise<string[]> {
   // The local copy holds them as they are: nothing but the search is at work.
-  const same = {
-    pipelineId: 'default',
-    stageId: 'qualifiedtobuy',
-    amount: 10_000,
-    closeDate: '2032-01-01',
-    modifiedAt: 0,
-  }
+  const same = { pipelineId: 'default', stageId: 'qualifiedtobuy', amount: 10_000, closeDate: '2032-01-01' }
   const known = async (ids: readonly DealId[]) => new Map<DealId, typeof same>(ids.map((id) => [id, same]))
   const rig = await virtual(trial, { crms: [{ system: trial.system, seed: alike(count) }], known })
   const whole = idsOf(await pulled(rig, since)).size

@@ -60,7 +60,7 @@ function changed(records: readonly ReturnType<typeof deal>[], reads: 'some' | 'n
     })
   return seen
 }
-const same = { pipelineId: 'default', stageId: 'first', amount: 100, closeDate: '2026-12-01', modifiedAt: 0 }
+const same = { pipelineId: 'default', stageId: 'first', amount: 100, closeDate: '2026-12-01' }
 const deals = (count: number) => Array.from({ length: count }, (_, i) => deal(String(5_000_000_000 + i)))
 const pull = (connector: Connector, since: Cursor | null): Promise<Page[]> => collect(connector.pull(since, NOW, never))
 const ids = (pages: readonly Page[]) => pages.flatMap((page) => page.deals.map((one) => one.id))

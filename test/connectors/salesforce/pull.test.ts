@@ -23,7 +23,7 @@ const withoutCase: Order = (a, b) => byBytes(a.toLowerCase(), b.toLowerCase()) |
 type Tables = Partial<Record<SObject, Row[]>>
 
 /** Answers as far as a pull asks: ranges, `IN` and one key to sort by; what else stands in a condition holds of its rows. */
-function org(tables: Tables, { pageSize = 2000, order = byBytes, total = 0 } = {}) {
+function org(tables: Tables, { pageSize = 2000, order = byBytes } = {}) {
   const asked: { object: SObject; tail: string; pages: number }[] = []
   const tests: Readonly<Record<string, (n: number) => boolean>> = {
     ...{ '>': (n) => n > 0, '>=': (n) => n >= 0, '<=': (n) => n <= 0 },
@@ -46,7 +46,7 @@ function org(tables: Tables, { pageSize = 2000, order = byBytes, total = 0 } = {
     for (let at = 0; at === 0 || at < found.length; at += pageSize) {
       query.pages += 1
       const records = found.slice(at, at + pageSize)
-      yield { records, totalSize: total || found.length, done: at + pageSize >= found.length }
+      yield { records, totalSize: found.length, done: at + pageSize >= found.length }
     }
   }
   return { asked, org: { select, retrieve: async () => [] } }
@@ -203,13 +203,7 @@ describe('the first sync', () => {
 describe('a later night', () => {
   const SINCE = NOW - DAY
   const cursor = JSON.stringify({ since: SINCE })
-  const stored = {
-    pipelineId: 'default',
-    stageId: 'Old',
-    amount: 10,
-    closeDate: '2027-02-01',
-    modifiedAt: NOW - 9 * DAY,
-  }
+  const stored = { pipelineId: 'default', stageId: 'Old', amount: 10, closeDate: '2027-02-01' }
   const knowing =
     (...ids: string[]) =>
     async () =>
@@ -245,47 +239,24 @@ describe('a later night', () => {
     expect(told).toEqual([held])
   })
 
-  const history = async (rows: Row[], known: ConnectorOptions['known'], { total = 0, made = NOW - 90 * DAY } = {}) => {
-    const deal = opportunity(dealId(1), { ...changed, CreatedDate: stamp(made) })
-    const { org: played, asked } = org({ Opportunity: [deal], OpportunityHistory: rows }, { total })
-    const pages = await pulled(played, [], cursor, known)
-    const stages = pages.flatMap(({ evidence }) =>
-      evidence.flatMap(({ changes }) =>
-        changes.flatMap(({ field, from, to }) => (field === 'stage' ? [[from, to]] : [])),
-      ),
-    )
-    return {
-      stages,
-      byId: asked.filter(({ object, tail }) => object === 'OpportunityHistory' && / IN /.test(tail)).length,
-    }
-  }
-  const moved = [snapshot(dealId(1), NOW - 3000, 'Mid'), snapshot(dealId(1), NOW - 2000, 'New')]
-
-  test('what moved is told from our copy on, without asking for the rest of its history', async () => {
-    const { stages, byId } = await history([snapshot(dealId(1), NOW - 90 * DAY, 'Old'), ...moved], knowing(dealId(1)))
-    expect(stages).toEqual([['Old', 'Mid'], ['Mid', 'New']]) // biome-ignore format: one line
-    expect(byId).toBe(0)
-  })
-
-  test('a deal made since then has no more history than came', async () => {
-    const { stages, byId } = await history(moved, knowing(), { made: NOW - 3000 })
-    expect(stages).toEqual([[null, 'Mid'], ['Mid', 'New']]) // biome-ignore format: one line
-    expect(byId).toBe(0)
-  })
-
   test.each([
+    ['moved: its history is read whole', [dealId(1)], NOW - 90 * DAY, ['OpportunityHistory']],
+    ['made since then: what it did since is all there is', [], NOW - 3000, ['OpportunityHistory']],
     [
-      'our copy may be newer than a snapshot',
-      async () => new Map([[dealId(1), { ...stored, modifiedAt: NOW - 2500 }]]),
-      0,
+      'old but never seen: all that ever happened is read',
+      [],
+      NOW - 90 * DAY,
+      ['EmailMessage', 'Event', 'OpportunityHistory', 'Task'],
     ],
-    ['nobody knows our copy', undefined, 0],
-    ['it was never seen, though it is old', knowing(), 0],
-    ['there is too much to keep', knowing(dealId(1)), 30_001],
-  ])('its history is read whole where %s', async (_, known, total) => {
-    const rows = [snapshot(dealId(1), NOW - 90 * DAY, 'First'), ...moved]
-    const { stages, byId } = await history(rows, known, { total })
-    expect(stages).toEqual([[null, 'First'], ['First', 'Mid'], ['Mid', 'New']]) // biome-ignore format: one line
-    expect(byId).toBe(1)
+  ])('a deal that was %s', async (_, ids, made, expected) => {
+    const rows = [snapshot(dealId(1), made, 'First'), snapshot(dealId(1), NOW - 2000, 'New')]
+    const deal = opportunity(dealId(1), { ...changed, CreatedDate: stamp(made) })
+    const { org: played, asked } = org({ Opportunity: [deal], OpportunityHistory: rows })
+    const pages = await pulled(played, [], cursor, knowing(...ids))
+    const changes = pages.flatMap(({ evidence }) => evidence.flatMap(({ changes }) => changes))
+    const stages = changes.flatMap(({ field, from, to }) => (field === 'stage' ? [`${from} ${to}`] : []))
+    expect(stages).toEqual(['null First', 'First New'])
+    const byId = asked.flatMap(({ object, tail }) => (/ IN /.test(tail) ? [object] : []))
+    expect(byId.toSorted()).toEqual(expected)
   })
 })
