@@ -11,7 +11,7 @@ import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
 import { removal } from './remove.ts'
 import { setUp } from './setup.ts'
-import { sort, Task } from './wire.ts'
+import { DEAL_ID, sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
 export { clientCredentials, type SalesforceCredential, signIn, signInByKey, unstored } from './auth.ts'
@@ -87,7 +87,8 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
       let read = 0
       for await (const { records, totalSize, done } of org.select('Opportunity', tail, signal, { only: 'Id' })) {
         read += records.length
-        yield { ids: records.map((row) => String(row.Id)), rest: done ? 0 : Math.max(1, totalSize - read) }
+        const ids = records.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
+        yield { ids, rest: done ? 0 : Math.max(1, totalSize - read) }
       }
     },
     read: async (ids, signal) => (await reading(null, signal)).read(ids),
