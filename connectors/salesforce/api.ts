@@ -7,7 +7,7 @@ import { Unknown } from '../../src/batches.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import type { SalesforceOptions } from './auth.ts'
 import { BoundedTransport, NoAnswer, NotSent } from './transport.ts'
-import { Described, Limits, QueryPage, Retrieved, type Row, Saved, Versions } from './wire.ts'
+import { Composite, Described, Limits, QueryPage, Retrieved, type Row, Saved, Versions } from './wire.ts'
 
 /** Summer '26. Written down, so that a release of Salesforce changes nothing until we have tried it. */
 export const API_VERSION = '67.0'
@@ -29,6 +29,17 @@ export class Drift extends Fatal {
 export class Rejected extends Fatal {
   constructor(message: string) {
     super('data', message)
+  }
+}
+
+/** A part of a composite call that failed, with its own status and body. */
+class PartFailed extends Error {
+  readonly status: number
+  readonly data: unknown
+  constructor(status: number, data: unknown) {
+    super('a part of a composite call failed')
+    this.status = status
+    this.data = data
   }
 }
 
@@ -112,7 +123,10 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
   /** Pages of a query; `all` includes deleted and archived rows. A repeated locator throws Fatal('data'). */
   async function* query(soql: string, signal: AbortSignal, all = false) {
     const options = { autoFetch: false, maxFetch: Number.MAX_SAFE_INTEGER, scanAll: all }
-    let page = await read(QueryPage, signal, (conn) => conn.query(soql, options))
+    yield* pagesFrom(await read(QueryPage, signal, (conn) => conn.query(soql, options)), signal)
+  }
+  async function* pagesFrom(first: QueryPage, signal: AbortSignal) {
+    let page = first
     for (const locators = new Set<string>(); ; ) {
       yield page
       const next = page.nextRecordsUrl
@@ -123,13 +137,34 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
     }
   }
 
+  const rowsFrom = async (pages: AsyncIterable<QueryPage>) => (await gather(pages)).flatMap(({ records }) => records)
+
   return {
     query,
     /** Salesforce's own clock at its last answer (whole seconds): what "already happened" is measured by. */
     now: () => serverTime,
     /** A small table as a whole. */
-    rows: async (soql: string, signal: AbortSignal) =>
-      (await gather(query(soql, signal))).flatMap(({ records }) => records),
+    rows: (soql: string, signal: AbortSignal) => rowsFrom(query(soql, signal)),
+    /** Objects described, and small tables as a whole, at most five: one call and one more for each further page. Drift in
+     *  place of what the org lacks. */
+    async outline(objects: readonly string[], tables: readonly string[], signal: AbortSignal) {
+      const described = objects.map((name) => `/sobjects/${name}/describe`)
+      const queries = tables.map((soql) => `/query?q=${encodeURIComponent(soql)}`)
+      const first = await call(signal, true, async (conn) => {
+        const answers = await composite(conn, [...described, ...queries].map((path) => ({ method: 'GET', path }))) // biome-ignore format: one call
+        const known = answers.map(({ status, body }) => {
+          if (status < 300) return { body }
+          const { meaning, message } = judged(body, status, conn.accessToken ?? '')
+          if (meaning !== 'drift') throw new PartFailed(status, body)
+          return new Drift(message)
+        })
+        const parsed = <T>(schema: z.ZodType<T>, from: number, to?: number) =>
+          known.slice(from, to).map((one) => (one instanceof Drift ? one : schema.parse(one.body)))
+        return { objects: parsed(Described, 0, objects.length), tables: parsed(QueryPage, objects.length) }
+      })
+      const whole = first.tables.map((one) => (one instanceof Drift ? one : rowsFrom(pagesFrom(one, signal))))
+      return { objects: first.objects, tables: await Promise.all(whole) }
+    },
     describe: (object: string, signal: AbortSignal) => read(Described, signal, (conn) => conn.describe(object)),
     /** POST, but reads: in the order of `ids`, null for each that is not there or hidden. */
     retrieve: (object: string, ids: string[], fields: string[], signal: AbortSignal) =>
@@ -163,6 +198,22 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
   }
 }
 
+/** Several calls that count as one, in their order (by itself Salesforce would choose one). Without an answer: 500. */
+async function composite(connection: Connection, parts: readonly { method: string; path: string; body?: object }[]) {
+  const compositeRequest = parts.map(({ path, ...part }, at) => ({
+    ...{ ...part, url: `/services/data/v${API_VERSION}${path}`, referenceId: `part${at}` },
+  }))
+  const asked = { allOrNone: false, collateSubrequests: false, compositeRequest }
+  const { compositeResponse } = Composite.parse(await connection.requestPost('/composite', asked))
+  const [refusal] = compositeResponse.filter(({ referenceId }) => referenceId === null)
+  if (refusal) throw new PartFailed(refusal.httpStatusCode, refusal.body)
+  const answers = new Map(compositeResponse.map((one) => [one.referenceId, one]))
+  return parts.map((_, at) => {
+    const { httpStatusCode: status, body } = answers.get(`part${at}`) ?? { httpStatusCode: 500, body: null }
+    return { status, body }
+  })
+}
+
 export async function gather<T>(source: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = []
   for await (const one of source) all.push(one)
@@ -180,11 +231,16 @@ function told(error: unknown, { seen }: BoundedTransport, token: string) {
     const words = error instanceof Error ? error.message : String(error)
     throw new Fatal(/JWT|lightning/i.test(words) ? 'credentials' : 'bug', words, { cause: error })
   }
-  const data = error instanceof Error && 'data' in error && Array.isArray(error.data) ? error.data[0] : error
-  const parsed = ApiError.safeParse(data).data
+  if (error instanceof PartFailed) return judged(error.data, error.status, token)
+  return judged(error instanceof Error && 'data' in error ? error.data : error, seen.status, token)
+}
+
+/** What a body that tells an error means, with its status. */
+function judged(body: unknown, status: number, token: string) {
+  const parsed = ApiError.safeParse(Array.isArray(body) ? body[0] : body).data
   const code = parsed?.errorCode.replace(/^\w+:/, '') ?? ''
-  const meaning = MEANINGS.find(([pattern]) => pattern.test(`${code} ${seen.status}`))?.[1] ?? 'rejected'
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(`${code} ${status}`))?.[1] ?? 'rejected'
   if (!parsed || code.startsWith('ERROR_HTTP'))
-    return { meaning, message: `Salesforce's answer could not be read (status ${seen.status})` }
+    return { meaning, message: `Salesforce's answer could not be read (status ${status})` }
   return { meaning, message: `${parsed.message.replaceAll(token, '…').slice(0, 400)} (${code})` }
 }

@@ -6,7 +6,6 @@ import type { Write, WriteOutcome } from '../../src/connector.ts'
 import { cut } from '../../src/core/text.ts'
 import { Fatal } from '../../src/errors.ts'
 import { type Api, Drift, Rejected, WRITE_BATCH } from './api.ts'
-import { remembered } from './auth.ts'
 import { TASK_KEY, wireValues } from './fields.ts'
 import type { Org } from './org.ts'
 import type { Row, Saved } from './wire.ts'
@@ -39,15 +38,12 @@ const GONE = /^(?:ENTITY_IS_DELETED|NOT_FOUND)$/
 
 export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forget'>) {
   const send = createSender()
-  /** The org's own words for an open and a completed task. */
-  const statuses = remembered(async (signal) => {
-    const rows = await api.rows('SELECT ApiName, IsClosed, IsDefault FROM TaskStatus ORDER BY SortOrder', signal)
-    const usual = rows.toSorted((a, b) => Number(b.IsDefault) - Number(a.IsDefault))
-    const [open, closed] = [false, true].map((is) => usual.find(({ IsClosed }) => IsClosed === is)?.ApiName)
-    if (open && closed) return { open, closed }
+  const statuses = async (signal: AbortSignal) => {
+    const { taskStatus } = await get(signal)
+    if (taskStatus) return taskStatus
     const where = 'Setup > Object Manager > Task > Fields > Status'
     throw new Fatal('schema', `this org has no task status for open or for completed tasks: ${where}`)
-  })
+  }
 
   return (writes: readonly Write[], signal: AbortSignal): AsyncGenerator<WriteOutcome> => {
     let looked = false
@@ -74,7 +70,7 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
           }
           const jobs = all.filter((job) => !waiting.has(job))
           if (jobs.length === 0) return { verdicts: waiting }
-          const { open, closed } = lane.object === 'Task' ? await statuses.get(signal) : { open: '', closed: '' }
+          const { open, closed } = lane.object === 'Task' ? await statuses(signal) : { open: '', closed: '' }
           const records = jobs.map(({ record }) =>
             record.Status ? { ...record, Status: record.Status === 'open' ? open : closed } : record,
           )

@@ -8,7 +8,7 @@ import type { Known } from '../../../connectors/salesforce/org.ts'
 import { Described } from '../../../connectors/salesforce/wire.ts'
 import { createWriter, packed } from '../../../connectors/salesforce/write.ts'
 import type { Write, WriteOutcome } from '../../../src/connector.ts'
-import { apiError, DATA, dealId, HOST, never, page, quietGate, strictNock, taskId, tokens } from './org.ts'
+import { apiError, DATA, dealId, HOST, never, quietGate, strictNock, taskId, tokens } from './org.ts'
 
 strictNock()
 const LENS = {
@@ -25,12 +25,6 @@ const REFERENCE = {
 }
 const Body = z.object({ records: z.array(z.object({ id: z.string() })) })
 const json = { 'content-type': 'application/json' }
-const STATUSES = page([
-  { ApiName: 'Waiting', IsClosed: false, IsDefault: false },
-  { ApiName: 'Not Started', IsClosed: false, IsDefault: true },
-  { ApiName: 'Completed', IsClosed: true, IsDefault: false },
-])
-
 /** `lacks`: what the org turns out to lack once it is looked at again. */
 function build(lacks: readonly string[] = []) {
   const api = createApi({ credential: tokens('t', 'u'), gate: quietGate(), sleep: async () => {}, timeoutMs: 300 })
@@ -41,7 +35,8 @@ function build(lacks: readonly string[] = []) {
     const described = (fields: object[]) => Described.parse({ fields })
     const deals = described(shown.filter(({ name }) => forgotten === 0 || !lacks.includes(name)))
     const fields = fieldsIn(deals, described([{ name: TASK_KEY, type: 'string', updateable: true }]))
-    return { described: new Map(), lens: LENS, reference: { ...REFERENCE, fields } }
+    const taskStatus = { open: 'Not Started', closed: 'Completed' }
+    return { described: new Map(), lens: LENS, taskStatus, reference: { ...REFERENCE, fields } }
   }
   const write = createWriter(api, { get, forget: () => void forgotten++ })
   async function run(writes: Write[]) {
@@ -148,10 +143,6 @@ test('a category waits for the stage that would set its own, and is not sent whe
 })
 
 test('tasks are created open, completed, reopened and deleted in the org’s own words', async () => {
-  nock(HOST)
-    .get(`${DATA}/query`)
-    .query(({ q }) => /FROM TaskStatus/.test(String(q)))
-    .reply(200, STATUSES, json)
   const create = nock(HOST)
     .post(`${DATA}/composite/sobjects`, ({ records }) => {
       expect(records).toEqual([
