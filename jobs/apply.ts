@@ -1,7 +1,7 @@
 // Step 3: sends the stored plan to the CRM without ever writing twice. Per batch: settle what an earlier attempt left
 // unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
 // What stays unanswered is unknown and waits for the settling of the next round.
-import type { Connector, RemoteTask, Write } from '../src/connector.ts'
+import type { Connector, RemoteTask, Sought, Write } from '../src/connector.ts'
 import type { Deal, DealId, Instant, Known, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown, isBlind } from '../src/core/fields.ts'
 import type { PlannedWrite } from '../src/core/plan.ts'
@@ -43,6 +43,12 @@ const NO_KEY = 'tasks of unstall cannot be found: the field of their key is miss
 type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
 const isFields = (row: StoredRow) => row.kind === 'fields'
 const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
+
+/** Its id: of a task that exists, as the ledger knows it. */
+export const sought = (row: TaskRow): Sought => ({
+  deal: row.deal.id,
+  id: row.kind === 'create-task' ? row.remote : row.task,
+})
 
 type Fresh = ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>
 type Tasks = ReadonlyMap<TaskKey, RemoteTask>
@@ -432,7 +438,7 @@ async function look(
   { fresh, asked, tasks: found }: Look,
 ): Promise<void> {
   const ids = [...new Set(deals.map((row) => row.deal.id))].filter((id) => !fresh.has(id))
-  const keys = new Map(tasks.flatMap((row) => (asked.has(row.taskKey) ? [] : [[row.taskKey, row.deal.id]])))
+  const keys = new Map(tasks.flatMap((row) => (asked.has(row.taskKey) ? [] : [[row.taskKey, sought(row)]])))
   for (const [id, deal] of ids.length > 0 ? await connector.read(ids, signal) : []) fresh.set(id, deal)
   if (keys.size > 0 && connector.can.taskKey !== 'none')
     for (const [key, task] of await connector.find(keys, signal)) found.set(key, task)

@@ -81,6 +81,13 @@ export type WriteOutcome =
   | { readonly key: string; readonly result: 'refused'; readonly message: string }
   | { readonly key: string; readonly result: 'later'; readonly message: string }
 
+/** Where a task of ours should hang, and its id once the CRM has told it: many ids make one call where keys make many. A
+ *  task of that id without its key, or with another, is not found. */
+export interface Sought {
+  readonly deal: DealId
+  readonly id: RemoteId | null
+}
+
 /** One of our tasks as the CRM holds it. */
 export interface RemoteTask {
   readonly id: RemoteId
@@ -163,8 +170,8 @@ export interface Connector {
   census(signal: AbortSignal): AsyncIterable<readonly DealId[]>
   /** A fresh look before writing, without history; a booked meeting need not be told. */
   read(ids: readonly DealId[], signal: AbortSignal): Promise<ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>>
-  /** Our tasks by key; a key that is not in the answer was not found. `deals`: where each should hang (lookup mode needs it). */
-  find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
+  /** Our tasks by key; a key that is not in the answer was not found. */
+  find(keys: ReadonlyMap<TaskKey, Sought>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
   write(writes: readonly Write[], signal: AbortSignal): AsyncIterable<WriteOutcome>
   close(): Promise<void>
 }

@@ -121,10 +121,15 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
         if (known.described.has(object)) yield* api.query(`SELECT ${select} FROM ${object} ${tail}`, signal, all)
       })
     },
-    /** Live deals by id, at most 2,000. */
-    async retrieve(ids: string[], signal: AbortSignal): Promise<Row[]> {
+    /** Live deals, or records of another object with only these fields, by id, at most 2,000. */
+    async retrieve(
+      ids: string[],
+      signal: AbortSignal,
+      object: SObject = 'Opportunity',
+      only?: string[],
+    ): Promise<Row[]> {
       const found = adapting(signal, async function* (known) {
-        yield await api.retrieve('Opportunity', ids, fields(known, 'Opportunity'), signal)
+        yield await api.retrieve(object, ids, only ?? fields(known, object), signal)
       })
       return (await gather(found)).flat().filter((row) => row !== null)
     },
