@@ -172,7 +172,8 @@ export interface Connector {
   read(ids: readonly DealId[], signal: AbortSignal): Promise<ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>>
   /** Our tasks by key; a key that is not in the answer was not found. */
   find(keys: ReadonlyMap<TaskKey, Sought>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
-  write(writes: readonly Write[], signal: AbortSignal): AsyncIterable<WriteOutcome>
+  /** `toGo`: how many the run has yet to write, with these. Where the calls of the day would not do, some CRMs need fewer. */
+  write(writes: readonly Write[], signal: AbortSignal, toGo?: number): AsyncIterable<WriteOutcome>
   close(): Promise<void>
 }
 
@@ -234,6 +235,8 @@ export interface Gate {
     },
     lane?: 'normal' | 'search',
   ): void
+  /** Calls of the day that may still be made here, by the last answer; infinite: the CRM has not said. */
+  left(): number
 }
 
 /** One call of the API as it ended. `status` null: without an answer. `leftToday`: calls left, where the answer says so. */

@@ -59,6 +59,7 @@ export function openGate(): Gate & { readonly pauses: number[] } {
     observe: (seen) => {
       if (seen.pauseMs !== undefined) pauses.push(seen.pauseMs)
     },
+    left: () => Number.POSITIVE_INFINITY,
   }
 }
 

@@ -11,8 +11,9 @@ import { Composite, Described, Limits, QueryPage, Retrieved, type Row, Saved, Ve
 
 /** Summer '26. Written down, so that a release of Salesforce changes nothing until we have tried it. */
 export const API_VERSION = '67.0'
-/** Records per collection call (Salesforce: sObject Collections) and ids per retrieve by POST. */
+/** Records per collection (Salesforce: sObject Collections), collections per composite call, ids per retrieve by POST. */
 export const WRITE_BATCH = 200
+export const COLLECTIONS = 5
 export const READ_BATCH = 2000
 const TRIES = 5
 const PATIENCE_MS = 10_000
@@ -65,12 +66,17 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
   let serverTime: number | null = null
 
   /** Throws RetryLater, Fatal, Unknown (writes only), Drift, Rejected, or the signal's reason. */
-  async function call<T>(signal: AbortSignal, repeatable: boolean, work: (connection: Connection) => PromiseLike<T>) {
+  async function call<T>(
+    signal: AbortSignal,
+    repeatable: boolean,
+    work: (connection: Connection) => PromiseLike<T>,
+    patience = 1,
+  ) {
     let renewals = 0
     for (let attempt = 1; ; attempt++) {
       await gate.wait(signal)
       const { token: accessToken, instanceUrl } = await credential.session(signal)
-      const transport = new BoundedTransport(signal, timeoutMs)
+      const transport = new BoundedTransport(signal, timeoutMs * patience)
       try {
         const callOptions = { client: 'unstall' }
         const connection = new Connection({ instanceUrl, accessToken, version: API_VERSION, callOptions })
@@ -151,7 +157,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
       const described = objects.map((name) => `/sobjects/${name}/describe`)
       const queries = tables.map((soql) => `/query?q=${encodeURIComponent(soql)}`)
       const first = await call(signal, true, async (conn) => {
-        const answers = await composite(conn, [...described, ...queries].map((path) => ({ method: 'GET', path }))) // biome-ignore format: one call
+        const answers = await composite(conn, [...described, ...queries].map((path) => ({ method: 'GET' as const, path }))) // biome-ignore format: one call
         const known = answers.map(({ status, body }) => {
           if (status < 300) return { body }
           const { meaning, message } = judged(body, status, conn.accessToken ?? '')
@@ -182,29 +188,77 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
       read(z.array(z.unknown()), signal, (conn) => conn.metadata.upsert(type, bodies)),
     deleteMetadata: (type: MetadataType, names: string[], signal: AbortSignal) =>
       read(z.array(z.unknown()), signal, (conn) => conn.metadata.delete(type, names)),
+    left: () => gate.left(),
     /** One result per record, in order. Deleting takes the records' `Id`. */
-    save: (verb: 'create' | 'update' | 'destroy', object: string, records: Row[], signal: AbortSignal) =>
-      call(signal, false, async (conn) => {
-        const options = { allOrNone: false }
-        const known = records.map((record) => ({ ...record, Id: String(record.Id) }))
-        const ids = known.map(({ Id }) => Id)
-        const work = {
-          create: () => conn.create(object, records, options),
-          update: () => conn.update(object, known, options),
-          destroy: () => conn.destroy(object, ids, options),
-        }
-        return Saved.length(records.length).parse(await work[verb]())
-      }),
+    save: (verb: Verb, object: string, records: readonly Row[], signal: AbortSignal) =>
+      call(signal, false, async (conn) =>
+        Saved.length(records.length).parse(await ask(conn, collection(verb, object, records))),
+      ),
+    /** Requests of at most 200 records, at most five, by one call, and of each its results or what is true of all of its
+     *  records: Drift, Rejected, RetryLater (nothing was applied) or Unknown. */
+    async saveAll(
+      verb: Verb,
+      object: string,
+      requests: readonly Row[][],
+      signal: AbortSignal,
+    ): Promise<readonly Answer[]> {
+      const parts = requests.map((records) => collection(verb, object, records))
+      const size = (at: number) => Saved.length(requests[at]?.length ?? 0)
+      const told = (conn: Connection, { status, body }: { status: number; body: unknown }, at: number): Answer => {
+        if (status < 300) return size(at).safeParse(body).data ?? new Unknown('a part of the answer could not be read')
+        const { meaning, message } = judged(body, status, conn.accessToken ?? '')
+        if (meaning === 'lost') return new Unknown(message)
+        if (meaning === 'drift') return new Drift(message)
+        return meaning === 'rejected' || meaning === 'denied' ? new Rejected(message) : new RetryLater(message, 0)
+      }
+      const work = async (conn: Connection): Promise<readonly Answer[]> => {
+        const [only] = parts
+        if (only && parts.length === 1) return [size(0).parse(await ask(conn, only))]
+        return (await composite(conn, parts)).map((part, at) => told(conn, part, at))
+      }
+      const answers = await call(signal, false, work, parts.length).catch((error: unknown) => {
+        if (error instanceof Drift || error instanceof Rejected) return parts.map(() => error)
+        throw error
+      })
+      const silent = answers.filter((one) => one instanceof Unknown)
+      if (silent[0] && silent.length === answers.length) throw silent[0]
+      return answers
+    },
   }
 }
 
+/** What became of one request. */
+export type Answer = readonly Saved[] | Drift | Rejected | RetryLater | Unknown
+type Verb = 'create' | 'update' | 'destroy'
+interface Part {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  readonly path: string
+  readonly body?: object
+}
+
+function collection(verb: Verb, type: string, records: readonly Row[]): Part {
+  const path = '/composite/sobjects'
+  if (verb === 'destroy') return { method: 'DELETE', path: `${path}?ids=${records.map(({ Id }) => Id).join()}` }
+  const wire = records.map(({ Id: id, ...values }) => ({ attributes: { type }, id, ...values }))
+  return { method: verb === 'create' ? 'POST' : 'PATCH', path, body: { allOrNone: false, records: wire } }
+}
+
+const ask = (connection: Connection, { method, path: url, body }: Part) =>
+  connection.request(
+    body
+      ? { method, url, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+      : { method, url },
+  )
+
 /** Several calls that count as one, in their order (by itself Salesforce would choose one). Without an answer: 500. */
-async function composite(connection: Connection, parts: readonly { method: string; path: string; body?: object }[]) {
+async function composite(connection: Connection, parts: readonly Part[]) {
   const compositeRequest = parts.map(({ path, ...part }, at) => ({
     ...{ ...part, url: `/services/data/v${API_VERSION}${path}`, referenceId: `part${at}` },
   }))
   const asked = { allOrNone: false, collateSubrequests: false, compositeRequest }
-  const { compositeResponse } = Composite.parse(await connection.requestPost('/composite', asked))
+  const { compositeResponse } = Composite.parse(
+    await ask(connection, { method: 'POST', path: '/composite', body: asked }),
+  )
   const [refusal] = compositeResponse.filter(({ referenceId }) => referenceId === null)
   if (refusal) throw new PartFailed(refusal.httpStatusCode, refusal.body)
   const answers = new Map(compositeResponse.map((one) => [one.referenceId, one]))
