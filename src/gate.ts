@@ -68,10 +68,11 @@ export function createGate(options: GateOptions): Gate {
         if (dayOver && dayOver.until > clock()) throw new RetryLater(dayOver.why, dayOver.until - clock())
         const pause = lanes[lane].pausedUntil - clock()
         if (pause > patienceMs) throw new RetryLater('the CRM asked for a pause', pause)
-        const at = lanes[lane].reserve(clock())
-        if (at > clock()) await sleep(at - clock(), signal)
+        const start = lanes[lane].reserve(clock())
+        if (start.at > clock()) await sleep(start.at - clock(), signal)
         // A pause that came while this call slept: take a new place behind it, so that the pause does not end in a burst.
-        if (lanes[lane].pausedUntil > at) continue
+        if (lanes[lane].pausedUntil > start.at) continue
+        lanes[lane].started(start, clock())
         awake?.()
         return signal.throwIfAborted()
       }
@@ -98,8 +99,8 @@ class Lane {
   /** The pace at the last refusal; infinite: none, or long passed. */
   #refused = Number.POSITIVE_INFINITY
   #next: Instant = Number.NEGATIVE_INFINITY
-  /** Oldest first, no more than a window may hold. */
-  readonly #starts: Instant[] = []
+  /** Oldest first, no more than two windows may hold. */
+  readonly #starts: { at: Instant }[] = []
 
   constructor(rate: Rate) {
     this.#rate = rate
@@ -113,15 +114,22 @@ class Lane {
   }
 
   /** The moment at which one more call may start. */
-  reserve(now: Instant): Instant {
+  reserve(now: Instant): { at: Instant } {
     const { interval, ahead } = this.#spacing
     const { max, windowMs } = this.#rate
-    const oldest = this.#starts[this.#starts.length - max] ?? Number.NEGATIVE_INFINITY
-    const at = Math.max(now, this.pausedUntil, this.#next - ahead, oldest + windowMs)
-    this.#next = Math.max(this.#next, at) + interval
-    this.#starts.push(at)
+    const oldest = this.#starts[this.#starts.length - max]?.at ?? Number.NEGATIVE_INFINITY
+    const start = { at: Math.max(now, this.pausedUntil, this.#next - ahead, oldest + windowMs) }
+    this.#next = Math.max(this.#next, start.at) + interval
+    this.#starts.push(start)
     if (this.#starts.length > 2 * max) this.#starts.splice(0, this.#starts.length - max)
-    return at
+    return start
+  }
+
+  /** A process that stood still starts calls late and all at once: the CRM counts them now, not when they were meant. */
+  started(start: { at: Instant }, now: Instant): void {
+    const { interval } = this.#spacing
+    if (now - start.at >= interval) this.#next = Math.max(this.#next, now) + interval
+    start.at = Math.max(start.at, now)
   }
 
   observe(seen: Parameters<Gate['observe']>[0], now: Instant): void {

@@ -84,6 +84,27 @@ describe.each<Limits>(['rolling', 'bucket'])('a %s limiter of 110 calls per 10 s
     )
   })
 
+  test('is not exceeded by a process that stands still now and then', async () => {
+    const { gate, clock, sleep, run, advance } = simulate()
+    const limiter = new Limiter(limits, clock)
+    const lane = { name: 'api', max: 110, windowMs: 10_000, burst: 11 }
+    gate.observe({ max: 110, windowMs: 10_000 })
+    let [made, refused, stood] = [0, 0, 0]
+    async function worker() {
+      for (let i = 0; i < 250; i++) {
+        await gate.wait(never)
+        if (!limiter.take(lane).ok) refused += 1
+        const still = ++made % 97 === 0 ? 700 * (1 + (made % 4)) : 0
+        advance(still)
+        stood += still
+        await sleep(150, never)
+      }
+    }
+    await run(Promise.all(Array.from({ length: 8 }, worker)))
+    expect(refused).toBe(0)
+    expect(clock() - stood).toBeLessThan(1.05 * (2000 / 110) * 10_000)
+  })
+
   test('of which someone else uses half: goes on, less than 5 % refusals', async () => {
     const { gate, clock, sleep, run } = simulate()
     const limiter = new Limiter(limits, clock)
