@@ -1,19 +1,19 @@
 // Step 1 of a night: reads what changed in the CRM, page by page; each page is stored together with its cursor, so a
-// killed worker goes on where the last stored page ended. Once a week it also looks for deals that vanished.
-import type { Connector, Page } from '../src/connector.ts'
+// killed worker goes on where the last stored page ended. Then it looks for deals that vanished.
+import type { Page } from '../src/connector.ts'
 import type { DealId } from '../src/core/deal.ts'
 import { asLastKnown, fieldsSince, isBlind } from '../src/core/fields.ts'
 import { observe } from '../src/core/movement.ts'
 import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { getDeals, liveIds, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
+import { getDeals, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
 import { ledgerForDeals } from '../src/store/ledger.ts'
 import { fenced, nextStep, progressed, type Run } from '../src/store/runs.ts'
+import { census } from './census.ts'
 import type { JobContext } from './context.ts'
 
 /** The first night in an account is a preview: what was confirmed for another one must not stand for it. */
 const RENAME = 'Give the new one a name of its own in the configuration.'
-const WEEK_MS = 7 * 86_400_000
 
 export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Promise<void> {
   const connector = await ctx.connector(run.connection)
@@ -28,7 +28,9 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     )
   const cursor = back ? null : (stored?.cursor ?? null)
   await fenced(ctx.db, run, (trx) => updateConnection(trx, run.connection, { reference, cursor, circuit: null }))
-  const held = new Set((await quarantined(ctx.db, run.connection)).map(({ id }) => id))
+  const odd = await quarantined(ctx.db, run.connection)
+  const held = new Set(odd.map(({ id }) => id))
+  const unread = new Set(odd.flatMap(({ id, name }) => (name === null ? [id] : [])))
   let further = false
   for await (const page of joined(connector.pull(cursor, now, signal))) {
     await fenced(ctx.db, run, async (trx) => {
@@ -51,7 +53,10 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       const understood = [...deals.keys(), ...page.gone]
       if (understood.some((id) => held.has(id))) await release(trx, run.connection, understood)
       await quarantine(trx, run.connection, page.unreadable, ctx.clock())
-      for (const { deal } of page.unreadable) held.add(deal)
+      for (const { deal } of page.unreadable) {
+        held.add(deal)
+        unread.delete(deal)
+      }
       await updateConnection(trx, run.connection, { cursor: page.cursor })
       // What this run has seen before gets it no further: starts that die must come to an end.
       if (further || known.every(({ ref }) => before.get(ref.id)?.seenRun === run.id)) return
@@ -60,10 +65,10 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
     })
     ctx.progress({ run: run.id, connection: run.connection, step: 'pull', done: page.read, total: page.total })
   }
-  const due = stored !== null && stored.cursor !== null && now - (stored.censusAt ?? 0) >= WEEK_MS
-  if (due) await census(ctx, run, connector, signal)
+  const place = stored?.census ?? null
+  if (place !== null) await census(ctx, run, connector, { place, unread, now }, signal)
   await fenced(ctx.db, run, async (trx) => {
-    if (due || stored?.cursor == null) await updateConnection(trx, run.connection, { censusAt: now })
+    if (place === null) await updateConnection(trx, run.connection, { census: { since: now, after: null } })
     await nextStep(trx, run, 'decide')
   })
 }
@@ -105,32 +110,4 @@ const idsOf = ({ deals, evidence, gone, unreadable }: Page): readonly DealId[] =
 function mayJoin(held: Page, page: Page): boolean {
   const ids = new Set(idsOf(held))
   return !idsOf(page).some((id) => ids.has(id))
-}
-
-/** A deal missing from the CRM's full list is asked for by id before it is called gone. */
-async function census(ctx: JobContext, run: Run, connector: Connector, signal: AbortSignal): Promise<void> {
-  const live = new Set<DealId>()
-  for await (const ids of connector.census(signal)) {
-    for (const id of ids) live.add(id)
-    ctx.progress({ run: run.id, connection: run.connection, step: 'census', done: live.size, total: null })
-  }
-  let after: DealId | null = null
-  for (;;) {
-    const ours: readonly DealId[] = await liveIds(ctx.db, run.connection, { after, limit: 1000 })
-    const missing = ours.filter((id) => !live.has(id))
-    if (missing.length > 0) {
-      const fresh = await connector.read(missing, signal)
-      const gone = missing.filter((id) => fresh.get(id) === 'gone')
-      await fenced(ctx.db, run, async (trx) => {
-        await markGone(trx, run.connection, gone)
-        await release(trx, run.connection, gone)
-      })
-    }
-    after = ours.at(-1) ?? null
-    if (after === null) break
-  }
-  // Never readable and not there any more: nobody asked for it by id.
-  const held = await quarantined(ctx.db, run.connection)
-  const vanished = held.flatMap(({ id, name }) => (name === null && !live.has(id) ? [id] : []))
-  await fenced(ctx.db, run, (trx) => release(trx, run.connection, vanished))
 }

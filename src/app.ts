@@ -74,7 +74,6 @@ export const ROLES = {
 export type Role = keyof typeof ROLES
 /** Of the pages. Other roles answer /healthz on any free port, so that many fit on one machine. */
 export const PORT = 4000
-export const isRole = (text: unknown): text is Role => typeof text === 'string' && Object.hasOwn(ROLES, text)
 
 export interface App {
   readonly config: Config

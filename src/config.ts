@@ -292,17 +292,8 @@ export function parseConfig(
   if (read.success && connected.length === 0) add({ path: ['connections'], message: 'names no connection' })
   if (!read.success || problems.length > 0) throw listed(file, problems)
 
-  const {
-    schedule,
-    dataDir,
-    maxDailyCallsShare,
-    digests,
-    web,
-    connections,
-    holidays: dates,
-    absences: inline,
-    ...shared
-  } = read.data
+  const { schedule, dataDir, maxDailyCallsShare, digests, web, connections, ...shared } = read.data
+  const { holidays: dates, absences: inline } = shared
   const away: Record<string, string[]> = {}
   for (const [owner, range] of typeof inline === 'string' ? rows : Object.entries(inline))
     away[owner.toLowerCase()] = [...(away[owner.toLowerCase()] ?? []), range].flat()
@@ -345,20 +336,12 @@ export function writeSettings(file: string, now: Instant, settings: readonly Set
 function readEnvironment(variables: Variables, problems: Listed[]): Environment {
   const problem = (name: string, message: string) =>
     problems.push({ line: 0, message: `${name} in the environment must ${message}` })
-  const url = (name: string, protocols: RegExp, like: string) => {
+  const secret = (name: string, form: RegExp, must: string) => {
     const value = variables[name]
-    if (value && !protocols.test(value)) problem(name, `look like ${like}`)
+    if (value && !form.test(value)) problem(name, must)
     return value ? new Secret(value) : null
   }
-  const hash = (name: string) => {
-    const value = variables[name]
-    if (value && !PASSWORD_HASH.test(value)) problem(name, 'be what "unstall password" prints, not a password')
-    return value ? new Secret(value) : null
-  }
-  const { UNSTALL_SECRET_KEY: key, UNSTALL_SECRET_KEY_OLD: oldKey } = variables
-  if (key && key.length < 32) problem('UNSTALL_SECRET_KEY', `have at least 32 characters (${KEY_HOWTO})`)
-  const { UNSTALL_METRICS_TOKEN: metricsToken } = variables
-  if (metricsToken && metricsToken.length < 20) problem('UNSTALL_METRICS_TOKEN', 'have at least 20 characters')
+  const hash = (name: string) => secret(name, PASSWORD_HASH, 'be what "unstall password" prints, not a password')
   const whole = (name: string, least: number, most: number) => {
     const value = variables[name] ? Number(variables[name]) : null
     if (value !== null && !(Number.isInteger(value) && value >= least && value <= most))
@@ -368,14 +351,14 @@ function readEnvironment(variables: Variables, problems: Listed[]): Environment 
   const level = Level.nullable().safeParse(variables.UNSTALL_LOG || null)
   if (!level.success) problem('UNSTALL_LOG', `be one of ${Level.options.join(', ')}`)
   return {
-    databaseUrl: url('DATABASE_URL', /^postgres(ql)?:\/\//, 'postgresql://user:password@host/database'),
-    redisUrl: url('REDIS_URL', /^rediss?:\/\//, 'redis://host:6379'),
-    secretKey: key ? new Secret(key) : null,
-    oldSecretKey: oldKey ? new Secret(oldKey) : null,
+    databaseUrl: secret('DATABASE_URL', /^postgres(ql)?:\/\//, 'look like postgresql://user:password@host/database'),
+    redisUrl: secret('REDIS_URL', /^rediss?:\/\//, 'look like redis://host:6379'),
+    secretKey: secret('UNSTALL_SECRET_KEY', /.{32}/s, `have at least 32 characters (${KEY_HOWTO})`),
+    oldSecretKey: variables.UNSTALL_SECRET_KEY_OLD ? new Secret(variables.UNSTALL_SECRET_KEY_OLD) : null,
     operator: hash('UNSTALL_OPERATOR'),
     viewer: hash('UNSTALL_VIEWER'),
     host: variables.UNSTALL_HOST || '127.0.0.1',
-    metricsToken: metricsToken ? new Secret(metricsToken) : null,
+    metricsToken: secret('UNSTALL_METRICS_TOKEN', /.{20}/s, 'have at least 20 characters'),
     port: whole('UNSTALL_PORT', 0, 65_535),
     concurrency: whole('UNSTALL_CONCURRENCY', 1, 100) ?? 4,
     logLevel: level.data ?? null,

@@ -36,6 +36,13 @@ export interface Page {
   readonly total: number | null
 }
 
+/** A longer id is behind a shorter one, of one length it goes by the bytes: so they ascend, from page to page as well. */
+export interface IdPage {
+  readonly ids: readonly DealId[]
+  /** How many follow: 0 on the last page and only there; Infinity where the CRM does not say. */
+  readonly rest: number
+}
+
 /** One row of the write ledger on its way to the CRM. Several `fields` writes of one deal are sent as one record update. */
 export type Write =
   | {
@@ -166,8 +173,9 @@ export interface Connector {
   reference(signal: AbortSignal): Promise<Reference>
   /** Deals changed since the cursor; null: all open deals and those closed within the last two years. `now` bounds the pull. */
   pull(since: Cursor | null, now: Instant, signal: AbortSignal): AsyncIterable<Page>
-  /** Every live deal id: finds deletes and merges. */
-  census(signal: AbortSignal): AsyncIterable<readonly DealId[]>
+  /** Ids of the live deals behind `after` (null: of all), to find deletes and merges. A page is asked for when it is wanted.
+   *  It may lack what was just created. */
+  census(after: DealId | null, signal: AbortSignal): AsyncIterable<IdPage>
   /** A fresh look before writing, without history; a booked meeting need not be told. */
   read(ids: readonly DealId[], signal: AbortSignal): Promise<ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>>
   /** Our tasks by key; a key that is not in the answer was not found. */

@@ -73,7 +73,7 @@ eachHome((home) => {
       const token = calls.find(({ path }) => path.endsWith('/token'))
       return { count: token?.count ?? 0, statuses: token?.statuses }
     }
-    const use = () => Promise.all(all.map((one) => gather(one.census(never))))
+    const use = () => Promise.all(all.map((one) => gather(one.census(null, never))))
     await use()
     const { count: before } = await renewals()
     for (let expiry = 1; expiry <= 6; expiry++) {

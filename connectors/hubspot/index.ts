@@ -189,7 +189,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
       const { portal } = await learned(signal)
       yield* pull({ api, portal, options, now }, since, signal)
     },
-    census: (signal) => census(api, signal),
+    census: (after, signal) => census(api, after, signal),
     read,
     find: (keys, signal) => find(keys, signal),
     write: (writes, signal) =>

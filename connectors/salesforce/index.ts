@@ -88,9 +88,13 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     async *pull(since, now, signal) {
       yield* (await reading(now, signal)).pull(since, Math.min(now, api.now() ?? now))
     },
-    async *census(signal) {
-      for await (const page of org.select('Opportunity', 'ORDER BY Id', signal, { only: 'Id' }))
-        yield page.records.map((row) => String(row.Id))
+    async *census(after, signal) {
+      const tail = after === null ? 'ORDER BY Id' : `WHERE Id > '${after}' ORDER BY Id`
+      let read = 0
+      for await (const { records, totalSize, done } of org.select('Opportunity', tail, signal, { only: 'Id' })) {
+        read += records.length
+        yield { ids: records.map((row) => String(row.Id)), rest: done ? 0 : Math.max(1, totalSize - read) }
+      }
     },
     read: async (ids, signal) => (await reading(null, signal)).read(ids),
     find,

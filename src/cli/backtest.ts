@@ -24,8 +24,22 @@ import { en } from '../texts/en.ts'
 import { fr } from '../texts/fr.ts'
 import { readDeals, SEVERAL } from './backtest-csv.ts'
 import type { GlobalOptions } from './main.ts'
-import { bold, dim, EXIT, type ExitCode, green, hang, Progress, plain, print, printJson, say, table } from './output.ts'
-import { money } from './print.ts'
+import {
+  bold,
+  dim,
+  EXIT,
+  type ExitCode,
+  flexible,
+  green,
+  hang,
+  Progress,
+  plain,
+  print,
+  printJson,
+  right,
+  say,
+  table,
+} from './output.ts'
 
 interface Options extends GlobalOptions {
   readonly months: number
@@ -189,29 +203,16 @@ function countOf(stays: Found['stays'], from: number) {
 }
 
 const whole = (n: number) => n.toLocaleString('en')
-const right = (title: string) => ({ title, align: 'right' }) as const
 const share = (n: number, of: number) => `${whole(n)} ${`${of === 0 ? 0 : Math.round((100 * n) / of)}%`.padStart(4)}`
 
 function overview(reports: readonly StageReport[]): string {
   const several = new Set(reports.map(({ pipelineId }) => pipelineId)).size > 1
-  const columns = [
-    ...[...(several ? [{ title: 'Pipeline', flexible: true }] : []), { title: 'Stage', flexible: true }],
-    ...[
-      right('Won'),
-      right('Lost'),
-      right('Open'),
-      right('Now'),
-      right('Advised'),
-      { title: 'Range' },
-      { title: 'From' },
-    ],
-  ]
+  const numbers = ['Won', 'Lost', 'Open', 'Now', 'Advised'].map(right)
+  const columns = [...(several ? [flexible('Pipeline')] : []), flexible('Stage'), ...numbers, 'Range', 'From']
   const rows = reports.map(({ pipeline, stage, won, lost, open, current, recommended, range, basis }) => [
-    ...[
-      ...(several ? [plain(pipeline)] : []),
-      plain(stage),
-      ...[won, lost, open, current, recommended.limit].map(whole),
-    ],
+    ...(several ? [plain(pipeline)] : []),
+    plain(stage),
+    ...[won, lost, open, current, recommended.limit].map(whole),
     ...[range === null ? '' : range.join(' to '), basis === 'data' ? 'your deals' : 'default'],
   ])
   return table(columns, rows)
@@ -223,14 +224,12 @@ function printStage(report: StageReport, texts: Texts): void {
   const from = `${basis === 'data' ? 'from your deals' : 'practitioner default'}, ${current === best ? 'as now' : `now ${current}`}`
   print(`\n${bold(`${plain(pipeline)} › ${plain(stage)}: limit ${best} working days`)} (${from})`)
   for (const line of linesOf(report)) print(hang(texts.backtest(line), ''))
-  const columns = [
-    ...[right('Limit'), right('Won flagged'), right('Lost caught'), right('Warning'), right('Open beyond')],
-    ...[{ ...right('Worth'), flexible: true }, right('Move on')],
-  ]
+  const counts = ['Limit', 'Won flagged', 'Lost caught', 'Warning', 'Open beyond'].map(right)
+  const columns = [...counts, { ...right('Worth'), flexible: true }, right('Move on')]
   const rows = limits.map(({ limit, wrong, caught, warning, open: beyond, value, movesOn }) => [
     ...[`${limit === best ? '→ ' : limit === current ? 'now ' : ''}${whole(limit)}`, share(wrong, won)],
     ...[share(caught, lost), warning === null ? '' : `${warning} d`, share(beyond, open)],
-    ...[beyond === 0 ? '' : money(texts, value), movesOn === null ? '' : `${Math.round(100 * movesOn)}%`],
+    ...[beyond === 0 ? '' : texts.moneys(value), movesOn === null ? '' : `${Math.round(100 * movesOn)}%`],
   ])
   print(table(columns, rows))
   print(dim('Limit, warning: working days. Move on: of the deals still there by then.'))

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { connectionNamed, currentTime, openConnectors } from '../app.ts'
 import { type Config, type ConnectionConfig, loadConfig } from '../config.ts'
 import type { Finding, SetupStep } from '../connector.ts'
-import type { System } from '../core/deal.ts'
+import { SYSTEMS, type System } from '../core/deal.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { examine } from '../findings.ts'
 import { createLog } from '../log.ts'
@@ -16,7 +16,7 @@ import { latestRun, listRuns } from '../store/runs.ts'
 import type { Db } from '../store/schema.ts'
 import type { GlobalOptions } from './main.ts'
 import { bold, EXIT, type ExitCode, green, hang, print, printJson, red, yellow } from './output.ts'
-import { circuitWords, count, quarantineLine, SYSTEMS } from './print.ts'
+import { circuitWords, count, quarantineLine } from './print.ts'
 
 const MARKS = { ok: green('✓'), warn: yellow('!'), problem: red('✗') } as const
 

@@ -6,13 +6,13 @@ import { createServer, type ServerResponse } from 'node:http'
 import { belongs, connectionNamed, consentOf, openTokens } from '../app.ts'
 import { loadConfig } from '../config.ts'
 import type { Consent, Granted, TokenSet } from '../connector.ts'
+import { SYSTEMS } from '../core/deal.ts'
 import { Fatal, Interrupted, UsageError } from '../errors.ts'
 import { scrub } from '../log.ts'
 import { toHtml } from '../report/html.ts'
 import { circuits, updateConnection } from '../store/connections.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, green, hang, Progress, plain, print, printJson, say } from './output.ts'
-import { SYSTEMS } from './print.ts'
 
 const PATIENCE_MS = 10 * 60_000
 

@@ -7,7 +7,8 @@ import { join, relative } from 'node:path'
 import { type ServerType, serve } from '@hono/node-server'
 import { type App, accessOf, currentTime, PORT, UNPACED, webService } from '../app.ts'
 import type { Finding } from '../connector.ts'
-import type { FieldValues } from '../core/deal.ts'
+import { type FieldValues, SYSTEMS } from '../core/deal.ts'
+import { sumsOf } from '../core/forecast.ts'
 import { UsageError } from '../errors.ts'
 import { buildReport } from '../report/build.ts'
 import { render } from '../report/render.ts'
@@ -40,7 +41,7 @@ import {
   yellow,
 } from './output.ts'
 import { confirmation } from './plan.ts'
-import { count, money, printPlan, SYSTEMS } from './print.ts'
+import { count, printPlan } from './print.ts'
 
 const DAY = 86_400_000
 const HOUR = 3_600_000
@@ -58,13 +59,13 @@ interface Crm {
 type Night = Awaited<ReturnType<typeof summed>>
 
 export async function demo(
-  options: GlobalOptions & { seed?: number; nights?: number; serve?: boolean },
+  options: GlobalOptions & { seed: number; nights: number; serve?: boolean },
 ): Promise<ExitCode> {
   const begun = performance.now()
-  const nights = options.nights ?? 14
+  const { nights, seed } = options
   // The last night is last night, so that the dates look like today's.
   const first = Math.floor(Date.now() / DAY) * DAY - nights * DAY + 2 * HOUR
-  const crms = await companies(first, options.seed ?? 1)
+  const crms = await companies(first, seed)
   try {
     const file = writeConfig(crms)
     return await withApp(file, { pace: UNPACED }, async (app, progress, stop) => {
@@ -230,12 +231,7 @@ async function summed(app: App, runs: readonly Run[], acted: readonly Acted[]) {
   const rows = (await Promise.all(runs.map((run) => rowsOfRun(app.ctx.db, run.id)))).flat()
   const sum = (figure: 'open' | 'stalled' | 'newlyStalled' | 'recovered') =>
     summaries.reduce((total, { figures }) => total + figures[figure], 0)
-  const sums = (part: 'all' | 'moving') => {
-    const total: Record<string, number> = {}
-    for (const [currency, value] of summaries.flatMap(({ forecast }) => Object.entries(forecast[part])))
-      total[currency] = (total[currency] ?? 0) + value
-    return total
-  }
+  const sums = (part: 'all' | 'moving') => sumsOf(summaries.flatMap(({ forecast }) => Object.entries(forecast[part])))
   const deeds = tally(acted)
   return {
     date: runs[0]?.localDate ?? '',
@@ -268,8 +264,8 @@ function line(app: App, night: Night): string {
   const cells = [
     DATE.format(Date.parse(night.date)),
     ...[night.open, night.stalled, night.newlyStalled, night.recovered, night.tasks, won, lost, no].map(String),
-    money(texts, night.reported),
-    money(texts, night.honest),
+    texts.moneys(night.reported),
+    texts.moneys(night.honest),
   ]
   const share = sum(night.reported) === 0 ? 0 : sum(night.honest) / sum(night.reported)
   const bar = green('█'.repeat(Math.round(share * 20))) + dim('░'.repeat(20 - Math.round(share * 20)))
@@ -292,7 +288,7 @@ async function closing(
   print(`\n${bold('4. What happened')}`)
   if (last)
     print(
-      `The pipeline reports ${money(texts, last.reported)}; what still moves is worth ${bold(money(texts, last.honest))}. ` +
+      `The pipeline reports ${texts.moneys(last.reported)}; what still moves is worth ${bold(texts.moneys(last.honest))}. ` +
         `In ${count(history.length - 1, 'night')} ${count(recovered, 'deal')} moved again.`,
     )
   print(

@@ -3,13 +3,14 @@
 import { createInterface } from 'node:readline/promises'
 import { belongs, connectionNamed, consentOf, openTokens } from '../app.ts'
 import { type ConnectionConfig, loadConfig } from '../config.ts'
+import { SYSTEMS } from '../core/deal.ts'
 import { UsageError } from '../errors.ts'
 import type { Tokens } from '../secrets.ts'
 import { forgetConnection } from '../store/connections.ts'
 import { openRuns } from '../store/runs.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, green, print, printJson, say, yellow } from './output.ts'
-import { count, SYSTEMS } from './print.ts'
+import { count } from './print.ts'
 
 const WHERE = {
   hubspot: 'Settings > Integrations > Connected Apps',

@@ -19,13 +19,8 @@ export async function explain(options: GlobalOptions & { now?: number }, words: 
     const [last] = await listRuns(app.ctx.db, { connection, limit: 1 })
     const now = options.now ?? last?.now ?? Date.now()
     const { context, verdict, log } = await judgement(app.ctx, { connection, settings, now }, stored)
-    const steps = explainSteps(
-      known,
-      verdict,
-      log,
-      context,
-      (await transitionsOf(app.ctx.db, connection, [id])).get(id),
-    )
+    const past = (await transitionsOf(app.ctx.db, connection, [id])).get(id)
+    const steps = explainSteps(known, verdict, log, context, past)
     const rows = (await ledgerForDeals(app.ctx.db, connection, [id])).get(id) ?? []
     const texts = app.ctx.texts(settings.language)
     if (options.json) {

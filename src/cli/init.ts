@@ -11,12 +11,11 @@ import { openConnectors } from '../app.ts'
 import { checkText, parseConfig } from '../config.ts'
 import { type Setting, withSettings } from '../config-edit.ts'
 import { fieldOf } from '../config-words.ts'
-import type { Pipeline } from '../core/deal.ts'
+import { type Pipeline, SYSTEMS } from '../core/deal.ts'
 import { Interrupted, UsageError } from '../errors.ts'
 import { createLog, scrub } from '../log.ts'
 import type { GlobalOptions } from './main.ts'
 import { bold, EXIT, type ExitCode, plain, print, printJson } from './output.ts'
-import { SYSTEMS } from './print.ts'
 
 const System = z.enum(['hubspot', 'salesforce'])
 /** Of a file that was checked: only what is asked about. */

@@ -11,6 +11,8 @@ export interface GlobalOptions {
   readonly json: boolean
 }
 
+const ROLES = ['all', 'worker', 'scheduler', 'web']
+
 /** Every command is loaded when it is called: `--help` should not open a database. */
 type Action<O extends GlobalOptions> = (options: O, ...args: string[]) => Promise<ExitCode>
 
@@ -28,6 +30,10 @@ function whole(text: string): number {
   if (!Number.isInteger(n) || n < 0) throw new InvalidArgumentError('expected a whole number.')
   return n
 }
+
+/** One of a few words. */
+const choice = (flags: string, what: string, of: readonly string[], usual?: string) =>
+  new Option(flags, what).choices(of).default(usual)
 
 const list = (value: string, before: readonly string[] = []): string[] => [...before, value]
 
@@ -111,14 +117,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     .description('a night in numbers and pictures, for managers')
     .argument('[name]', 'connection')
     .option('--run <run>', 'of an earlier run; default: the last night')
-    .addOption(
-      new Option('--format <format>', 'default: by the ending of --out, else md').choices([
-        'html',
-        'md',
-        'csv',
-        'json',
-      ]),
-    )
+    .addOption(choice('--format <format>', 'default: by the ending of --out, else md', ['html', 'md', 'csv', 'json']))
     .option('--out <file>', 'write it to this file')
   on('digest', async () => (await import('./digest.ts')).digest)
     .description('shows the digest that managers get every week, or RevOps after a night with trouble')
@@ -149,17 +148,13 @@ export async function main(argv: readonly string[]): Promise<number> {
     .option('--seed <n>', 'another company', whole, 1)
     .option('--csv <file>', 'load this pipeline instead')
     .option('--latency <ms>', 'every answer takes this long', whole, 0)
-    .addOption(new Option('--limits <kind>', 'rate limits').choices(['none', 'rolling', 'bucket']).default('none'))
+    .addOption(choice('--limits <kind>', 'rate limits', ['none', 'rolling', 'bucket'], 'none'))
     .option('--search-lag <ms>', 'how far the search index lags', whole, 0)
     .option('--token-life <s>', 'seconds until a token expires', whole)
-    .addOption(new Option('--task-key <kind>', 'of HubSpot').choices(['unique', 'plain']).default('unique'))
+    .addOption(choice('--task-key <kind>', 'of HubSpot', ['unique', 'plain'], 'unique'))
   on('start', async () => (await import('./start.ts')).start)
     .description('the service: nightly schedule, workers and pages')
-    .addOption(
-      new Option('--role <role>', 'what this process does; apart, they share DATABASE_URL')
-        .choices(['all', 'worker', 'scheduler', 'web'])
-        .default('all'),
-    )
+    .addOption(choice('--role <role>', 'what this process does; apart, they share DATABASE_URL', ROLES, 'all'))
     .option('--pretty', 'log lines for people instead of JSON')
   on('password', async () => async (options) => (await import('./password.ts')).password(options)).description(
     'makes the hash of a password for the pages of `unstall start`',

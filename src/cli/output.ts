@@ -69,9 +69,13 @@ function wrap(text: string, cells: number): readonly string[] {
 export const hang = (text: string, indent: string): string =>
   wrap(plain(text), terminalWidth() - indent.length).join(`\n${indent}`)
 
-/** As wide as the terminal at most; flexible columns give way, the longest first. */
-export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
-  const fitted = columns.map((column, i) => {
+export const right = (title: string): Column => ({ title, align: 'right' })
+export const flexible = (title: string): Column => ({ title, flexible: true })
+
+/** As wide as the terminal at most; flexible columns give way, the longest first. A column may be its title alone. */
+export function table(columns: readonly (Column | string)[], rows: readonly (readonly string[])[]): string {
+  const fitted = columns.map((given, i) => {
+    const column: Column = typeof given === 'string' ? { title: given } : given
     const cells = [column.title, ...rows.map((row) => row[i] ?? '')].map(width)
     return { ...column, cells: Math.max(...cells) }
   })
@@ -86,7 +90,7 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       .map(({ cells, align }, i) => pad(cut(row[i] ?? '', cells), cells, align))
       .join('  ')
       .trimEnd()
-  return [bold(line(columns.map(({ title }) => title))), ...rows.map(line)].join('\n')
+  return [bold(line(fitted.map(({ title }) => title))), ...rows.map(line)].join('\n')
 }
 
 function terminalWidth(): number {

@@ -2,6 +2,7 @@
 // reaches the terminal unfiltered.
 import type { Config, ConnectionConfig } from '../config.ts'
 import { localTime } from '../core/calendar.ts'
+import { SYSTEMS } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import type { Group, LedgerRow, LedgerStatus, PlannedWrite } from '../core/plan.ts'
 import { type Left, leftAlone, NO_SUMMARY, Summary, withWrites } from '../report/summary.ts'
@@ -10,17 +11,11 @@ import { getDeals, type Quarantined, type StoredDeal } from '../store/deals.ts'
 import type { Run } from '../store/runs.ts'
 import type { Circuit, Executor } from '../store/schema.ts'
 import { countWrites } from '../store/writes.ts'
-import { bold, dim, green, hang, plain, print, red, table, yellow } from './output.ts'
+import { bold, dim, flexible, green, hang, plain, print, red, right, table, yellow } from './output.ts'
 
-export const SYSTEMS = { hubspot: 'HubSpot', salesforce: 'Salesforce' } as const
 const MOST = 15
 
 type Rows = readonly (PlannedWrite | LedgerRow)[]
-
-export function money(texts: Texts, sums: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(sums).map(([currency, value]) => texts.money(value, currency || null))
-  return parts.length > 0 ? parts.join(' + ') : '–'
-}
 
 /** `1 deal`, `12 deals`. */
 export const count = (n: number, one: string, many = `${one}s`): string =>
@@ -72,7 +67,7 @@ function printFigures(texts: Texts, { figures, forecast, unreadable }: Summary):
     `${count(open, 'open deal')}: ${bold(`${stalled.toLocaleString('en')} stalled`)} (${newlyStalled} new), ${recovered} recovered, ` +
       `${parked} parked, ${answeredNo} answered no${dismissed > 0 ? `, ${dismissed} flags cleared by a person` : ''}.`,
   )
-  print(`Open pipeline ${money(texts, forecast.all)}; without stalled deals ${bold(money(texts, forecast.moving))}.`)
+  print(`Open pipeline ${texts.moneys(forecast.all)}; without stalled deals ${bold(texts.moneys(forecast.moving))}.`)
   if (unreadable > 0) print(yellow(`${count(unreadable, 'deal')} could not be read tonight and wait.`))
 }
 
@@ -93,27 +88,26 @@ function printDeals(rows: Rows, deals: ReadonlyMap<string, StoredDeal>, run: Run
       task === undefined ? '' : task.hold === null ? 'yes' : 'held',
     ]
   })
-  const columns = [
-    { title: 'Deal', flexible: true },
-    { title: 'Amount', align: 'right' },
-    { title: 'Why', flexible: true },
-    { title: 'Last moved' },
-    { title: 'Task' },
-  ] as const
+  const columns = [flexible('Deal'), right('Amount'), flexible('Why'), 'Last moved', 'Task']
   const more = flags.length > MOST ? dim(`\n… and ${count(flags.length - MOST, 'more deal')} (--json lists all)`) : ''
   print(`\n${table(columns, lines)}${more}\n`)
 }
 
 function printArchived(rows: Rows, deals: ReadonlyMap<string, StoredDeal>): void {
-  for (const [cause, what] of [
-    ['archived', 'To the archive, nobody answered'],
-    ['recovered', 'Back from the archive, the buyer replied'],
-  ]) {
+  const causes = { archived: 'To the archive, nobody answered', recovered: 'Back from the archive, the buyer replied' }
+  for (const [cause, what] of Object.entries(causes)) {
     const moved = rows.filter((row) => row.group === 'archive' && row.cause === cause)
-    const names = moved.slice(0, 5).map(({ deal }) => plain(deals.get(deal.id)?.known.deal.name ?? deal.id))
-    const more = moved.length > 5 ? ` and ${moved.length - 5} more` : ''
-    if (moved.length > 0) print(`${what}: ${names.join(', ')}${more}`)
+    printNames(
+      what,
+      moved.map(({ deal }) => deals.get(deal.id)?.known.deal.name ?? deal.id),
+    )
   }
+}
+
+/** The first five; nothing of none. */
+function printNames(title: string, names: readonly string[]): void {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : ''
+  if (names.length > 0) print(`${title}: ${names.slice(0, 5).map(plain).join(', ')}${more}`)
 }
 
 function printHeld(texts: Texts, rows: Rows): void {
@@ -132,28 +126,19 @@ function printHeld(texts: Texts, rows: Rows): void {
 function printDead(texts: Texts, { dead }: Summary): void {
   if (dead.every((block) => block.count === 0)) return
   print('\nDeals that were dead before the first night never get a task:')
-  const columns = [
-    { title: 'Working days without movement' },
-    { title: 'Deals', align: 'right' },
-    { title: 'Value', align: 'right' },
-    { title: 'They get' },
-  ] as const
+  const columns = ['Working days without movement', right('Deals'), right('Value'), 'They get']
   const gets = { flag: 'a flag', archive: 'the archive', nothing: 'nothing' }
   const age = (from: number, to: number | null) => (to === null ? `more than ${from}` : `${from + 1} to ${to}`)
-  print(
-    table(
-      columns,
-      dead.map((b) => [age(b.fromDays, b.toDays), String(b.count), money(texts, b.value), gets[b.gets]]),
-    ),
-  )
+  const rows = dead.map((b) => [age(b.fromDays, b.toDays), String(b.count), texts.moneys(b.value), gets[b.gets]])
+  print(table(columns, rows))
 }
 
 function printLists({ lists }: Summary): void {
-  const list = (title: string, deals: Summary['lists']['archive']) => {
-    if (deals.length === 0) return
-    const names = deals.slice(0, 5).map((deal) => plain(deal.name))
-    print(`${title}: ${names.join(', ')}${deals.length > 5 ? ` and ${deals.length - 5} more` : ''}`)
-  }
+  const list = (title: string, deals: Summary['lists']['archive']) =>
+    printNames(
+      title,
+      deals.map(({ name }) => name),
+    )
   list('Owner has left, for the manager', lists.ownerLeft)
   list('Answered no and still open', lists.noStillOpen)
   list('Stalled long without an answer, to archive', lists.archive)
@@ -193,11 +178,8 @@ export async function printOutcome(
     print('\nNot written:')
     for (const { deal, group, status, message } of odd.slice(0, most)) {
       const colour = status === 'refused' ? red : yellow
-      print(
-        colour(
-          `  ${hang(`${nameOf(deal.id)} (${group}): ${UNWRITTEN[status]}${message ? `: ${message}` : ''}`, '    ')}`,
-        ),
-      )
+      const line = `${nameOf(deal.id)} (${group}): ${UNWRITTEN[status]}${message ? `: ${message}` : ''}`
+      print(colour(`  ${hang(line, '    ')}`))
     }
     if (odd.length > most) print(dim(`… and ${odd.length - most} more (unstall runs ${run.id} lists all)`))
   }

@@ -1,6 +1,6 @@
 // `unstall report`: the night in numbers and pictures, for managers. Reads only what is stored, so it answers while the
 // CRM is out of reach.
-import { closeSync, openSync, writeFileSync } from 'node:fs'
+import { stat, writeFile } from 'node:fs/promises'
 import { UsageError } from '../errors.ts'
 import { buildReport } from '../report/build.ts'
 import { FORMATS, type Format, piecesOf } from '../report/render.ts'
@@ -33,25 +33,16 @@ export async function report(options: Options, name: string): Promise<ExitCode> 
     const format = options.format ?? (options.json ? 'json' : (ending ?? (out === undefined ? 'md' : 'html')))
     const pieces = await piecesOf(found, format, texts)
     if (out === undefined) for (const piece of pieces) process.stdout.write(piece)
-    else say(`${out}: ${Math.ceil(save(out, pieces) / 1024)} kB`)
+    else say(`${out}: ${Math.ceil((await save(out, pieces)) / 1024)} kB`)
     return EXIT.ok
   })
 }
 
-/** How many bytes were written. */
-function save(file: string, pieces: Iterable<string>): number {
+/** How many bytes the file has then. */
+async function save(file: string, pieces: Iterable<string>): Promise<number> {
   try {
-    const to = openSync(file, 'w')
-    let bytes = 0
-    try {
-      for (const piece of pieces) {
-        writeFileSync(to, piece)
-        bytes += Buffer.byteLength(piece)
-      }
-    } finally {
-      closeSync(to)
-    }
-    return bytes
+    await writeFile(file, pieces)
+    return (await stat(file)).size
   } catch (error) {
     throw new UsageError(`The report cannot be written to ${file}: ${error instanceof Error ? error.message : error}`)
   }

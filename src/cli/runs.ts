@@ -12,7 +12,21 @@ import { getPlan, getRun, listRuns, type Run } from '../store/runs.ts'
 import type { RunOptions } from '../store/schema.ts'
 import type { GlobalOptions } from './main.ts'
 import { withApp } from './night.ts'
-import { bold, dim, EXIT, type ExitCode, green, hang, plain, print, printJson, red, table, yellow } from './output.ts'
+import {
+  bold,
+  dim,
+  EXIT,
+  type ExitCode,
+  green,
+  hang,
+  plain,
+  print,
+  printJson,
+  red,
+  right,
+  table,
+  yellow,
+} from './output.ts'
 import { circuitLines, count, printOutcome, printPlan, quarantineLine } from './print.ts'
 
 const HOUR_MS = 3_600_000
@@ -22,11 +36,10 @@ const COLOURS = { open: yellow, done: green, failed: red } as const
 const state = ({ status, step }: Run) =>
   COLOURS[status](status === 'done' ? 'done' : status === 'open' ? `open (${step})` : `given up (${step})`)
 
-export async function runs(options: GlobalOptions & { limit?: unknown }, id: string): Promise<ExitCode> {
+export async function runs(options: GlobalOptions & { limit: number }, id: string): Promise<ExitCode> {
   return withApp(options.config, { concurrency: 0 }, async ({ ctx, config }) => {
     if (id) return oneRun(ctx, id, options.json)
-    const limit = typeof options.limit === 'number' ? options.limit : 20
-    const found = await listRuns(ctx.db, { limit })
+    const found = await listRuns(ctx.db, { limit: options.limit })
     if (options.json) {
       printJson(found.map(({ settings: _, ...run }) => run))
       return EXIT.ok
@@ -35,16 +48,7 @@ export async function runs(options: GlobalOptions & { limit?: unknown }, id: str
       print('No run yet. Begin with: unstall plan')
       return EXIT.ok
     }
-    const columns = [
-      { title: 'Run' },
-      { title: 'Kind' },
-      { title: 'State' },
-      { title: 'Judged at' },
-      { title: 'Stalled', align: 'right' },
-      { title: 'Written', align: 'right' },
-      { title: 'Held', align: 'right' },
-      { title: 'Refused', align: 'right' },
-    ] as const
+    const columns = ['Run', 'Kind', 'State', 'Judged at', ...['Stalled', 'Written', 'Held', 'Refused'].map(right)]
     const lines = found.map((run) => {
       const summary = run.status === 'open' ? undefined : Summary.safeParse(run.summary).data
       const number = (status: 'done' | 'held' | 'refused') => (summary ? String(written(summary, status)) : '')

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
-import { accessOf, isRole, openApp, PORT, ROLES, webService } from '../app.ts'
+import { accessOf, openApp, PORT, ROLES, type Role, webService } from '../app.ts'
 import { loadConfig } from '../config.ts'
 import { createDigests } from '../digest/deliver.ts'
 import { UsageError } from '../errors.ts'
@@ -13,9 +13,8 @@ import { digestService } from './digest.ts'
 import type { GlobalOptions } from './main.ts'
 import { EXIT, type ExitCode, leaveBy, printJson, say } from './output.ts'
 
-export async function start(options: GlobalOptions & { role?: unknown; pretty?: true }): Promise<ExitCode> {
+export async function start(options: GlobalOptions & { role: Role; pretty?: true }): Promise<ExitCode> {
   const { config, json, role, pretty } = options
-  if (!isRole(role)) throw new UsageError(`--role is one of ${Object.keys(ROLES).join(', ')}.`)
   const told = new Promise<void>((resolve) => {
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)

@@ -7,6 +7,8 @@ export type Instant = number
 export type LocalDate = string
 
 export type System = 'hubspot' | 'salesforce'
+/** As they call themselves, in every language. */
+export const SYSTEMS: Readonly<Record<System, string>> = { hubspot: 'HubSpot', salesforce: 'Salesforce' }
 /** The CRM's own id, always text: ids may exceed 2^53. */
 export type DealId = string
 export type OwnerId = string

@@ -40,7 +40,10 @@ export interface Texts {
   compact(value: number): string
   percent(share: number): string
   instant(at: Instant, timezone: string): string
+  /** Null or '': an amount without currency. */
   money(value: number, currency: string | null): string
+  /** By currency; a dash where there is none. */
+  moneys(sums: Readonly<Record<string, number>>): string
   /** One line of `unstall explain`. */
   step(step: ExplainStep): string
   /** The same in parts, for tables: what happened and what that counts; what a rule measured, its limit, and its marks. */

@@ -88,6 +88,13 @@ export function makeForecast({ omitted, owners }: Pick<Reference, 'omitted' | 'o
 /** A sum without the dust of binary fractions. */
 export const cents = (value: number): number => Math.round(value * 100) / 100
 
+/** Amounts added up by currency. */
+export function sumsOf(amounts: Iterable<readonly [currency: string, value: number]>): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const [currency, value] of amounts) sums[currency] = cents((sums[currency] ?? 0) + value)
+  return sums
+}
+
 function addTo(sums: Map<string, ForecastSum>, one: ForecastSum): void {
   const id = JSON.stringify([one.currency, one.month, one.category, one.owner, one.team, one.pipeline])
   const sum = sums.get(id)

@@ -148,10 +148,8 @@ export function createDigests(service: DigestService) {
           ? (['failed', 'it is given up'] as const)
           : (['retry', 'it is tried again'] as const)
       await settleDigest(db, id, { status, problem, nextAt: pause === undefined ? null : clock() + pause })
-      return log[status === 'retry' ? 'warn' : 'error'](
-        { ...about, attempt: tried + 1 },
-        `digest not sent; ${then}: ${problem}`,
-      )
+      const attempt = { ...about, attempt: tried + 1 }
+      return log[status === 'retry' ? 'warn' : 'error'](attempt, `digest not sent; ${then}: ${problem}`)
     }
     // Not within the above: where this cannot be noted it was sent all the same.
     await settleDigest(db, id, { status: 'sent', sentAt: clock() })

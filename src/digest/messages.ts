@@ -37,7 +37,6 @@ export async function weeklyMessage(
   { owners, teams }: Omit<Manager, 'to'>,
 ): Promise<Message | null> {
   const [words, report] = WORDS[texts.language]
-  const say = (template: string, values: Readonly<Record<string, string>>) => fill(report.typeset(template), values)
   const scope = owners || teams ? { owners: owners && [...owners], teams: teams && [...teams] } : undefined
   const asked = { run: null, texts, timezone, ...(scope ? { scope } : {}) }
   const blocks: Block[] = []
@@ -55,9 +54,9 @@ export async function weeklyMessage(
   }
   if (blocks.length === 0) return null
   const names = plain([...(teams ?? []), ...(owners ?? [])].join(', '), 200)
-  const of: Block = { is: 'text', text: say(words.weekly.of, { names }), alarm: false }
+  const of: Block = { is: 'text', text: fill(words.weekly.of, { names }), alarm: false }
   return {
-    subject: say(words.weekly.subject, { date: texts.date(last), stalled: texts.number(stalled) }),
+    subject: fill(words.weekly.subject, { date: texts.date(last), stalled: texts.number(stalled) }),
     language: texts.language,
     blocks: [...(scope ? [of] : []), ...blocks],
     link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },
@@ -65,48 +64,45 @@ export async function weeklyMessage(
 }
 
 export function nightlyMessage({ texts, timezone, dashboard }: Omit<Said, 'db' | 'connections'>, news: News): Message {
-  const [words, { typeset }] = WORDS[texts.language]
+  const [words] = WORDS[texts.language]
   const { nightly } = words
-  const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(typeset(template), values)
   const text = (text: string, alarm = false): Block => ({ is: 'text', text, alarm })
 
   function told({ kind, connection, values, brakes, examples }: Trouble): readonly Block[] {
     const { words: of = '', count = 0, run = '', at } = values
-    const why = brakes ? brakes.map((brake) => say(words.brakes[brake])).join(', ') : plain(of, 400)
+    const why = brakes ? brakes.map((brake) => words.brakes[brake]).join(', ') : plain(of, 400)
     const when = at === undefined ? '–' : texts.instant(at, timezone)
     const filled = { connection, words: why, count: texts.number(count), run, at: when, date: when }
     return [
-      text(say(words.troubles[kind], filled), true),
+      text(fill(words.troubles[kind], filled), true),
       ...(examples ?? []).map((one) => {
         const safe = { name: plain(one.name, 120), words: plain(one.words, 300) }
-        return text(`• ${say(words.example, safe)}`)
+        return text(`• ${fill(words.example, safe)}`)
       }),
     ]
   }
   const group = (title: string, blocks: readonly Block[]): readonly Block[] =>
-    blocks.length === 0 ? [] : [{ is: 'heading', level: 3, text: say(title) }, ...blocks]
+    blocks.length === 0 ? [] : [{ is: 'heading', level: 3, text: title }, ...blocks]
   /** `refused hub`: by its key, also when it is over. */
   const shortly = (key: string) => {
     const [kind = '', connection = ''] = key.split(' ')
-    return isKind(kind, words) ? say(words.short[kind], { connection }) : key
+    return isKind(kind, words) ? fill(words.short[kind], { connection }) : key
   }
   const { begun, changed, still, over } = news
   const first = [begun, changed, still].find((some) => some.length > 0) ?? []
   const problems = [...first.slice(0, 2).map(({ key }) => shortly(key)), ...(first.length > 2 ? ['…'] : [])].join(', ')
   const subject = first.length === 0 ? nightly.over : begun.length > 0 ? nightly.begins : nightly.goesOn
+  const ended = over.map((key) => text(shortly(key)))
   const unchanged = begun.length + changed.length + over.length === 0
   return {
-    subject: say(subject, { problems }),
+    subject: fill(subject, { problems }),
     language: texts.language,
     blocks: [
-      ...(unchanged ? [text(say(nightly.reminder))] : []),
+      ...(unchanged ? [text(nightly.reminder)] : []),
       ...group(nightly.new, begun.flatMap(told)),
       ...group(nightly.changed, changed.flatMap(told)),
       ...group(nightly.still, still.flatMap(told)),
-      ...group(
-        nightly.ended,
-        over.map((key) => text(shortly(key))),
-      ),
+      ...group(nightly.ended, ended),
     ],
     link: dashboard === null ? null : { text: words.weekly.dashboard, href: dashboard },
   }

@@ -52,14 +52,8 @@ export async function troublesOf(
   const begun = new Set((due === null ? [] : await runsSince(db, due)).map(({ connection }) => connection))
   const underWay = new Map((await openSince(db, now - PAUSED_MS)).map((run) => [run.connection, run.createdAt]))
   const against = await circuits(db, now)
-  const refused = Map.groupBy(
-    await refusedBy(
-      db,
-      nights.filter(({ kind }) => kind !== 'preview').map(({ id }) => id),
-      EXAMPLES,
-    ),
-    ({ run }) => run,
-  )
+  const written = nights.filter(({ kind }) => kind !== 'preview').map(({ id }) => id)
+  const refused = Map.groupBy(await refusedBy(db, written, EXAMPLES), ({ run }) => run)
   const waiting = new Map((await quarantines(db)).map((one) => [one.connection, one]))
   const found: Trouble[] = []
   const add = (trouble: Omit<Trouble, 'key'>) =>

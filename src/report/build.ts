@@ -158,6 +158,7 @@ async function reportOf(
     const line = (currency: string) => ({ value: all[currency] ?? 0, movingValue: moving[currency] ?? 0 })
     return Object.keys(all).map((currency) => ({ date: localDate, currency, ...line(currency) }))
   })
+  const unreadable = seen ? [] : await quarantined(db, connection)
   return {
     night: {
       ...{ run: run.id, kind: run.kind, status: run.status, problem: run.problem, date: run.localDate },
@@ -175,12 +176,7 @@ async function reportOf(
     recovered,
     stops: coaching.stops(),
     coaching: coaching.reps(),
-    unreadable: (seen ? [] : await quarantined(db, connection)).map(({ id, name, url, problem }) => ({
-      id,
-      name,
-      url,
-      problem,
-    })),
+    unreadable: unreadable.map(({ id, name, url, problem }) => ({ id, name, url, problem })),
     deals,
   }
 }

@@ -3,18 +3,17 @@ import type { Texts } from '../core/explain.ts'
 import type { ReportWords } from '../texts/report-en.ts'
 import { DealLine, pagesOf, type Report } from './model.ts'
 
-type Column = keyof ReportWords['columns']
-const COLUMNS = Object.keys(DealLine.shape).filter((key): key is keyof DealLine => key in DealLine.shape)
+const COLUMNS = DealLine.keyof().options
 
 /** Without it Excel takes UTF-8 for something else, and accents for two characters. */
 const BOM = '\ufeff'
 
 /** Dates `YYYY-MM-DD`, numbers with a point; codes by their names in the report's language. */
 export function* toCsv({ connections }: Report, { names, language }: Texts, words: ReportWords): Generator<string> {
-  const columns: readonly Column[] = ['connection', ...COLUMNS]
+  const columns = ['connection' as const, ...COLUMNS]
   const and = language === 'fr' ? ' ; ' : '; '
   const line = (cells: readonly (string | number | null)[]) => `${cells.map(cell).join(',')}\r\n`
-  yield BOM + line(columns.map((column) => words.typeset(words.columns[column])))
+  yield BOM + line(columns.map((column) => words.columns[column]))
   for (const { name: connection, deals } of connections)
     for (const page of pagesOf(deals)) {
       const lines = page.map((deal) => {
@@ -26,7 +25,7 @@ export function* toCsv({ connections }: Report, { names, language }: Texts, word
           answer: answer && words.answers[answer],
           change: change && words.changes[change],
           changeStatus: changeStatus && words.statuses[changeStatus],
-          lists: lists.map((list) => words.typeset(words.lists[list])).join(and),
+          lists: lists.map((list) => words.lists[list]).join(and),
           warnings: warnings.join(and),
         }
         const cells = { ...deal, ...named }

@@ -2,7 +2,7 @@
 // own way. Texts from outside (names, messages) are cells and are escaped where they are written.
 
 import { toDate, toDay } from '../core/calendar.ts'
-import { CAUSES, type DealId, type Rule } from '../core/deal.ts'
+import { CAUSES, type DealId, type Rule, SYSTEMS } from '../core/deal.ts'
 import type { Texts } from '../core/explain.ts'
 import { cents, PARTS } from '../core/forecast.ts'
 import { FATES } from '../core/quality.ts'
@@ -58,61 +58,45 @@ type Keys = keyof ReportWords['columns'] & keyof DealLine
 export function documentOf(
   { connections, timezone }: Report,
   texts: Texts,
-  raw: ReportWords,
+  say: ReportWords,
   week?: Week,
 ): readonly Block[] {
-  const blocks = blocksOf(texts, raw, timezone, week ? { week } : {})
-  if (connections.length === 0) return [{ is: 'text', text: raw.typeset(raw.nothing), alarm: false }]
+  const blocks = blocksOf(texts, say, timezone, week ? { week } : {})
+  if (connections.length === 0) return [{ is: 'text', text: say.nothing, alarm: false }]
   return connections.flatMap((report) => [
     {
       ...{ is: 'heading', level: 2 },
-      text: `${plain(report.name)} (${raw.system[report.system]}), ${texts.date(report.night.date)}`,
+      text: `${plain(report.name)} (${SYSTEMS[report.system]}), ${texts.date(report.night.date)}`,
     } as const,
-    ...(week
-      ? blocks.week(report, week)
-      : [
-          ...blocks.inShort(report),
-          ...blocks.forecast(report),
-          ...blocks.history(report),
-          ...blocks.night(report),
-          ...blocks.cycle(report),
-          ...blocks.stops(report),
-          ...blocks.coaching(report),
-          ...blocks.quality(report),
-          ...blocks.standing(report),
-        ]),
+    ...(week ? blocks.week(report, week) : blocks.whole(report)),
   ])
 }
 
 /** The parts of the document, each of one connection. `ownerHref`: where a rep's line of the coaching sheet leads. */
 export function blocksOf(
   texts: Texts,
-  raw: ReportWords,
+  say: ReportWords,
   timezone: string,
   { week, ownerHref = () => '' }: { readonly week?: Week; readonly ownerHref?: (owner: string | null) => string } = {},
 ) {
   const mostRows = week?.most ?? MOST_ROWS
-  const say = (template: string, values: Readonly<Record<string, string>> = {}) => fill(raw.typeset(template), values)
-  const { names, number, percent } = texts
-  const money = (value: number, currency: string | null) => texts.money(value, currency || null)
-  const moneys = (sums: Readonly<Record<string, number>>) =>
-    Object.entries(sums)
-      .map(([currency, value]) => money(value, currency))
-      .join(' + ') || '–'
+  const { names, number, percent, money, moneys } = texts
   const at = (instant: string) => texts.instant(Date.parse(instant), timezone)
-  const right = (title: string): Column => ({ title: say(title), number: true })
-  const left = (title: string): Column => ({ title: say(title) })
-  const text = (template: string, values?: Readonly<Record<string, string>>, alarm = false): Block => {
-    return { is: 'text', text: say(template, values), alarm }
-  }
+  const right = (title: string): Column => ({ title, number: true })
+  const left = (title: string): Column => ({ title })
+  const text = (template: string, values: Readonly<Record<string, string>> = {}, alarm = false): Block => ({
+    ...{ is: 'text', text: fill(template, values), alarm },
+  })
   const heading = (level: 2 | 3, title: string): Block => ({ is: 'heading', level, text: title })
 
   type Rows = readonly (readonly Cell[])[]
   function table(caption: string, columns: readonly Column[], rows: Rows, total = rows.length): Block {
     const shown = rows.slice(0, mostRows)
-    const cut = say(week?.cut ?? raw.cut, { shown: number(shown.length), total: number(total) })
-    return { is: 'table', caption: say(caption), columns, rows: shown, note: shown.length < total ? cut : null }
+    const cut = fill(week?.cut ?? say.cut, { shown: number(shown.length), total: number(total) })
+    return { is: 'table', caption, columns, rows: shown, note: shown.length < total ? cut : null }
   }
+  const tableUnlessEmpty = (caption: string, columns: readonly Column[], rows: Rows): readonly Block[] =>
+    rows.length === 0 ? [] : [table(caption, columns, rows)]
 
   const shown: { readonly [key in Keys]?: (deal: DealLine) => Cell } = {
     name: ({ name, url }) => ({ text: plain(name, 120), href: url }),
@@ -134,14 +118,14 @@ export function blocksOf(
   function dealsTable(caption: string, deals: readonly DealLine[], ...more: readonly Keys[]): readonly Block[] {
     if (deals.length === 0) return []
     const keys: readonly Keys[] = ['name', 'owner', 'stage', 'amount', ...more]
-    const columns = keys.map((key) => (NUMBERS.includes(key) ? right : left)(raw.columns[key]))
+    const columns = keys.map((key) => (NUMBERS.includes(key) ? right : left)(say.columns[key]))
     const rows = deals.toSorted((a, b) => (b.amount ?? 0) - (a.amount ?? 0) || (a.id < b.id ? -1 : 1))
     const lines = rows.slice(0, mostRows).map((deal) => keys.map((key) => shown[key]?.(deal) ?? ''))
     return [table(`${caption} (${number(deals.length)})`, columns, lines, deals.length)]
   }
 
-  function sumsTable(part: keyof typeof raw.sums, sums: readonly SumLine[]): Block {
-    const { sum } = raw
+  function sumsTable(part: keyof typeof say.sums, sums: readonly SumLine[]): Block {
+    const { sum } = say
     const columns = [left(sum[part]), ...[sum.deals, sum.value, sum.stalled, sum.moving].map(right)]
     const rows = sums.map((line): Cell[] => {
       const of = (value: number) => money(value, line.currency)
@@ -149,14 +133,14 @@ export function blocksOf(
       const values = [line.value, cents(line.value - line.movingValue), line.movingValue]
       return [first, number(line.deals), ...[...values, line.forecast, line.movingForecast].map(of)]
     })
-    return table(raw.sums[part], [...columns, right(sum.forecast), right(sum.movingForecast)], rows)
+    return table(say.sums[part], [...columns, right(sum.forecast), right(sum.movingForecast)], rows)
   }
-  const name = (of: string | null) => (of === null || of === '' ? say(raw.none) : plain(of))
-  const monthOf = ({ name }: SumLine) => (name === null ? say(raw.none) : texts.month(name))
+  const name = (of: string | null) => (of === null || of === '' ? say.none : plain(of))
+  const monthOf = ({ name }: SumLine) => (name === null ? say.none : texts.month(name))
 
   const stacked = (values: readonly (readonly [moving: number, all: number])[]) => [
-    { name: say(raw.charts.moving), values: values.map(([moving]) => moving) },
-    { name: say(raw.charts.stalled), values: values.map(([moving, all]) => cents(all - moving)) },
+    { name: names.states.moving, values: values.map(([moving]) => moving) },
+    { name: names.states.stalled, values: values.map(([moving, all]) => cents(all - moving)) },
   ]
   const chart = (chart: Omit<Chart, 'unit'>): Block => ({ is: 'chart', chart: { ...chart, unit: texts.compact } })
   const currenciesOf = ({ forecast }: ConnectionReport) =>
@@ -173,47 +157,52 @@ export function blocksOf(
       part === 'month' ? ([line.movingForecast, line.forecast] as const) : ([line.movingValue, line.value] as const),
     )
     const labels = lines.map((line) => (part === 'month' ? monthOf(line) : name(line.name)))
-    const title = say(raw.charts[part], { currency: plain(currency ?? '') })
+    const title = fill(say.charts[part], { currency: plain(currency ?? '') })
     return [chart({ kind: part === 'month' ? 'columns' : 'bars', title, labels, series: stacked(values) })]
   }
 
   function inShort({ night, forecast }: ConnectionReport): readonly Block[] {
     const { figures } = night
     const keys = ['open', 'stalled', 'newlyStalled', 'recovered', 'parked', 'answeredNo', 'dismissed'] as const
-    const counts = keys.map((key) => [say(raw.figures[key]), number(figures[key])] as const)
-    return [{ is: 'facts', facts: counts }, sumsTable('total', forecast.total), text(raw.meaning)]
+    const counts = keys.map((key) => [say.figures[key], number(figures[key])] as const)
+    return [{ is: 'facts', facts: counts }, sumsTable('total', forecast.total), text(say.meaning)]
   }
 
   /** What the CRM reports, what is left of it without stalled deals, and the difference. */
   function honestTable({ forecast }: ConnectionReport): Block {
-    const { sum, history } = raw
+    const { sum, history } = say
     const columns = [sum.forecast, sum.movingForecast, history.gap, sum.value, sum.moving].map(right)
     const rows = forecast.total.map(({ currency, value, movingValue, forecast, movingForecast }) => {
       const amounts = [forecast, movingForecast, cents(forecast - movingForecast), value, movingValue]
       return [name(currency), ...amounts.map((one) => money(one, currency))]
     })
-    return table(raw.headings.forecast, [left(sum.total), ...columns], rows)
+    return table(say.headings.forecast, [left(sum.total), ...columns], rows)
   }
+
+  /** A table of those deals that it is about. */
+  const tablesOf =
+    (deals: readonly DealLine[]) =>
+    (caption: string, which: (deal: DealLine) => boolean, ...more: readonly Keys[]) =>
+      dealsTable(caption, deals.filter(which), ...more)
 
   function weekBlocks(report: ConnectionReport, { recovered }: Week): readonly Block[] {
     const { deals, night } = report
     const since = toDate(toDay(night.date) - WEEK)
-    const some = (caption: string, which: (deal: DealLine) => boolean, ...more: readonly Keys[]) =>
-      dealsTable(caption, deals.filter(which), ...more)
-    const { figures, lists } = raw
+    const some = tablesOf(deals)
+    const { figures, lists } = say
     const counts = [
       [figures.open, deals.filter(({ state }) => state !== 'closed' && state !== 'gone')] as const,
       [figures.stalled, deals.filter(({ state }) => state === 'stalled')] as const,
-    ].map(([label, these]) => [say(label), number(these.length)] as const)
+    ].map(([label, these]) => [label, number(these.length)] as const)
     return [
       { is: 'facts', facts: counts },
       honestTable(report),
       ...some(lists.newlyStalled, ({ stalledSince }) => (stalledSince ?? '') > since, 'rule', 'lastMovement'),
       ...some(lists.recovered, ({ id, state }) => state === 'moving' && recovered.has(id), 'lastMovement'),
       ...some(lists.archive, (deal) => deal.lists.includes('archive'), 'lastMovement'),
-      ...some(raw.coaching.maybes, ({ state, answer }) => state !== 'closed' && answer === 'maybe', 'lastMovement'),
+      ...some(say.coaching.maybes, ({ state, answer }) => state !== 'closed' && answer === 'maybe', 'lastMovement'),
       ...coachingBlocks(report),
-      text(raw.meaning),
+      text(say.meaning),
     ]
   }
 
@@ -223,69 +212,37 @@ export function blocksOf(
       number(Object.values(night.writes).reduce((sum, group) => sum + (group[status] ?? 0), 0))
     const wrote = { done: count('done'), held: count('held'), refused: count('refused'), left: count('left') }
     const brakes = night.brakes.map(({ writes, text }) => [plain(text, 300), number(writes)])
-    const done = (deal: DealLine) => deal.changeStatus !== 'held' && deal.changeStatus !== 'refused'
-    const did = (...changes: DealLine['change'][]) =>
-      deals.filter((deal) => changes.includes(deal.change) && done(deal))
+    const some = tablesOf(deals)
+    const did = (wanted: DealLine['change']) => (deal: DealLine) =>
+      deal.change === wanted && deal.changeStatus !== 'held' && deal.changeStatus !== 'refused'
     const dead = night.dead.filter(({ count }) => count > 0)
     const ages = dead.map(({ fromDays, toDays, count, value, gets }) => {
       const [from, to] = [number(fromDays + (toDays === null ? 0 : 1)), number(toDays ?? 0)]
-      return [
-        say(toDays === null ? raw.dead.from : raw.dead.between, { from, to }),
-        number(count),
-        moneys(value),
-        raw.dead[gets],
-      ]
+      const age = fill(toDays === null ? say.dead.from : say.dead.between, { from, to })
+      return [age, number(count), moneys(value), say.dead[gets]]
     })
-    const { dead: words, lists } = raw
+    const { dead: words, lists } = say
+    const columns = [left(words.days), right(say.sum.deals), right(words.value), left(words.gets)]
+    const unread = unreadable.map(({ id, name, url, problem }): Cell[] => [
+      { text: plain(name ?? id), href: url ?? '' },
+      plain(problem, 300),
+    ])
     return [
-      heading(3, `${say(raw.headings.night)}, ${texts.date(night.date)}`),
-      text(raw.kinds[kind], { run, at: at(night.at) }),
-      ...(night.status === 'failed' ? [text(raw.failed, { problem: plain(night.problem ?? '', 300) }, true)] : []),
-      ...(night.at === night.knownAt ? [] : [text(raw.knownAt, { at: at(night.knownAt) })]),
-      ...(kind === 'preview' ? [] : [text(raw.wrote, wrote)]),
-      ...(brakes.length > 0
-        ? [table(raw.brakes.caption, [left(raw.brakes.why), right(raw.brakes.writes)], brakes)]
-        : []),
-      ...dealsTable(lists.newlyStalled, did('flagged'), 'rule', 'lastMovement'),
-      ...dealsTable(lists.recovered, did('recovered'), 'lastMovement'),
-      ...dealsTable(lists.closed, did('closed')),
-      ...dealsTable(
-        lists.refused,
-        deals.filter(({ refused }) => refused !== null),
-        'refused',
+      heading(3, `${say.headings.night}, ${texts.date(night.date)}`),
+      text(say.kinds[kind], { run, at: at(night.at) }),
+      ...(night.status === 'failed' ? [text(say.failed, { problem: plain(night.problem ?? '', 300) }, true)] : []),
+      ...(night.at === night.knownAt ? [] : [text(say.knownAt, { at: at(night.knownAt) })]),
+      ...(kind === 'preview' ? [] : [text(say.wrote, wrote)]),
+      ...tableUnlessEmpty(say.brakes.caption, [left(say.brakes.why), right(say.brakes.writes)], brakes),
+      ...some(lists.newlyStalled, did('flagged'), 'rule', 'lastMovement'),
+      ...some(lists.recovered, did('recovered'), 'lastMovement'),
+      ...some(lists.closed, did('closed')),
+      ...(['refused', 'held', 'leftAlone'] as const).flatMap((why) =>
+        some(lists[why], (deal) => deal[why] !== null, why),
       ),
-      ...dealsTable(
-        lists.held,
-        deals.filter(({ held }) => held !== null),
-        'held',
-      ),
-      ...dealsTable(
-        lists.leftAlone,
-        deals.filter(({ leftAlone }) => leftAlone !== null),
-        'leftAlone',
-      ),
-      ...LISTS.flatMap((list) =>
-        dealsTable(
-          lists[list],
-          deals.filter((deal) => deal.lists.includes(list)),
-          'lastMovement',
-        ),
-      ),
-      ...(unreadable.length === 0
-        ? []
-        : [
-            table(
-              lists.unreadable,
-              [left(raw.columns.name), left(raw.brakes.why)],
-              unreadable.map(({ id, name, url, problem }): Cell[] => [
-                { text: plain(name ?? id), href: url ?? '' },
-                plain(problem, 300),
-              ]),
-            ),
-          ]),
-      ...(dead.length === 0
-        ? []
-        : [table(lists.dead, [left(words.days), right(raw.sum.deals), right(words.value), left(words.gets)], ages)]),
+      ...LISTS.flatMap((list) => some(lists[list], (deal) => deal.lists.includes(list), 'lastMovement')),
+      ...tableUnlessEmpty(lists.unreadable, [left(say.columns.name), left(say.brakes.why)], unread),
+      ...tableUnlessEmpty(lists.dead, columns, ages),
     ]
   }
 
@@ -297,7 +254,7 @@ export function blocksOf(
       ...(part === 'month' || part === 'owner' ? charts(part) : []),
       ...(forecast[part].some((line) => line.name !== null) ? [sumsTable(part, forecast[part])] : []),
     ])
-    return parts.length === 0 ? [] : [heading(3, say(raw.headings.forecast)), ...parts]
+    return parts.length === 0 ? [] : [heading(3, say.headings.forecast), ...parts]
   }
 
   function historyBlocks(report: ConnectionReport): readonly Block[] {
@@ -306,16 +263,10 @@ export function blocksOf(
     const charts = currenciesOf(report).flatMap((currency) => {
       const nights = history.filter((night) => night.currency === (currency ?? ''))
       if (nights.length < 2) return []
-      const title = say(raw.charts.history, { currency: plain(currency ?? '') })
+      const title = fill(say.charts.history, { currency: plain(currency ?? '') })
       const values = nights.map(({ value, movingValue }) => [movingValue, value] as const)
-      return [
-        chart({
-          kind: 'area',
-          title,
-          labels: nights.map(({ date }) => texts.shortDate(date)),
-          series: stacked(values),
-        }),
-      ]
+      const labels = nights.map(({ date }) => texts.shortDate(date))
+      return [chart({ kind: 'area', title, labels, series: stacked(values) })]
     })
     const dates = [...new Set(history.map(({ date }) => date))].slice(-LAST_NIGHTS)
     const rows = history
@@ -325,11 +276,11 @@ export function blocksOf(
         const amounts = [value, movingValue, cents(value - movingValue)].map((one) => money(one, currency))
         return [texts.shortDate(date), ...amounts, share(value - movingValue, value)]
       })
-    const columns = [raw.sum.value, raw.sum.moving, raw.history.gap, raw.history.share].map(right)
+    const columns = [say.sum.value, say.sum.moving, say.history.gap, say.history.share].map(right)
     return [
-      heading(3, say(raw.headings.history)),
+      heading(3, say.headings.history),
       ...charts,
-      table(raw.history.caption, [left(raw.history.night), ...columns], rows),
+      table(say.history.caption, [left(say.history.night), ...columns], rows),
     ]
   }
   const share = (part: number, whole: number) => (whole > 0 ? percent(part / whole) : '–')
@@ -338,41 +289,40 @@ export function blocksOf(
     if (stops.length === 0) return []
     const values = stops.map(({ open, stalled }) => [open - stalled, open] as const)
     const labels = stops.map(({ stage }) => name(stage))
-    const { sum, stops: words } = raw
+    const { sum, stops: words } = say
     const rows = stops.map(({ pipeline, stage, open, stalled }) => [
       ...[name(pipeline), name(stage), number(open), number(stalled), share(stalled, open)],
     ])
-    const columns = [left(sum.pipeline), left(raw.columns.stage), ...[words.open, sum.stalled, words.share].map(right)]
+    const columns = [left(sum.pipeline), left(say.columns.stage), ...[words.open, sum.stalled, words.share].map(right)]
     return [
-      heading(3, say(raw.headings.stops)),
-      chart({ kind: 'bars', title: say(raw.charts.stops), labels, series: stacked(values) }),
+      heading(3, say.headings.stops),
+      chart({ kind: 'bars', title: say.charts.stops, labels, series: stacked(values) }),
       table(words.caption, columns, rows),
     ]
   }
 
+  const days = (value: number | null) => (value === null ? '–' : number(value))
   function cycleBlocks({ cycle }: ConnectionReport): readonly Block[] {
-    const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = (['all', 'withoutStalled', 'active'] as const).map((kind) => {
       const { deals, mean, median } = cycle[kind]
-      return [say(raw.cycle[kind]), number(deals), days(mean), days(median)]
+      return [say.cycle[kind], number(deals), days(mean), days(median)]
     })
-    const columns = [left(raw.cycle.kind), ...[raw.sum.deals, raw.cycle.mean, raw.cycle.median].map(right)]
+    const columns = [left(say.cycle.kind), ...[say.sum.deals, say.cycle.mean, say.cycle.median].map(right)]
     return [
-      heading(3, say(raw.headings.cycle)),
-      table(raw.cycle.caption, columns, rows),
-      text(raw.cycle.note),
-      ...(cycle.leftOut > 0 ? [text(raw.cycle.leftOut, { n: number(cycle.leftOut) })] : []),
+      heading(3, say.headings.cycle),
+      table(say.cycle.caption, columns, rows),
+      text(say.cycle.note),
+      ...(cycle.leftOut > 0 ? [text(say.cycle.leftOut, { n: number(cycle.leftOut) })] : []),
     ]
   }
 
   function coachingBlocks({ coaching }: Pick<ConnectionReport, 'coaching'>): readonly Block[] {
     if (coaching.length === 0) return []
-    const { coaching: words } = raw
+    const { coaching: words } = say
     const list = (parts: readonly (readonly [string, number])[]) => {
       const most = parts.slice(0, 3).map(([what, n]) => `${what} (${number(n)})`)
       return most.join(', ') || '–'
     }
-    const days = (value: number | null) => (value === null ? '–' : number(value))
     const rows = coaching.map((rep) => [
       ...[{ text: name(rep.owner), href: ownerHref(rep.owner) }, number(rep.open), number(rep.stalled)],
       moneys(rep.stalledValue),
@@ -384,21 +334,21 @@ export function blocksOf(
       ...[left(words.rep), right(words.open), right(words.stalled), right(words.value), left(words.stops)],
       ...[right(words.maybes), right(words.pushes), right(words.age), right(words.idle), left(words.causes)],
     ]
-    return [heading(3, say(raw.headings.coaching)), table(words.caption, columns, rows)]
+    return [heading(3, say.headings.coaching), table(words.caption, columns, rows)]
   }
 
   function qualityBlocks({ quality, recovered }: ConnectionReport): readonly Block[] {
-    const { quality: words, fates, suggestions } = raw
-    const title = heading(3, say(raw.headings.quality))
+    const { quality: words, fates, suggestions } = say
+    const title = heading(3, say.headings.quality)
     if (quality.rules.length === 0) return [title, text(words.none)]
     const met = FATES.filter((fate) => [...quality.rules, ...quality.horizons].some((one) => one.fates[fate] > 0))
     const fateColumns = met.map((fate) => right(fates[fate]))
     const counts = (of: (typeof quality.rules)[number]['fates']) => met.map((fate) => number(of[fate]))
     const horizons = quality.horizons.map(({ days, flags, fates }) => [
-      ...[say(words.days, { days: number(days) }), number(flags), ...counts(fates)],
+      ...[fill(words.days, { days: number(days) }), number(flags), ...counts(fates)],
     ])
     const change = (rule: Rule, of: (typeof quality.rules)[number]['suggestion']) =>
-      say(of === 'loosen' ? suggestions.loosen[rule] : suggestions[of])
+      of === 'loosen' ? suggestions.loosen[rule] : suggestions[of]
     const rules = quality.rules.map(({ rule, flags, fates, suggestion }) => [
       ...[names.rules[rule], number(flags), ...counts(fates), change(rule, suggestion)],
     ])
@@ -412,33 +362,29 @@ export function blocksOf(
   }
 
   function standingBlocks({ deals, night }: ConnectionReport): readonly Block[] {
-    const open = (state: DealLine['state']) => deals.filter((deal) => deal.state === state)
-    const still = open('stalled').filter(({ change }) => change !== 'flagged' || night.kind === 'undo')
-    const { lists, headings } = raw
+    const some = tablesOf(deals)
+    const still = ({ state, change }: DealLine) =>
+      state === 'stalled' && (change !== 'flagged' || night.kind === 'undo')
+    const { lists, headings } = say
     const lying = [
-      ...dealsTable(lists.stillStalled, still, 'rule', 'stalledSince', 'lastMovement', 'idleDays'),
-      ...dealsTable(lists.parked, open('parked'), 'lastMovement'),
-      ...dealsTable(lists.answeredNo, open('answered_no'), 'lastMovement'),
+      ...some(lists.stillStalled, still, 'rule', 'stalledSince', 'lastMovement', 'idleDays'),
+      ...some(lists.parked, ({ state }) => state === 'parked', 'lastMovement'),
+      ...some(lists.answeredNo, ({ state }) => state === 'answered_no', 'lastMovement'),
     ]
-    const warned = dealsTable(
-      lists.warnings,
-      deals.filter(({ warnings }) => warnings.length > 0),
-      'warnings',
-    )
+    const warned = some(lists.warnings, ({ warnings }) => warnings.length > 0, 'warnings')
     return [
-      ...(lying.length > 0 ? [heading(3, say(headings.deals)), ...lying] : []),
-      ...(warned.length > 0 ? [heading(3, say(headings.warnings)), ...warned] : []),
+      ...(lying.length > 0 ? [heading(3, headings.deals), ...lying] : []),
+      ...(warned.length > 0 ? [heading(3, headings.warnings), ...warned] : []),
     ]
   }
 
   return {
-    ...{ inShort, forecast: forecastBlocks, history: historyBlocks, night: nightBlocks, cycle: cycleBlocks },
-    ...{
-      stops: stopsBlocks,
-      coaching: coachingBlocks,
-      quality: qualityBlocks,
-      standing: standingBlocks,
-      week: weekBlocks,
-    },
+    ...{ stops: stopsBlocks, coaching: coachingBlocks, week: weekBlocks },
+    /** All of a night, in the order in which it is read. */
+    whole: (report: ConnectionReport): readonly Block[] =>
+      [
+        ...[inShort, forecastBlocks, historyBlocks, nightBlocks, cycleBlocks, stopsBlocks],
+        ...[coachingBlocks, qualityBlocks, standingBlocks],
+      ].flatMap((part) => part(report)),
   }
 }

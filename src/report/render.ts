@@ -23,11 +23,10 @@ export async function piecesOf(report: Report, format: Format, texts: Texts): Pr
   if (format === 'json') return toJson(report)
   if (format === 'csv') return toCsv(report, texts, words)
   const blocks = documentOf(report, texts, words)
-  const title = words.typeset(words.title)
-  if (format === 'md') return [toMarkdown(title, blocks)]
+  if (format === 'md') return [toMarkdown(words.title, blocks)]
   // Its charts need a library that the other formats need not wait for.
   const { toHtml } = await import('./html.ts')
-  return [await toHtml(title, words.typeset(words.contents), report.language, blocks)]
+  return [await toHtml(words.title, words.contents, report.language, blocks)]
 }
 
 /** What `JSON.stringify` makes of the whole: `connections` and their `deals` stand last. */

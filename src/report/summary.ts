@@ -92,27 +92,19 @@ export function written(summary: Summary, status: LedgerStatus): number {
 /** How fields are called in a sentence. These words and those below are stored as they are; `remark` of the texts says
  *  them in French. */
 export const FIELDS: Readonly<Record<string, string>> = {
-  ...{
-    stageId: 'stage',
-    stage: 'stage',
-    pipelineId: 'pipeline',
-    outcome: 'won or lost',
-    ownerId: 'owner',
-    closeDate: 'close date',
-  },
+  ...{ stageId: 'stage', stage: 'stage', pipelineId: 'pipeline', outcome: 'won or lost', ownerId: 'owner' },
+  closeDate: 'close date',
   ...{ decisionDue: 'decision date', parkedUntil: 'parked until', parkedReason: 'reason for parking' },
   ...{ stalled: 'flag', since: 'stalled since', reason: 'rule', lastMovement: 'last movement' },
   ...{ categoryBefore: 'category before', category: 'forecast category' },
 }
 export const GROUPS: Readonly<Record<Group, string>> = {
-  ...{
-    flag: 'flag',
-    forecast: 'forecast category',
-    archive: 'archive',
-    answer: 'answer',
-    task: 'task',
-    'task-done': 'completed task',
-  },
+  flag: 'flag',
+  forecast: 'forecast category',
+  archive: 'archive',
+  answer: 'answer',
+  task: 'task',
+  'task-done': 'completed task',
 }
 /** Of the neutral model, by the words of a RevOps manager: `stage, owner`. */
 export const fieldNames = (fields: readonly string[]): string => fields.map((one) => FIELDS[one] ?? one).join(', ')

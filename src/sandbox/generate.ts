@@ -52,16 +52,14 @@ export const PIPELINES: readonly SeedPipeline[] = [
 ]
 
 const MANAGERS = ['Hélène Marchand', 'Daniel Okafor'] as const
+const PARIS = ['Camille Durand', 'Julien Lefèvre', 'Inès Benali', 'Théo Garnier']
+const LONDON = ['Grace Whitfield', 'Tom Ashby', 'Priya Raman', "Sean O'Leary"]
 /** The same people whatever the seed: a company that uses both CRMs has one team. */
 export const OWNERS: readonly SeedOwner[] = [
   ownerOf(MANAGERS[0], 'Paris', null),
   ownerOf(MANAGERS[1], 'London', null),
-  ...['Camille Durand', 'Julien Lefèvre', 'Inès Benali', 'Théo Garnier'].map((name) =>
-    ownerOf(name, 'Paris', MANAGERS[0]),
-  ),
-  ...['Grace Whitfield', 'Tom Ashby', 'Priya Raman', "Sean O'Leary"].map((name) =>
-    ownerOf(name, 'London', MANAGERS[1]),
-  ),
+  ...PARIS.map((name) => ownerOf(name, 'Paris', MANAGERS[0])),
+  ...LONDON.map((name) => ownerOf(name, 'London', MANAGERS[1])),
   ownerOf('Marc Fontaine', 'Paris', MANAGERS[0], false),
 ]
 const ACTIVE = OWNERS.filter((person) => person.active && person.managerEmail)

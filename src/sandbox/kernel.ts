@@ -336,7 +336,7 @@ const pattern = (template: string) =>
 const mapped = <Value>(from: Readonly<Record<string, Value>>, to: (value: Value) => string) =>
   Object.fromEntries(Object.entries(from).map(([name, value]) => [name, to(value)]))
 
-const ok = (body: object): Answer => ({ status: 200, body })
+export const ok = (body: object): Answer => ({ status: 200, body })
 
 function lines(values: Iterable<object>): Answer {
   const body = Array.from(values, (value) => `${JSON.stringify(value)}\n`).join('')

@@ -33,10 +33,11 @@ export async function circuits(db: Executor, now: Instant, name?: string): Promi
 export async function updateConnection(
   db: Executor,
   name: string,
-  { reference, circuit, judged, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
+  { reference, circuit, judged, census, ...rest }: Partial<Omit<StoredConnection, 'name' | 'system'>>,
 ): Promise<void> {
   const texts = {
     ...{ reference: reference && json(reference), circuit: circuit && json(circuit), judged: judged && json(judged) },
+    census: census && json(census),
   }
   await db
     .updateTable('connection')

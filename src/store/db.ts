@@ -24,6 +24,7 @@ import * as web from './migrations/0003-web.ts'
 import * as digests from './migrations/0004-digests.ts'
 import * as preview from './migrations/0005-preview.ts'
 import * as dueAgain from './migrations/0006-due-again.ts'
+import * as census from './migrations/0007-census.ts'
 import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
@@ -136,7 +137,7 @@ function over(pool: Pool, close: () => Promise<void>, patient?: () => pg.Pool): 
   const db = kysely(pool)
   const migrations = {
     ...{ '0001-first': first, '0002-due': due, '0003-web': web, '0004-digests': digests },
-    ...{ '0005-preview': preview, '0006-due-again': dueAgain },
+    ...{ '0005-preview': preview, '0006-due-again': dueAgain, '0007-census': census },
   }
   const provider = { getMigrations: async () => migrations }
   const migrator = (db: Db) => new Migrator({ db, provider, migrationTableSchema: 'unstall' })

@@ -10,19 +10,7 @@ const STORED = ['known', 'standing', 'gone', 'seenRun', 'dueAt'] as const
 /** Columns as schema.ts describes them. */
 export type StoredDeal = Readonly<Pick<Selectable<Schema['deal']>, (typeof STORED)[number]>>
 
-interface Page {
-  /** The last id of the page before; ids are ordered by their bytes. */
-  readonly after: DealId | null
-  readonly limit: number
-}
-
 const deals = (db: Executor, connection: string) => db.selectFrom('deal').where('connection', '=', connection)
-
-const pageOf = (db: Executor, connection: string, { after, limit }: Page) =>
-  deals(db, connection)
-    .where('id', '>', after ?? '')
-    .orderBy('id')
-    .limit(limit)
 
 /** By id; a deal never seen is absent. */
 export async function getDeals(db: Executor, connection: string, ids: readonly DealId[]) {
@@ -108,9 +96,16 @@ export async function quarantined(db: Executor, connection: string): Promise<rea
 // Word for word the condition of the indexes `deal_watched` and `deal_due`.
 export const watched = sql<boolean>`(unsettled OR (NOT gone AND (outcome = 'open' OR marked)))`
 
-/** One page ordered by id: open deals, and those closed or gone that still have something to end. */
-export async function streamDeals(db: Executor, connection: string, page: Page): Promise<readonly StoredDeal[]> {
-  return pageOf(db, connection, page).where(watched).select(STORED).execute()
+/** One page by the bytes of ids, behind `after`: open deals, and those closed or gone that still have something to end. */
+export async function streamDeals(
+  db: Executor,
+  connection: string,
+  { after, limit }: { readonly after: DealId | null; readonly limit: number },
+): Promise<readonly StoredDeal[]> {
+  const rest = deals(db, connection)
+    .where(watched)
+    .where('id', '>', after ?? '')
+  return rest.select(STORED).orderBy('id').limit(limit).execute()
 }
 
 /** Of those `streamDeals` reads one page of the deals that are due at `now`, by when and id. `after`: the last one before. */
@@ -169,9 +164,19 @@ export async function transitionsOf(db: Executor, connection: string, ids: reado
   return Map.groupBy(rows, ({ deal }) => deal)
 }
 
-/** Ids of all deals that are not known to be gone, open or closed: what the weekly census is compared with. */
-export async function liveIds(db: Executor, connection: string, page: Page): Promise<readonly DealId[]> {
-  const rows = await pageOf(db, connection, page).where('gone', '=', false).select('id').execute()
+/** Ids of deals that are not known to be gone, open or closed, as the CRMs count them up (a longer one is behind a shorter
+ *  one, of one length it goes by the bytes): those behind `after` until `until` (null: to the end). */
+export async function liveIds(
+  db: Executor,
+  connection: string,
+  { after, until, limit }: { readonly after: DealId; readonly until: DealId | null; readonly limit: number },
+): Promise<readonly DealId[]> {
+  let some = deals(db, connection).where('gone', '=', false)
+  some = some.where(sql<boolean>`(length(id), id) > (${after.length}, ${after})`)
+  if (until !== null) some = some.where(sql<boolean>`(length(id), id) <= (${until.length}, ${until})`)
+  // Of one length: a range of the primary key. Others are looked for among all, at the ends of a round.
+  if (until?.length === after.length) some = some.where('id', '>', after).where('id', '<=', until)
+  const rows = await some.select('id').orderBy(sql`length(id)`).orderBy('id').limit(limit).execute()
   return rows.map((row) => row.id)
 }
 

@@ -51,6 +51,12 @@ export type Circuit =
   /** The CRM refuses our credential: only a person helps. Every new run tries once. */
   | { readonly state: 'reconnect'; readonly since: Instant; readonly reason: string }
 
+/** A round over all ids, of the week that begins at `since` (the CRM's clock): compared so far are those up to `after`. */
+export interface Census {
+  readonly since: Instant
+  readonly after: DealId | null
+}
+
 /** An attempt that threw. */
 export interface Failure {
   readonly at: Instant
@@ -71,7 +77,8 @@ export interface Schema {
     cursor: string | null
     /** When its first night was confirmed; null: nothing may be written yet. */
     confirmedAt: Instant | null
-    censusAt: Instant | null
+    /** Null: everything is still to be read for the first time. */
+    census: Json<Census | null>
     circuit: Json<Circuit | null>
     reference: Json<Reference | null>
     /** Under which rules, settings and reference the deals' `dueAt` were found, and when last; null: they are not to be relied on. */

@@ -1,7 +1,8 @@
 // Français : les mots des résumés envoyés. `{…}` sont des trous ; voir `fill`.
 import type { DigestWords } from './digest-en.ts'
+import { typesetAll } from './fr.ts'
 
-export const digestFr: DigestWords = {
+export const digestFr: DigestWords = typesetAll({
   weekly: {
     subject: "Votre pipeline au {date}. Affaires à l'arrêt : {stalled}",
     of: 'Ne concerne que : {names}.',
@@ -32,16 +33,12 @@ export const digestFr: DigestWords = {
   short: {
     ...{ failed: '{connection} a échoué', missed: '{connection} a manqué sa nuit', paused: '{connection} attend' },
     ...{ reconnect: '{connection} doit être reconnecté', held: '{connection} a retenu des écritures' },
-    ...{
-      refused: 'le CRM de {connection} a refusé des écritures',
-      quarantined: '{connection} a des fiches illisibles',
-    },
+    refused: 'le CRM de {connection} a refusé des écritures',
+    quarantined: '{connection} a des fiches illisibles',
   },
   brakes: {
-    ...{
-      share: "bien plus d'affaires que d'habitude seraient signalées",
-      cap: "plus d'écritures qu'une nuit n'en fait",
-    },
+    share: "bien plus d'affaires que d'habitude seraient signalées",
+    cap: "plus d'écritures qu'une nuit n'en fait",
     ...{ field_missing: "un champ d'unstall manque", stale_snapshot: "le CRM n'a pas pu être lu à temps" },
   },
-}
+})

@@ -10,6 +10,10 @@ export const typeset = (text: string): string =>
     .replace(/ (?=[:%»])/g, '\u00a0')
     .replaceAll('« ', '«\u00a0')
 
+/** All texts of an object. */
+export const typesetAll = <T>(words: T): T =>
+  JSON.parse(JSON.stringify(words), (_key, value) => (typeof value === 'string' ? typeset(value) : value))
+
 export const fr = textsOf('fr', 'fr-FR', {
   typeset,
   dated: (text) => text.replace(/^1 /, '1er '),

@@ -33,23 +33,14 @@ function refusals(): Readonly<Record<string, string>> {
 
 const SENTENCES: Readonly<Record<string, string>> = {
   ...{ stage: 'étape', pipeline: 'pipeline', 'won or lost': 'gagnée ou perdue', owner: 'propriétaire', type: 'type' },
-  ...{
-    ...{ 'close date': 'date de clôture', amount: 'montant', currency: 'devise', decision: 'décision' },
-    answer: 'réponse',
-  },
-  ...{
-    ...{ 'decision date': 'date de décision', 'parked until': "en pause jusqu'au" },
-    'reason for parking': 'motif de pause',
-  },
+  ...{ 'close date': 'date de clôture', amount: 'montant', currency: 'devise', decision: 'décision' },
+  answer: 'réponse',
+  ...{ 'decision date': 'date de décision', 'parked until': "en pause jusqu'au" },
+  'reason for parking': 'motif de pause',
   ...{ flag: 'signalement', 'stalled since': "à l'arrêt depuis", rule: 'règle', 'last movement': 'dernier mouvement' },
   ...{ 'category before': 'catégorie antérieure', 'forecast category': 'catégorie de prévision', state: 'état' },
-  ...{
-    archive: 'archives',
-    task: 'tâche',
-    'completed task': 'tâche terminée',
-    explanation: 'explication',
-    cause: 'cause',
-  },
+  ...{ archive: 'archives', task: 'tâche', 'completed task': 'tâche terminée' },
+  ...{ explanation: 'explication', cause: 'cause' },
   ...{ nothing: 'rien', empty: 'vide' },
   'we wrote {wrote}, somebody made it {found}': "unstall avait écrit {wrote}, quelqu'un a mis {found}",
   '{run} wrote it again and its value is there: take that run back as well':

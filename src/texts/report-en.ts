@@ -1,11 +1,8 @@
 // English: the words of the report. `{…}` are holes; see `fill`.
 export const reportEn = {
-  /** Of our own words. */
-  typeset: (text: string) => text,
   title: 'Pipeline report',
   nothing: 'There is nothing to report yet: no night has run. Begin with "unstall plan", then "unstall run".',
   ...{ contents: 'Contents', none: 'none' },
-  system: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   cut: '{shown} of {total} lines are shown here; all are in the CSV (unstall report --format csv).',
   kinds: {
     ...{ night: 'Night {run}, judged as of {at}.', manual: 'Run by hand {run}, judged as of {at}.' },
@@ -35,8 +32,7 @@ export const reportEn = {
   },
   charts: {
     ...{ month: 'Forecast by month, {currency}', owner: 'Pipeline by owner, {currency}' },
-    ...{ history: 'Open pipeline night by night, {currency}', stops: 'Open deals by stage', moving: 'Moving' },
-    stalled: 'Stalled',
+    ...{ history: 'Open pipeline night by night, {currency}', stops: 'Open deals by stage' },
   },
   figures: {
     ...{ open: 'Open deals', stalled: 'Stalled', newlyStalled: 'Newly stalled', recovered: 'Recovered' },

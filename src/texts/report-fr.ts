@@ -1,14 +1,12 @@
 // Français : les mots du rapport. `{…}` sont des trous ; voir `fill`.
-import { typeset } from './fr.ts'
+import { typesetAll } from './fr.ts'
 import type { ReportWords } from './report-en.ts'
 
-export const reportFr: ReportWords = {
-  typeset,
+export const reportFr: ReportWords = typesetAll({
   title: 'Rapport sur le pipeline',
   nothing:
     "Il n'y a encore rien à rapporter : aucune nuit n'a tourné. Commencez par « unstall plan », puis « unstall run ».",
   ...{ contents: 'Sommaire', none: 'aucun' },
-  system: { hubspot: 'HubSpot', salesforce: 'Salesforce' },
   cut: '{shown} lignes sur {total} sont affichées ici ; toutes sont dans le CSV (unstall report --format csv).',
   kinds: {
     ...{ night: 'Nuit {run}, situation au {at}.', manual: 'Exécution manuelle {run}, situation au {at}.' },
@@ -41,7 +39,6 @@ export const reportFr: ReportWords = {
   charts: {
     ...{ month: 'Prévision par mois, {currency}', owner: 'Pipeline par propriétaire, {currency}' },
     ...{ history: 'Pipeline ouvert nuit après nuit, {currency}', stops: 'Affaires ouvertes par étape' },
-    ...{ moving: 'En mouvement', stalled: "À l'arrêt" },
   },
   figures: {
     ...{ open: 'Affaires ouvertes', stalled: "À l'arrêt", newlyStalled: "Nouvellement à l'arrêt" },
@@ -130,4 +127,4 @@ export const reportFr: ReportWords = {
     ...{ changeStatus: "Ce qu'elle est devenue", held: 'Retenue', refused: 'Refusée' },
     ...{ leftAlone: 'Laissée telle quelle', warnings: 'Avertissements', lists: 'Pour le responsable' },
   },
-}
+})

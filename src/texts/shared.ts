@@ -45,6 +45,15 @@ export function formats(locale: string) {
       return text
     }
   }
+  const money = (value: number, currency: string | null): string => {
+    if (!currency) return number.format(value)
+    if (!/^[A-Z]{3}$/.test(currency)) return `${number.format(value)} ${plain(currency, 10)}`
+    const format =
+      currencies.get(currency) ??
+      new Intl.NumberFormat(locale, { style: 'currency', currency, trailingZeroDisplay: 'stripIfInteger' })
+    currencies.set(currency, format)
+    return format.format(value)
+  }
   return {
     ...{ date: dated(day), shortDate: dated(short), month: dated(month) },
     number: (value: number) => number.format(value),
@@ -58,14 +67,10 @@ export function formats(locale: string) {
       times.set(timezone, format)
       return format.format(at)
     },
-    money: (value: number, currency: string | null): string => {
-      if (currency === null) return number.format(value)
-      if (!/^[A-Z]{3}$/.test(currency)) return `${number.format(value)} ${plain(currency, 10)}`
-      const format =
-        currencies.get(currency) ??
-        new Intl.NumberFormat(locale, { style: 'currency', currency, trailingZeroDisplay: 'stripIfInteger' })
-      currencies.set(currency, format)
-      return format.format(value)
-    },
+    money,
+    moneys: (sums: Readonly<Record<string, number>>): string =>
+      Object.entries(sums)
+        .map(([currency, value]) => money(value, currency))
+        .join(' + ') || '–',
   }
 }

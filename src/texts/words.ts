@@ -157,8 +157,7 @@ export function textsOf(language: Texts['language'], locale: string, words: Word
         draft: { ...words.draft, ...drafts },
       }),
     backtest({ say: key, with: values, value = {} }) {
-      const sums = Object.entries(value).map(([currency, sum]) => money(sum, currency || null))
-      const worth = sums.length > 0 ? say(words.worth, { value: sums.join(' + ') }) : ''
+      const worth = Object.keys(value).length > 0 ? say(words.worth, { value: format.moneys(value) }) : ''
       return say(words.backtest[key], { ...values, worth })
     },
     instant: (at, timezone) => dated(format.instant(at, timezone)),

@@ -2,13 +2,13 @@
 // takes seconds where there are 100,000: done once a run in the background, while the page says so.
 import { setTimeout as delay } from 'node:timers/promises'
 import { html } from 'hono/html'
-import { cents } from '../core/forecast.ts'
+import { sumsOf } from '../core/forecast.ts'
 import { coachingOf } from '../report/build.ts'
 import { type Block, blocksOf, type Cell } from '../report/document.ts'
 import type { Rep } from '../report/model.ts'
 import { fill, plain } from '../texts/shared.ts'
 import type { Html } from './layout.ts'
-import { blocks, chosen, connectionTabs, href, type Seen, seen, type Told, told } from './parts.ts'
+import { blocks, chosen, connectionTabs, href, type Seen, seen, type Told, told, unread } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
 
@@ -53,12 +53,8 @@ export function coaching(web: Web, service: WebService, patienceMs = PATIENCE_MS
     const t = told(c, service)
     const some = chosen(c, service)
     const read = await seen(service, some, t.texts)
-    const page = { title: t.words.sheet.title, at: '/coaching' }
-    if (read.length === 0)
-      return t.page({
-        ...page,
-        body: html`<section class="empty"><p>${t.words.sheet.unread}</p><p><a class="button" href="/">${t.words.list.overview}</a></p></section>`,
-      })
+    const page = { title: t.viewer.words.nav.coaching, at: '/coaching' }
+    if (read.length === 0) return t.page({ ...page, body: unread(t) })
     const sheets = await Promise.all(read.map(async (one) => ({ one, ready: await sheetOf(one) })))
     const late = sheets.some(({ one, ready }) => ready?.run !== one.context.run)
     const parts = sheets.map(({ one, ready }) =>
@@ -91,20 +87,10 @@ function teams(reps: readonly Rep[], connection: string | null, t: Told): Block 
   const { sheet } = t.words
   const { number, percent } = t.texts
   const lines = [...Map.groupBy(reps, ({ team }) => team)].map(([team, some]) => {
-    const sum = (of: (rep: Rep) => number) => some.reduce((total, rep) => total + of(rep), 0)
-    const value: Record<string, number> = {}
-    for (const rep of some)
-      for (const [currency, one] of Object.entries(rep.stalledValue))
-        value[currency] = cents((value[currency] ?? 0) + one)
-    const counts = { open: sum((rep) => rep.open), stalled: sum((rep) => rep.stalled) }
-    return {
-      team,
-      people: some.length,
-      ...counts,
-      value,
-      maybes: sum((rep) => rep.maybes),
-      pushes: sum((rep) => rep.pushes),
-    }
+    const sum = (of: 'open' | 'stalled' | 'maybes' | 'pushes') => some.reduce((total, rep) => total + rep[of], 0)
+    const value = sumsOf(some.flatMap((rep) => Object.entries(rep.stalledValue)))
+    const counts = { open: sum('open'), stalled: sum('stalled'), maybes: sum('maybes'), pushes: sum('pushes') }
+    return { team, people: some.length, value, ...counts }
   })
   const rows = lines
     .sort((a, b) => b.stalled - a.stalled)

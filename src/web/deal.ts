@@ -10,10 +10,9 @@ import { ledgerForDeals, type StoredRow } from '../store/ledger.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
 import type { Html } from './layout.ts'
-import { badge, crmLink, outside, runHref, seen, type Told, told } from './parts.ts'
+import { badge, inCrm, outside, runHref, seen, type Told, table, told } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
-import { table } from './tables.ts'
 
 /** Events beyond these are folded up. */
 const MOST_EVENTS = 25
@@ -60,7 +59,7 @@ export function dealPage(web: Web, service: WebService): void {
     const rule = state === 'stalled' ? (standing.stall?.rule ?? verdict.rule) : null
     const lines = [...of(steps, 'protection'), ...of(steps, 'clears'), ...of(steps, 'out')]
     const body = html`<p class="state">${badge(state, texts.names.states[state])} ${rule === null ? '' : html`<strong>${texts.names.rules[rule]}</strong>`}
-${crmLink(deal.url, fill(words.list.open, { system: t.report.system[system] }), deal.name)}</p>
+${inCrm(t, system, deal)}</p>
 ${stored.gone ? html`<p class="alarm">${words.deal.gone}</p>` : ''}
 ${odd ? html`<p class="alarm">${fill(words.deal.odd, { problem: plain(odd.problem, 300) })}</p>` : ''}
 <dl class="about">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value ?? '–'}</dd></div>`)}</dl>
@@ -94,11 +93,12 @@ function rules(checks: readonly Of<'rule'>[], decision: readonly Of<'decision'>[
   const { deal } = t.words
   if (checks.length === 0) return ''
   const { columns } = deal
+  const { answers } = t.report
   const rows = checks.map(({ check }) => {
     const found = t.texts.check(check)
     const name = t.texts.names.rules[check.rule]
     if (found === null) return [name, deal.notApplicable, '–', '–', '–']
-    const holds = check.holds ? html`<strong class="holds">${deal.yes}</strong>` : deal.no
+    const holds = check.holds ? html`<strong class="holds">${answers.yes}</strong>` : answers.no
     return [name, found.measured, found.limit, holds, found.notes || '–']
   })
   const { rule, measured, limit, holds, note } = columns

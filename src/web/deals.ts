@@ -2,9 +2,9 @@
 // come from one grouped query; only the deals of the page are judged.
 import { html, raw } from 'hono/html'
 import { z } from 'zod'
-import { RULES } from '../core/deal.ts'
+import { RULES, SYSTEMS } from '../core/deal.ts'
 import { reasonOf } from '../core/explain.ts'
-import { cents } from '../core/forecast.ts'
+import { sumsOf } from '../core/forecast.ts'
 import { observedAfter } from '../core/reaffirm.ts'
 import { judgedNow } from '../report/build.ts'
 import { DEAL_ORDERS, type Facet, facetsOf, listDeals, type StoredDeal } from '../store/deals.ts'
@@ -12,10 +12,9 @@ import { ledgerForDeals, type StoredRow } from '../store/ledger.ts'
 import { fill, plain } from '../texts/shared.ts'
 import { dealPage } from './deal.ts'
 import type { Html } from './layout.ts'
-import { badge, crmLink, dealHref, href, outside, type Seen, seen, type Told, told } from './parts.ts'
+import { badge, crmLink, dealHref, href, outside, pager, type Seen, seen, type Told, told, unread } from './parts.ts'
 import type { Web } from './server.ts'
 import type { WebService } from './service.ts'
-import { pager } from './tables.ts'
 
 const STATES = ['stalled', 'parked', 'answered_no', 'open'] as const
 const SIZES = [25, 50] as const
@@ -40,6 +39,8 @@ type Query = z.infer<typeof Query>
 /** Filters whose choices are what the deals have. */
 const CHOICES = ['owner', 'team', 'pipeline', 'stage', 'connection'] as const
 type Choice = (typeof CHOICES)[number]
+/** The filters that are set. */
+const asked = (query: Query) => ([...CHOICES, 'rule'] as const).filter((key) => query[key] !== '')
 
 export function deals(web: Web, service: WebService): void {
   dealPage(web, service)
@@ -49,35 +50,20 @@ export function deals(web: Web, service: WebService): void {
     const query = Query.parse(c.req.query())
     const read = await seen(service, service.connections, t.texts)
     const page = { title: list.titles[query.state], at: '/deals' }
-    if (read.length === 0)
-      return t.page({
-        ...page,
-        body: html`<section class="empty"><p>${list.unread}</p><p><a class="button" href="/">${list.overview}</a></p></section>`,
-      })
+    if (read.length === 0) return t.page({ ...page, body: unread(t) })
     const of = new Map(read.map((one) => [one.name, one]))
     const facets = await facetsOf(service.db, { connections: [...of.keys()], text: query.text })
     const named = facets.map((facet) => ({ ...facet, ...namesOf(facet, of) }))
-    const fits = named.filter(
-      (one) =>
-        CHOICES.every((choice) => query[choice] === '' || one[choice] === query[choice]) &&
-        (query.rule === '' || one.rule === query.rule),
-    )
+    const fits = named.filter((one) => asked(query).every((key) => one[key] === query[key]))
     const shown = fits.filter(({ state }) => query.state === 'open' || state === query.state)
     const total = shown.reduce((sum, one) => sum + one.deals, 0)
     const pages = Math.max(1, Math.ceil(total / query.size))
     const at = Math.min(query.page, pages)
-    const all = query.rule === '' && CHOICES.every((choice) => query[choice] === '')
     const state = query.state === 'open' ? null : query.state
     const which = { connections: [...of.keys()], text: query.text, order: query.order, state }
-    const rows =
-      total === 0
-        ? []
-        : await listDeals(service.db, {
-            ...which,
-            facets: all ? null : shown,
-            offset: (at - 1) * query.size,
-            limit: query.size,
-          })
+    const part = { offset: (at - 1) * query.size, limit: query.size }
+    const narrowed = asked(query).length === 0 ? null : shown
+    const rows = total === 0 ? [] : await listDeals(service.db, { ...which, ...part, facets: narrowed })
     const body = html`${stateTabs(fits, query, t)}
 ${filters(named, query, t)}
 ${total === 0 ? nothing(query, t) : html`<p class="lead">${totals(shown, total, t)}</p>${await table(service, rows, of, query, t)}${pager(t.viewer.words.operate.pages, at, pages, (page) => linkTo(query, { page }))}`}`
@@ -101,12 +87,8 @@ function namesOf(
 const linkTo = (query: Query, more: Partial<Query>) => {
   const { state, order, size, page, ...rest } = { ...query, page: 1, ...more }
   return href('/deals', {
-    ...{ state: state === 'stalled' ? null : state, ...rest },
-    ...{
-      order: order === 'amount' ? null : order,
-      size: size === SIZES[0] ? null : size,
-      page: page === 1 ? null : page,
-    },
+    ...{ state: state === 'stalled' ? null : state, ...rest, order: order === 'amount' ? null : order },
+    ...{ size: size === SIZES[0] ? null : size, page: page === 1 ? null : page },
   })
 }
 
@@ -137,7 +119,7 @@ function filters(named: readonly Record<Choice, string>[], query: Query, t: Told
   const rules = RULES.map((rule) => option(rule, t.texts.names.rules[rule], query.rule))
   const orders = DEAL_ORDERS.map((order) => option(order, list.orders[order], query.order))
   const sizes = SIZES.map((size) => option(String(size), t.texts.number(size), String(query.size)))
-  const set = [...CHOICES.map((name) => query[name]), query.rule].filter((value) => value !== '').length
+  const set = asked(query).length
   const also = query.state === 'stalled' ? '' : html`<input type="hidden" name="state" value="${query.state}">`
   return html`<form class="filters" method="get" action="/deals" role="search">${also}
 <p class="words"><label for="f-text">${list.text}</label><input id="f-text" name="text" type="search" maxlength="200" value="${query.text}"></p>
@@ -149,14 +131,13 @@ ${choice('owner')}${choice('team')}${query.state === 'stalled' || query.state ==
 }
 
 function totals(shown: readonly Facet[], total: number, t: Told): string {
-  const sums: Record<string, number> = {}
-  for (const { currency, value } of shown) sums[currency] = cents((sums[currency] ?? 0) + value)
+  const sums = sumsOf(shown.map(({ currency, value }) => [currency, value]))
   return fill(t.words.list.total, { deals: t.counted(t.words.deals, total), value: t.moneys(sums) })
 }
 
 function nothing(query: Query, t: Told): Html {
   const { list } = t.words
-  const filtered = query.text !== '' || query.rule !== '' || CHOICES.some((name) => query[name] !== '')
+  const filtered = query.text !== '' || asked(query).length > 0
   const clear = html`<p><a class="button" href="/deals">${list.clear}</a></p>`
   return html`<section class="empty"><p>${query.state === 'stalled' && !filtered ? list.emptyStalled : list.empty}</p>${filtered ? clear : ''}</section>`
 }
@@ -220,7 +201,7 @@ function line(
   const label = (column: (typeof COLUMNS)[number]) => html` data-label="${list.columns[column]}"`
   const dash = (text: string | null) => text ?? NONE
   const states = state === 'moving' || query.state === 'open' ? badge(state, texts.names.states[state]) : ''
-  return html`<tr><th scope="row"><a href="${dealHref(ref)}">${outside(deal.name, 100)}</a><small>${outside(stage)}${context.reference.pipelines.length > 1 ? html` · ${outside(pipeline)}` : ''}</small>${crmLink(deal.url, t.report.system[system], deal.name)}</th>
+  return html`<tr><th scope="row"><a href="${dealHref(ref)}">${outside(deal.name, 100)}</a><small>${outside(stage)}${context.reference.pipelines.length > 1 ? html` · ${outside(pipeline)}` : ''}</small>${crmLink(deal.url, SYSTEMS[system], deal.name)}</th>
 <td${label('owner')}>${owner === null ? NONE : outside(owner)}${team === null ? '' : html`<small>${outside(team)}</small>`}</td>
 <td class="n"${label('amount')}>${deal.amount === null ? NONE : texts.money(deal.amount, deal.currency)}</td>
 <td class="why"${label('why')}>${states} ${state === 'stalled' && rule !== null ? html`<strong>${texts.names.rules[rule]}</strong>` : ''}${why === '' ? '' : html`<small dir="auto">${why}</small>`}</td>

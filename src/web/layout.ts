@@ -32,23 +32,16 @@ export interface Page {
   readonly refreshAfter?: number
 }
 
-/** Entries of the navigation, in order; `operator`: only shown to operators. */
-const NAVIGATION: readonly {
-  readonly path: string
-  readonly text: keyof WebWords['nav']
-  readonly operator?: boolean
-}[] = [
-  { path: '/', text: 'tonight' },
-  { path: '/deals', text: 'deals' },
-  { path: '/coaching', text: 'coaching' },
-  { path: '/runs', text: 'runs' },
-  { path: '/connections', text: 'connections' },
-  { path: '/queue', text: 'queue', operator: true },
-]
+/** Entries of the navigation, in order; the queue is for operators. */
+const NAVIGATION = ['tonight', 'deals', 'coaching', 'runs', 'connections', 'queue'] as const
 
 export function layout(viewer: Viewer, { title, at, body, search = '', refreshAfter, bare = false }: Page): Html {
   const { words, role, name, signsOut } = viewer
-  const entries = NAVIGATION.filter(({ operator }) => !operator || role === 'operator')
+  const entries = NAVIGATION.filter((entry) => entry !== 'queue' || role === 'operator')
+  const link = (entry: (typeof NAVIGATION)[number]) => {
+    const path = entry === 'tonight' ? '/' : `/${entry}`
+    return html`<li><a href="${path}"${at === path ? html` aria-current="page"` : ''}>${words.nav[entry]}</a></li>`
+  }
   return html`<!doctype html>
 <html lang="${words.language}">
 <head>
@@ -67,7 +60,7 @@ ${
   bare
     ? ''
     : html`<nav aria-label="${words.navigation}"><ul>
-${entries.map(({ path, text }) => html`<li><a href="${path}"${at === path ? html` aria-current="page"` : ''}>${words.nav[text]}</a></li>`)}
+${entries.map(link)}
 </ul></nav>${name === null ? '' : html`<span class="who">${name}</span>`}${signsOut ? html`<form method="post" action="/logout">${formToken(viewer)}<button class="quiet">${words.access.signOut}</button></form>` : ''}`
 }</div></header>
 <main id="content" tabindex="-1">

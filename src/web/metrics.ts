@@ -28,23 +28,26 @@ export function createMetrics() {
   const gauge = (name: string, help: string, labelNames: readonly string[] = []) =>
     new Gauge({ name: `unstall_${name}`, help, labelNames, registers })
   const calls = new Counter({
-    ...{
-      name: 'unstall_api_calls_total',
-      help: 'Calls of the CRM by this process, by class of status (none: no answer).',
-    },
+    name: 'unstall_api_calls_total',
+    help: 'Calls of the CRM by this process, by class of status (none: no answer).',
     ...{ labelNames: ['connection', 'system', 'status'], registers },
   })
-  const left = gauge('api_calls_left', 'Calls left today, as the CRM said at the last call of this process.', [
-    'connection',
-  ])
+  const ofConnection = ['connection']
+  const left = gauge(
+    'api_calls_left',
+    'Calls left today, as the CRM said at the last call of this process.',
+    ofConnection,
+  )
   const runs = gauge('runs_7d', 'Runs begun within seven days.', ['connection', 'kind', 'status'])
   const writes = gauge('writes_7d', 'Writes of these runs, by what became of them.', ['connection', 'outcome'])
-  const good = gauge('last_good_night_age_seconds', 'Since the last night or run by hand that ended well.', [
-    'connection',
-  ])
+  const good = gauge(
+    'last_good_night_age_seconds',
+    'Since the last night or run by hand that ended well.',
+    ofConnection,
+  )
   const deals = gauge('deals', 'Open deals as of the last good night, by state.', ['connection', 'state'])
   const state = gauge('connection_up', '1: nothing stands against it. 0: see reason.', ['connection', 'reason'])
-  const waiting = gauge('quarantined_deals', 'Records that could not be understood.', ['connection'])
+  const waiting = gauge('quarantined_deals', 'Records that could not be understood.', ofConnection)
   const jobs = gauge('queue_jobs', 'Jobs of all processes, by state.', ['state'])
   const digests = gauge('digests_7d', 'Digests of seven days, by what became of them.', ['kind', 'status'])
 

@@ -1,7 +1,7 @@
 // What an operator does: preview a night and confirm it, run one now, take one back after looking at what would stay, and
 // see how each connection is doing. Every action opens a run; workers carry it out.
 import { html } from 'hono/html'
-import type { DealId } from '../core/deal.ts'
+import { type DealId, SYSTEMS } from '../core/deal.ts'
 import { Fatal, RetryLater } from '../errors.ts'
 import { nextNight } from '../schedule.ts'
 import { circuits, getConnection } from '../store/connections.ts'
@@ -10,12 +10,11 @@ import { getRun, latestRun, listRuns } from '../store/runs.ts'
 import type { Circuit } from '../store/schema.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill, plain } from '../texts/shared.ts'
-import { formToken, type Html, type Viewer } from './layout.ts'
-import { crmLink, outside, runHref, told } from './parts.ts'
+import { formToken, type Html } from './layout.ts'
+import { facts, inCrm, outside, runHref, type Told, table, told } from './parts.ts'
 import { fillHtml, leftTable } from './runs.ts'
 import type { Web } from './server.ts'
 import type { Opened, UndoPreview, WebConnection, WebService } from './service.ts'
-import { facts, table } from './tables.ts'
 
 const MOST_HELD = 50
 
@@ -26,10 +25,9 @@ export function operatorPages(web: Web, service: WebService): void {
   const named = (name: string) => service.connections.find((one) => one.name === name)
 
   web.get('/connections', async (c) => {
-    const viewer = c.get('viewer')
-    const sections = await Promise.all(service.connections.map((one) => connectionSection(service, viewer, one)))
-    const { title } = viewer.words.operate.connections
-    return told(c, service).page({ title, at: '/connections', body: html`${sections}` })
+    const t = told(c, service)
+    const sections = await Promise.all(service.connections.map((one) => connectionSection(service, t, one)))
+    return t.page({ title: t.viewer.words.nav.connections, at: '/connections', body: html`${sections}` })
   })
   for (const action of ['preview', 'run'] as const)
     web.post(`/connections/:name/${action}`, async (c) => {
@@ -39,10 +37,10 @@ export function operatorPages(web: Web, service: WebService): void {
   web.get('/connections/:name/check', async (c) => {
     const connection = named(c.req.param('name'))
     if (!connection) return c.notFound()
-    const viewer = c.get('viewer')
-    const body = await checkBody(service, viewer, connection)
-    const title = fill(viewer.words.operate.check.title, { connection: connection.name })
-    return told(c, service).page({ title, at: '/connections', body })
+    const t = told(c, service)
+    const body = await checkBody(service, t, connection)
+    const title = fill(t.operate.check.title, { connection: connection.name })
+    return t.page({ title, at: '/connections', body })
   })
 
   web.post('/runs/:id/confirm', async (c) => {
@@ -54,7 +52,7 @@ export function operatorPages(web: Web, service: WebService): void {
     const run = await getRun(service.db, c.req.param('id'))
     const deal = c.req.query('deal')
     if (!run || deal?.includes('\0')) return c.notFound()
-    const viewer = c.get('viewer')
+    const t = told(c, service)
     const deals = deal === undefined ? undefined : [deal]
     let drawn: UndoPreview | string
     try {
@@ -64,8 +62,8 @@ export function operatorPages(web: Web, service: WebService): void {
       drawn = error.message
     }
     const name = deal === undefined ? null : await dealName(service, run.connection, deal)
-    const body = undoBody(viewer, { id: run.id, deal, name }, drawn)
-    return told(c, service).page({ title: fill(viewer.words.operate.undo.title, { run: run.id }), at: '/runs', body })
+    const body = undoBody(t, { id: run.id, deal, name }, drawn)
+    return t.page({ title: fill(t.operate.undo.title, { run: run.id }), at: '/runs', body })
   })
   web.post('/runs/:id/undo', async (c) => {
     const { deal } = await c.req.parseBody()
@@ -86,8 +84,8 @@ interface ToUndo {
 }
 
 /** `drawn`: what would go back and what would stay, or why that cannot be said. */
-function undoBody(viewer: Viewer, { id, deal, name }: ToUndo, drawn: UndoPreview | string): Html {
-  const { language, operate } = viewer.words
+function undoBody(t: Told, { id, deal, name }: ToUndo, drawn: UndoPreview | string): Html {
+  const { viewer, operate, texts } = t
   const { undo: say, columns, groups } = operate
   const nothing = typeof drawn !== 'string' && drawn.plan.rows.length === 0
   const confirm = html`<form method="post" action="${runHref(id)}/undo" class="action">${formToken(viewer)}
@@ -97,15 +95,15 @@ ${deal === undefined ? '' : html`<input type="hidden" name="deal" value="${deal}
   const heads = [{ title: columns.what }, { title: say.count, number: true }]
   const rows = counts.map(([group, of]) => [groups[group], String(of.length)])
   return html`${name === null ? '' : html`<p dir="auto">${fill(say.ofDeal, { deal: name })}</p>`}
-${typeof drawn === 'string' ? html`<p class="alarm">${fill(say.unread, { why: remark(language, drawn) })}</p>` : ''}
+${typeof drawn === 'string' ? html`<p class="alarm">${fill(say.unread, { why: remark(texts.language, drawn) })}</p>` : ''}
 ${nothing ? html`<p class="empty">${say.none}</p>` : ''}
 ${rows.length > 0 ? table(say.would, heads, rows) : ''}
-${typeof drawn === 'string' ? '' : drawn.left.length > 0 ? leftTable(viewer, say.left, drawn.left) : nothing ? '' : html`<p>${say.nothingLeft}</p>`}
+${typeof drawn === 'string' ? '' : drawn.left.length > 0 ? leftTable(t, say.left, drawn.left) : nothing ? '' : html`<p>${say.nothingLeft}</p>`}
 ${viewer.role === 'operator' && !nothing ? confirm : ''}`
 }
 
-async function checkBody(service: WebService, { words }: Viewer, { name }: WebConnection): Promise<Html> {
-  const { check: say } = words.operate
+async function checkBody(service: WebService, { operate }: Told, { name }: WebConnection): Promise<Html> {
+  const { check: say } = operate
   const { columns, marks } = say
   const back = html`<p><a href="/connections">${say.back}</a></p>`
   try {
@@ -124,12 +122,10 @@ async function checkBody(service: WebService, { words }: Viewer, { name }: WebCo
   }
 }
 
-async function connectionSection(service: WebService, viewer: Viewer, connection: WebConnection): Promise<Html> {
+async function connectionSection(service: WebService, t: Told, { name, system }: WebConnection): Promise<Html> {
   const { db, schedule, timezone } = service
-  const { name, system } = connection
-  const { language, operate } = viewer.words
-  const { connections: say, systems } = operate
-  const texts = service.texts(language)
+  const { viewer, operate, texts } = t
+  const { connections: say } = operate
   const now = service.clock()
   const at = (instant: number) => texts.instant(instant, timezone)
   const stored = await getConnection(db, name)
@@ -143,8 +139,8 @@ async function connectionSection(service: WebService, viewer: Viewer, connection
   const label = (action: string) => fill(say.of, { action, connection: name })
   const button = (action: 'preview' | 'run') =>
     html`<form method="post" action="${path}/${action}">${formToken(viewer)}<button aria-label="${label(say[action])}">${say[action]}</button></form>`
-  return html`<section class="connection"><h2 dir="auto">${name} <small>${systems[system]}</small></h2>
-${circuit ? html`<p class="alarm" dir="auto">${circuitWords(viewer, circuit, at)}</p>` : ''}
+  return html`<section class="connection"><h2 dir="auto">${name} <small>${SYSTEMS[system]}</small></h2>
+${circuit ? html`<p class="alarm" dir="auto">${circuitWords(t, circuit, at)}</p>` : ''}
 ${confirmed ? '' : html`<p class="notice">${say.unconfirmed}</p>`}
 ${newest?.status === 'open' ? html`<p class="notice">${fillHtml(say.open, { run: link(newest.id, newest.id) })}</p>` : ''}
 ${facts([
@@ -152,14 +148,14 @@ ${facts([
   [say.next, at(nextNight(now, schedule, timezone))],
   [say.quarantine, texts.number(held.length)],
 ])}
-${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id)}: <span dir="auto">${plain(one.problem, 500)}</span> ${one.url ? crmLink(one.url, fill(operate.run.inCrm, { system: systems[system] }), one.name ?? one.id) : ''}</li>`)}</ul></details>` : ''}
+${held.length > 0 ? html`<details><summary>${say.quarantine}: ${texts.number(held.length)}</summary><p>${say.quarantined}</p><ul>${held.slice(0, MOST_HELD).map((one) => html`<li>${outside(one.name ?? one.id)}: <span dir="auto">${plain(one.problem, 500)}</span> ${one.url ? inCrm(t, system, { url: one.url, name: one.name ?? one.id }) : ''}</li>`)}</ul></details>` : ''}
 <div class="actions">${viewer.role === 'operator' ? html`${button('preview')}${confirmed ? button('run') : ''}` : ''}<a class="button quiet" href="${path}/check" aria-label="${label(say.check)}">${say.check}</a></div></section>`
 }
 
 /** Why it is not called, and what happens next. */
-function circuitWords({ words }: Viewer, circuit: Circuit, at: (instant: number) => string): string {
-  const { paused, reconnect } = words.operate.connections
-  const reason = plain(remark(words.language, circuit.reason), 1000)
+function circuitWords({ operate, texts }: Told, circuit: Circuit, at: (instant: number) => string): string {
+  const { paused, reconnect } = operate.connections
+  const reason = plain(remark(texts.language, circuit.reason), 1000)
   return circuit.state === 'paused'
     ? fill(paused, { at: at(circuit.until), reason })
     : fill(reconnect, { at: at(circuit.since), reason })

@@ -3,7 +3,7 @@
 import { html } from 'hono/html'
 import { z } from 'zod'
 import type { Rule } from '../core/deal.ts'
-import { cents } from '../core/forecast.ts'
+import { cents, sumsOf } from '../core/forecast.ts'
 import { StoredParts } from '../report/build.ts'
 import { SumLine } from '../report/model.ts'
 import { NO_SUMMARY, Summary, written } from '../report/summary.ts'
@@ -141,17 +141,15 @@ async function pastOf({ db }: WebService, some: readonly Night[]): Promise<reado
     }),
   )
   const dates = [...new Set(stored.flat().map(({ date }) => date))].sort().slice(-NIGHTS)
-  const sums = new Map<string, [string, number, number][]>()
-  for (const date of dates) {
+  const sums = dates.flatMap((date) => {
     const lines = stored.flatMap((nights) => nights.findLast((night) => night.date <= date)?.lines ?? [])
-    for (const [currency, of] of Map.groupBy(lines, (line) => line.currency ?? '')) {
+    return [...Map.groupBy(lines, (line) => line.currency ?? '')].map(([currency, of]) => {
       const sum = (key: 'forecast' | 'movingForecast') => cents(of.reduce((total, line) => total + line[key], 0))
-      const nights = sums.get(currency) ?? []
-      nights.push([date, sum('forecast'), sum('movingForecast')])
-      sums.set(currency, nights)
-    }
-  }
-  return [...sums].map(([currency, nights]) => ({ currency, nights }))
+      return { currency, night: [date, sum('forecast'), sum('movingForecast')] as const }
+    })
+  })
+  const byCurrency = [...Map.groupBy(sums, ({ currency }) => currency)]
+  return byCurrency.map(([currency, some]) => ({ currency, nights: some.map(({ night }) => night) }))
 }
 
 // ---- how it is said
@@ -234,8 +232,7 @@ interface Line {
 /** Facets gathered under what they have in common, most deals first. */
 function gathered<K>(facets: readonly Facet[], of: (facet: Facet) => K) {
   const lines = [...Map.groupBy(facets, of)].map(([key, some]) => {
-    const value: Record<string, number> = {}
-    for (const one of some) value[one.currency] = cents((value[one.currency] ?? 0) + one.value)
+    const value = sumsOf(some.map((one) => [one.currency, one.value]))
     return { key, deals: some.reduce((sum, one) => sum + one.deals, 0), value }
   })
   return lines.sort((a, b) => b.deals - a.deals)
@@ -244,13 +241,10 @@ function gathered<K>(facets: readonly Facet[], of: (facet: Facet) => K) {
 function ranking(title: string, first: string, lines: readonly Line[], t: Told, more: Html | string = ''): Html {
   const { tonight } = t.words
   const most = Math.max(...lines.map(({ deals }) => deals))
-  const row = ({
-    name,
-    to,
-    deals,
-    value,
-  }: Line) => html`<tr><th scope="row"><a href="${to}">${name}</a>${bar(deals / most)}</th>
-<td class="n">${t.texts.number(deals)}</td><td class="n">${t.moneys(value)}</td></tr>`
+  const row = (
+    line: Line,
+  ) => html`<tr><th scope="row"><a href="${line.to}">${line.name}</a>${bar(line.deals / most)}</th>
+<td class="n">${t.texts.number(line.deals)}</td><td class="n">${t.moneys(line.value)}</td></tr>`
   return html`<section><h2>${title}</h2>
 ${
   lines.length === 0
@@ -287,13 +281,13 @@ function owners(stalled: readonly Facet[], read: readonly Seen[], some: readonly
 
 function history(past: readonly Past[], t: Told): Html {
   const { tonight } = t.words
-  const { charts } = t.report
+  const { states } = t.texts.names
   const drawn = past.filter(({ nights }) => nights.length > 1)
   const charted = drawn.map(({ currency, nights }) => {
     const title = currency === '' ? tonight.chartPlain : fill(tonight.chart, { currency: plain(currency, 10) })
     const series = [
-      { name: t.report.typeset(charts.moving), values: nights.map(([, , moving]) => moving) },
-      { name: t.report.typeset(charts.stalled), values: nights.map(([, all, moving]) => cents(all - moving)) },
+      { name: states.moving, values: nights.map(([, , moving]) => moving) },
+      { name: states.stalled, values: nights.map(([, all, moving]) => cents(all - moving)) },
     ]
     const labels = nights.map(([date]) => t.texts.shortDate(date))
     return { is: 'chart', chart: { kind: 'area', title, labels, series, unit: t.texts.compact } } as const
@@ -306,8 +300,8 @@ function history(past: readonly Past[], t: Told): Html {
 interface Need {
   readonly alarm: boolean
   readonly text: string
+  readonly to: readonly [href: string, text: string]
   readonly more?: Html
-  readonly to?: readonly [href: string, text: string]
 }
 
 function needs(one: Night, circuit: Circuit | undefined, service: WebService, t: Told): readonly Need[] {
@@ -317,40 +311,28 @@ function needs(one: Night, circuit: Circuit | undefined, service: WebService, t:
   const say = (template: string, values: Readonly<Record<string, string>> = {}) =>
     fill(template, { connection, ...values })
   const words = (text: string) => remark(language, plain(text, 300))
+  const toRun = (id: string) => [runHref(id), tonight.look] as const
   const found: Need[] = []
+  const need = (alarm: boolean, text: string, to: Need['to']) => found.push({ alarm, text, to })
   if (circuit) {
     const until = circuit.state === 'paused' ? t.texts.instant(circuit.until, service.timezone) : ''
     const reason = words(circuit.reason)
-    const to = ['/connections', tonight.toConnections] as const
-    found.push({
-      alarm: true,
-      text: say(circuit.state === 'paused' ? tonight.paused : tonight.reconnect, { until, reason }),
-      to,
-    })
+    const text = say(circuit.state === 'paused' ? tonight.paused : tonight.reconnect, { until, reason })
+    need(true, text, ['/connections', tonight.toConnections])
   }
   if (last?.status === 'failed') {
     const text = say(tonight.failed, { date: date(last.localDate), problem: words(last.problem ?? '') })
-    found.push({ alarm: true, text, to: [runHref(last.id), tonight.look] })
+    need(true, text, toRun(last.id))
   }
-  if (last?.status === 'open')
-    found.push({
-      alarm: false,
-      text: say(tonight.running, { step: tonight.steps[last.step] }),
-      to: [runHref(last.id), tonight.look],
-    })
+  if (last?.status === 'open') need(false, say(tonight.running, { step: tonight.steps[last.step] }), toRun(last.id))
   if (night === null) return found
-  const to = [runHref(night.id), tonight.look] as const
+  const to = toRun(night.id)
   const due = nextNight(night.now, service.schedule, service.timezone)
   if (service.clock() > due + LATE_MS && last?.status !== 'open')
-    found.push({ alarm: true, text: say(tonight.old, { date: date(night.localDate) }), to: ['/runs', tonight.look] })
-  if (undo !== null)
-    found.push({
-      alarm: false,
-      text: say(tonight.takenBack, { date: date(night.localDate) }),
-      to: [runHref(undo), tonight.look],
-    })
+    need(true, say(tonight.old, { date: date(night.localDate) }), ['/runs', tonight.look])
+  if (undo !== null) need(false, say(tonight.takenBack, { date: date(night.localDate) }), toRun(undo))
   const count = (n: number, words: Parameters<Told['counted']>[0], alarm: boolean) => {
-    if (n > 0) found.push({ alarm, text: t.counted(words, n, { connection }), to })
+    if (n > 0) need(alarm, t.counted(words, n, { connection }), to)
   }
   count(summary.figures.held.share ?? 0, tonight.brake, true)
   count(written(summary, 'refused'), tonight.refused, true)
@@ -374,7 +356,7 @@ function needs(one: Night, circuit: Circuit | undefined, service: WebService, t:
 function todoList(needed: readonly Need[], t: Told): Html {
   const { todo, nothing } = t.words.tonight
   const item = ({ alarm, text, more, to }: Need) => html`<li${alarm ? html` class="alarmed"` : ''}><p>${text}</p>
-${more === undefined ? '' : html`<p>${more}</p>`}${to === undefined ? '' : html`<p><a href="${to[0]}">${to[1]}</a></p>`}</li>`
+${more === undefined ? '' : html`<p>${more}</p>`}<p><a href="${to[0]}">${to[1]}</a></p></li>`
   return html`<section><h2>${todo}</h2>${
     needed.length === 0 ? html`<p class="calm">${nothing}</p>` : html`<ul class="todo">${needed.map(item)}</ul>`
   }</section>`

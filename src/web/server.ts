@@ -1,28 +1,26 @@
 // The dashboard as one Hono app: who may look, then the pages. Server-rendered; everything works without scripts.
 import { randomUUID } from 'node:crypto'
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { getCookie, setCookie } from 'hono/cookie'
 import { html } from 'hono/html'
 import { Fatal, RetryLater, UsageError } from '../errors.ts'
 import { remark } from '../texts/remarks.ts'
 import { fill } from '../texts/shared.ts'
-import type { AccessWords } from '../texts/web-access-en.ts'
 import { type WebWords, webEn } from '../texts/web-en.ts'
 import { webFr } from '../texts/web-fr.ts'
 import { type Access, addressOf } from './access.ts'
 import { coaching } from './coaching.ts'
 import { deals } from './deals.ts'
-import { formToken, layout, type Viewer } from './layout.ts'
+import { formToken, type Viewer } from './layout.ts'
 import { operatorPages } from './operate.ts'
 import { overview } from './overview.ts'
+import { type PageContext, show } from './parts.ts'
 import { runPages } from './runs.ts'
 import type { WebService } from './service.ts'
 import { STYLE } from './style.ts'
-import { OPERATE_STYLE } from './tables.ts'
 
 export type Web = Hono<{ Variables: { viewer: Viewer } }>
-type WebContext = Context<{ Variables: { viewer: Viewer } }>
 
 const CSP = `default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'`
 /** Of bull-board, which is one script. It asks for fonts of another site and does without them. */
@@ -32,30 +30,23 @@ const LANGUAGES = new Map<string | undefined, WebWords>([webEn, webFr].map((word
 const YEAR_S = 365 * 86_400
 
 /** The first language of the browser that we speak: browsers list them in order. */
-const preferred = (c: WebContext): WebWords | undefined =>
+const preferred = (c: PageContext): WebWords | undefined =>
   (c.req.header('accept-language') ?? '')
     .split(',')
     .flatMap((one) => LANGUAGES.get(one.trim().slice(0, 2).toLowerCase()) ?? [])[0]
 
+type Problem = keyof WebWords['access']['problems']
 /** A page that says what is in the way, and how to go on. */
-function problem(
-  c: WebContext,
-  status: 400 | 403 | 404 | 409 | 413 | 429 | 500,
-  of: keyof AccessWords['problems'],
-  text?: string,
-) {
+function problem(c: PageContext, status: 403 | 404 | 409 | 413 | 500, of: Problem, text?: string) {
   const viewer = c.get('viewer')
   const { access } = viewer.words
   const { title, words } = access.problems[of]
   const body = html`<p role="alert">${text ?? words}</p>
 <p><a href="/">${access.back}</a></p>`
-  return c.html(
-    layout(viewer, { title, at: '', body, search: new URL(c.req.url).search, bare: viewer.csrf === '' }),
-    status,
-  )
+  return show(c, { title, at: '', body, bare: viewer.csrf === '' }, status)
 }
 
-const missing = (c: WebContext) => problem(c, 404, 'missing')
+const missing = (c: PageContext) => problem(c, 404, 'missing')
 
 export function createWeb(service: WebService, access: Access): Web {
   const web: Web = new Hono()
@@ -91,7 +82,7 @@ export function createWeb(service: WebService, access: Access): Web {
   })
   web.get('/style.css', (c) => {
     c.header('Cache-Control', 'no-cache')
-    return c.body(STYLE + OPERATE_STYLE, 200, { 'Content-Type': 'text/css; charset=utf-8' })
+    return c.body(STYLE, 200, { 'Content-Type': 'text/css; charset=utf-8' })
   })
   web.use(bodyLimit({ maxSize: FORM_BYTES, onError: (c) => problem(c, 413, 'large') }))
   web.use(async (c, next) => {
@@ -132,7 +123,7 @@ export function createWeb(service: WebService, access: Access): Web {
 }
 
 function signingIn(web: Web, service: WebService, access: Access): void {
-  const page = (c: WebContext, to: string, wrong: string | null, status: 200 | 403 | 429 = 200) => {
+  const page = (c: PageContext, to: string, wrong: string | null, status: 200 | 403 | 429 = 200) => {
     const viewer = c.get('viewer')
     const { signIn, ask, password } = viewer.words.access
     const body = html`<form method="post" action="/login" class="narrow">
@@ -143,10 +134,7 @@ ${wrong === null ? '' : html`<p role="alert" id="wrong">${wrong}</p>`}
 <input id="password" name="password" type="password" autocomplete="current-password" required autofocus${wrong === null ? '' : html` aria-describedby="wrong"`}></p>
 <p><button>${signIn}</button></p>
 </form>`
-    return c.html(
-      layout(viewer, { title: signIn, at: '', body, search: new URL(c.req.url).search, bare: true }),
-      status,
-    )
+    return show(c, { title: signIn, at: '', body, bare: true }, status)
   }
   /** A path of ours, never another site. */
   const local = (to: unknown) => (typeof to === 'string' && /^\/(?![/\\])[\w/.:%?&=+~-]*$/.test(to) ? to : '/')

@@ -79,4 +79,15 @@ form.narrow { max-width: 26rem }
   .filters p { flex: 1 1 100% } .filters select { width: 100% }
 }
 @media print { .top nav, footer, .filters, .tabs, .pager, .skip { display: none } body { background: #fff } }
+
+/* One run, its deals, the connections. */
+.connection, .deal { background: var(--card); border: 1px solid var(--rule); border-radius: var(--edge); box-shadow: var(--shade); padding: 18px 22px; margin: 18px 0 }
+.connection h2 small { display: inline; margin-inline-start: .5em } .connection .facts dd { font-size: 1.02rem } .deal h3 { margin: 0 0 8px; overflow-wrap: anywhere } .deal .scroll { border: 0; box-shadow: none }
+.actions { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; margin-top: 16px } .actions form { margin: 0 } .action { margin: 18px 0 }
+.notice { padding: 10px 16px; border-inline-start: 4px solid var(--moving); background: var(--card) } .body { white-space: pre-wrap }
+.mark { font-weight: 700 } .mark.ok { color: var(--moving) } .mark.problem { color: var(--alarm) }
+main > .scroll { margin: 16px 0 }
+@media screen and (max-width: 700px) { .connection, .deal { padding: 14px } .deal thead { display: none } .deal table, .deal tbody, .deal tr, .deal th, .deal td { display: block }
+  .deal tr { padding: 8px 4px; border-bottom: 1px solid var(--rule) } .deal tbody th, .deal td, .deal td:not(.n) { padding: 1px 0; border: 0; max-width: none } .deal tbody th { font-weight: 600 }
+  .deal td::before { content: attr(data-label) ': '; color: var(--soft); font-size: .85rem } .deal td:empty { display: none } }
 `

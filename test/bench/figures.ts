@@ -78,7 +78,11 @@ async function store({ deals, pageSize, databaseUrl }: CpuOrder): Promise<CpuRes
       yield { deals: some.map((one) => one.deal), evidence, gone: [], unreadable: [], cursor: `${read}`, read, total }
     }
   }
-  const connector = { reference: async () => reference, pull: pages } as unknown as Connector
+  const connector = {
+    reference: async () => reference,
+    pull: pages,
+    census: async function* () {},
+  } as unknown as Connector
   const quiet = { debug() {}, info() {}, warn() {}, error() {} }
   const ctx = {
     ...{ db: database.db, connector: async () => connector, texts: () => en, clock: Date.now, log: quiet },

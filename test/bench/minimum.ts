@@ -51,10 +51,12 @@ export function minimum(system: System, counts: Counts): readonly Term[] {
     ['search, 200 a page', calls(changed, 200)],
     ['history of deals that moved, 50 a call', calls(moved, 50)],
   ]
+  /** Every id once a week. */
+  const census = (page: number): Term => [`search of a seventh of the ids, ${page} a page`, calls(deals / 7, page)]
   if (system === 'hubspot')
     return [
       ['pipelines, owners, properties', 5],
-      ...(first ? listed : sum(searched) < sum(listed) ? searched : listed),
+      ...(first ? listed : [...(sum(searched) < sum(listed) ? searched : listed), census(200)]),
       ['fresh read, 100 a call', calls(fields, 100)],
       ['flags, 100 a call', calls(fields, 100)],
       ['tasks, 100 a call', calls(tasks, 100)],
@@ -75,6 +77,7 @@ export function minimum(system: System, counts: Counts): readonly Term[] {
           ['history', Math.max(1, calls(moved, 2000))] as const,
           ['events: changed, due, booked', 3] as const,
           ['incoming e-mail', 1] as const,
+          census(2000),
         ]),
     ['fresh read, 2,000 a call', calls(fields, 2000)],
     ['flags, 200 a call', calls(fields, 200)],

@@ -3,10 +3,9 @@ import { once } from 'node:events'
 import { createWriteStream, readFileSync } from 'node:fs'
 import { openNight } from '../../jobs/nightly.ts'
 import { type App, openApp } from '../../src/app.ts'
-import type { DealId } from '../../src/core/deal.ts'
+import type { DealId, Known } from '../../src/core/deal.ts'
 import { createLog } from '../../src/log.ts'
 import { ensureConnection, updateConnection } from '../../src/store/connections.ts'
-import { getDeals, liveIds } from '../../src/store/deals.ts'
 import { getRun, type Run } from '../../src/store/runs.ts'
 import { NIGHTS } from './deals.ts'
 import type { System } from './minimum.ts'
@@ -54,8 +53,12 @@ export async function work({ config, connection, system, speed, work, file = '' 
       const connector = await app.ctx.connector(connection)
       for await (const step of connector.setup(new AbortController().signal))
         if (step.action === 'conflict') throw new Error(step.what)
-    } else if (work !== 'first') await night(app, connection, NIGHTS[work === 'second' ? 1 : 2])
-    else {
+    } else if (work === 'third') await night(app, connection, NIGHTS[2])
+    else if (work === 'second') {
+      // One of the seven nights over which a round over all ids is spread: those in between are not measured.
+      await updateConnection(app.ctx.db, connection, { census: { since: NIGHTS[1] - 86_400_000, after: null } })
+      await night(app, connection, NIGHTS[1])
+    } else {
       // A person who has seen the preview confirms it: the arithmetic of performance knows one whole night.
       await ensureConnection(app.ctx.db, connection, app.connection(connection).system)
       await updateConnection(app.ctx.db, connection, { confirmedAt: NIGHTS[0] })
@@ -86,12 +89,20 @@ async function night(app: App, name: string, now: number): Promise<Run> {
 async function dump({ ctx: { db } }: App, connection: string, file: string): Promise<void> {
   const out = createWriteStream(file)
   for (let after: DealId | null = null; ; ) {
-    const ids: readonly DealId[] = await liveIds(db, connection, { after, limit: 1000 })
-    for (const [id, { known }] of await getDeals(db, connection, ids)) {
-      const { stageId, amount, closeDate } = known.deal
+    const live = db.selectFrom('deal').where('connection', '=', connection).where('gone', '=', false)
+    const some = live
+      .where('id', '>', after ?? '')
+      .orderBy('id')
+      .limit(1000)
+    const rows: readonly Pick<Known, 'ref' | 'deal'>[] = (await some.select('known').execute()).map((row) => row.known)
+    for (const {
+      ref: { id },
+      deal,
+    } of rows) {
+      const { stageId, amount, closeDate } = deal
       if (!out.write(`${[id, stageId, amount, closeDate].join('|')}\n`)) await once(out, 'drain')
     }
-    after = ids.at(-1) ?? null
+    after = rows.at(-1)?.ref.id ?? null
     if (after === null) break
   }
   out.end()

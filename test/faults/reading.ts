@@ -110,9 +110,11 @@ async function whilePaging(trial: Trial): Promise<Result> {
     await (night === 0 ? rig.firstNight() : rig.nights())
   }
   const found = await rig.judge()
-  // Once a week all ids are compared.
-  await rig.at(time.clock() + 8 * DAY)
-  await rig.night(crm, { kind: 'preview' })
+  // The round over all ids that was under way comes to its end, the next one begins at once and does too.
+  for (const days of [8, 7]) {
+    await rig.at(time.clock() + days * DAY)
+    await rig.night(crm, { kind: 'preview' })
+  }
   const known = await database.db.selectFrom('deal').select(['id', 'gone']).execute()
   const live = (await crm.look()).deals.length
   const here = known.filter(({ gone }) => !gone).length

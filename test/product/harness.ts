@@ -476,7 +476,7 @@ class Company {
   /** What the CRM's full list lacks and a look at the deal confirms. */
   async #vanished(): Promise<ReadonlySet<DealId>> {
     const live = new Set<DealId>()
-    for await (const ids of this.connector.census(never)) for (const id of ids) live.add(id)
+    for await (const { ids } of this.connector.census(null, never)) for (const id of ids) live.add(id)
     const missing = [...this.#known.keys()].filter((id) => !live.has(id))
     const fresh = missing.length > 0 ? await this.connector.read(missing, never) : new Map()
     return new Set(missing.filter((id) => fresh.get(id) === 'gone'))

@@ -23,7 +23,7 @@ eachHome((home) => {
     await ensureConnection(db, 'hub', 'hubspot')
     await updateConnection(db, 'hub', { cursor: '{"a":1}', confirmedAt: 4 })
     const circuit = { state: 'reconnect', since: 7, reason: 'token refused' } as const
-    await updateConnection(db, 'hub', { circuit, censusAt: 1_795_000_000_000 })
+    await updateConnection(db, 'hub', { circuit, census: { since: 5, after: '7' } })
     await updateConnection(db, 'hub', {})
     expect(await ensureConnection(db, 'hub', 'hubspot')).toEqual({
       name: 'hub',
@@ -33,7 +33,7 @@ eachHome((home) => {
       reference: null,
       circuit,
       judged: null,
-      censusAt: 1_795_000_000_000,
+      census: { since: 5, after: '7' },
     })
     await updateConnection(db, 'hub', { circuit: null })
     expect(await getConnection(db, 'hub')).toMatchObject({ circuit: null, confirmedAt: 4 })

@@ -103,9 +103,24 @@ eachHome((home) => {
     const expected = ['gone-stalled', 'lost-flagged', 'lost-parked', 'open', 'won-borrowed', 'won-stalled']
     expect(await watched(db)).toEqual(expected)
     expect(await watched(db, 2)).toEqual(expected)
-    expect(await liveIds(db, 'hub', { after: 'open', limit: 2 })).toEqual(['won', 'won-borrowed'])
+    const live = { after: 'won', until: 'won-borrowed', limit: 2 }
+    expect(await liveIds(db, 'hub', live)).toEqual(['open', 'lost-parked'])
     const gone = (await getDeals(db, 'hub', ['gone-stalled'])).get('gone-stalled')
     expect(gone).toMatchObject({ gone: true, standing: { state: 'stalled', stall } })
+  })
+
+  it('lists the ids of a range as the CRMs count them up', async () => {
+    const { db } = (await home.open()).database
+    const ids = ['1', '9', '10', '11', '99', '100', '1000', '2000']
+    await saveKnown(db, 'r1', [...ids.toReversed().map((id) => known(id)), known('12', {}, 'sf')])
+    await markGone(db, 'hub', ['11'])
+    const live = (after: string, until: string | null, limit = 9) => liveIds(db, 'hub', { after, until, limit })
+    expect(await live('', null)).toEqual(['1', '9', '10', '99', '100', '1000', '2000'])
+    expect(await live('', null, 3)).toEqual(['1', '9', '10'])
+    expect(await live('9', '100')).toEqual(['10', '99', '100'])
+    expect(await live('10', '99')).toEqual(['99'])
+    expect(await live('1000', '1999')).toEqual([])
+    expect(await live('150', null)).toEqual(['1000', '2000'])
   })
 
   it('ends gone when the deal is read again', async () => {

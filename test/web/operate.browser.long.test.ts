@@ -85,7 +85,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the operator in a 
       await page.goto(`${url}/runs?language=${language}`)
       await named('runs')
       await page.getByRole('link', { name: nav.connections, exact: true }).click()
-      await heading(words.connections.title).waitFor()
+      await heading(nav.connections).waitFor()
       await named('connections')
       const preview = words.connections.of
         .replace('{action}', words.connections.preview)

@@ -5,6 +5,7 @@ import { updateConnection } from '../../src/store/connections.ts'
 import type { Database } from '../../src/store/db.ts'
 import { quarantine } from '../../src/store/deals.ts'
 import { getRun, listRuns, type Run } from '../../src/store/runs.ts'
+import { reportEn } from '../../src/texts/report-en.ts'
 import { webEn } from '../../src/texts/web-en.ts'
 import type { Web } from '../../src/web/server.ts'
 import { borrowed, until } from '../homes.ts'
@@ -96,7 +97,15 @@ describe('the path of an operator', () => {
     expect(seen.size).toBe(DEALS.length)
     const { text } = await ask(`/runs/${night.id}`)
     expect(text).toContain('href="https://app.hubspot.com/')
-    for (const told of ['commit', 'OMIT', 'No movement', 'Stalled', words.run.empty, words.run.yes, words.run.text])
+    for (const told of [
+      'commit',
+      'OMIT',
+      'No movement',
+      'Stalled',
+      words.run.empty,
+      reportEn.answers.yes,
+      words.run.text,
+    ])
       expect(text.toLowerCase()).toContain(told.toLowerCase())
     const held = await ask(`/runs/${night.id}?show=held`)
     expect(held.text).toMatch(/new tasks|owner has left|held/i)

@@ -3,8 +3,8 @@
 import axe from 'axe-core'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { pagesEn } from '../../src/texts/web-pages-en.ts'
-import { pagesFr } from '../../src/texts/web-pages-fr.ts'
+import { webEn } from '../../src/texts/web-en.ts'
+import { webFr } from '../../src/texts/web-fr.ts'
 import { borrowed } from '../homes.ts'
 import { HOSTILE_NAMES, MONDAY, seedDeal } from '../jobs/harness.ts'
 import { missing, required, services } from '../services.ts'
@@ -56,7 +56,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the manager in a b
     ['fr', 1280, 'dark'],
     ['fr', 390, 'light'],
   ] as const)('%s, %i wide, %s', async (language, width, colorScheme) => {
-    const words = language === 'fr' ? pagesFr : pagesEn
+    const { pages: words, nav } = language === 'fr' ? webFr : webEn
     const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme })
     const page = await context.newPage()
     const odd: string[] = []
@@ -108,7 +108,7 @@ describe.skipIf(missing(['Chromium']) !== null && !required)('the manager in a b
     await sound(page, 'deal')
 
     await page.getByRole('navigation').first().getByRole('link').nth(2).click()
-    await page.getByRole('heading', { level: 1, name: words.sheet.title }).waitFor()
+    await page.getByRole('heading', { level: 1, name: nav.coaching }).waitFor()
     await page.locator('main table').first().waitFor({ state: 'attached' })
     await sound(page, 'coaching')
     const rep = page.locator('main table a[href^="/deals?owner="]').first()

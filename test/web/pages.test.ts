@@ -10,8 +10,7 @@ import type { Database } from '../../src/store/db.ts'
 import { failRun, openRun } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
 import { webEn } from '../../src/texts/web-en.ts'
-import { pagesEn } from '../../src/texts/web-pages-en.ts'
-import { pagesFr } from '../../src/texts/web-pages-fr.ts'
+import { webFr } from '../../src/texts/web-fr.ts'
 import { coaching } from '../../src/web/coaching.ts'
 import { createWeb, type Web } from '../../src/web/server.ts'
 import type { WebService } from '../../src/web/service.ts'
@@ -389,5 +388,5 @@ test('both languages fill the same holes', () => {
     JSON.parse(JSON.stringify(words), (_, value) =>
       typeof value === 'string' ? [...value.matchAll(/\{\w+\}/g)].map(String).sort() : value,
     )
-  expect(holes(pagesFr)).toEqual(holes(pagesEn))
+  expect(holes(webFr.pages)).toEqual(holes(webEn.pages))
 })

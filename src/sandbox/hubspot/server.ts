@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { CLIENT, createConsent, SECRET, secret } from '../consent.ts'
-import type { Answer, Call, Kernel, Lookalike, Refusal, Route } from '../kernel.ts'
+import { type Answer, type Call, type Kernel, type Lookalike, ok, type Refusal, type Route } from '../kernel.ts'
 import type { Seed } from '../seed.ts'
 import { perform } from './acts.ts'
 import { lists } from './lists.ts'
@@ -54,7 +54,6 @@ const DEFAULTS = {
 type Handler = (call: Call, object: ObjectType) => Answer
 /** By method and path; `{v}` and `{object}` are filled in here. */
 type Handlers = Readonly<Record<string, Handler>>
-const ok = (body: object): Answer => ({ status: 200, body })
 const below = (path: string, handlers: Handlers): Handlers =>
   Object.fromEntries(Object.entries(handlers).map(([end, handler]) => [end.replace(' ', ` ${path}`), handler]))
 
@@ -170,6 +169,11 @@ function properties(store: Store): Handlers {
   }
   const Batch = z.object({ inputs: z.array(PropertyCreate).min(1).max(100) })
   const Group = z.object({ name: Name, label: z.string().min(1) })
+  const theProperty = (object: ObjectType, name = '') => {
+    const property = store.properties[object].get(name)
+    if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
+    return property
+  }
   const theGroup = (object: ObjectType, name: string) => {
     const label = store.groups[object].get(name)
     if (label === undefined) throw new Failed(404, 'OBJECT_NOT_FOUND', `Group ${name} does not exist`)
@@ -188,15 +192,9 @@ function properties(store: Store): Handlers {
       store.kernel.record({ object: 'group', id: name, before: null, after: { name, label, object } })
       return { status: 201, body: group([name, label]) }
     },
-    'GET /{name}': ({ params: { name = '' } }, object) => {
-      const property = store.properties[object].get(name)
-      if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
-      return ok(shown(property))
-    },
+    'GET /{name}': ({ params: { name } }, object) => ok(shown(theProperty(object, name))),
     'DELETE /{name}': ({ params: { name = '' } }, object) => {
-      const property = store.properties[object].get(name)
-      if (!property) throw new Failed(404, 'OBJECT_NOT_FOUND', `Property ${name} does not exist`)
-      if (property.hubspotDefined) throw invalid(`Property ${name} is HubSpot's own`)
+      if (theProperty(object, name).hubspotDefined) throw invalid(`Property ${name} is HubSpot's own`)
       const formulas = [...store.properties[object].values()].map((one) => one.calculationFormula ?? '')
       const filters = [...store.segments.values()].map((one) => JSON.stringify(one))
       if ([...formulas, ...filters].some((used) => new RegExp(`\\b${name}\\b`).test(used)))

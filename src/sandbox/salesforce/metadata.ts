@@ -41,12 +41,7 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
       return fault('LIMIT_EXCEEDED', `The number of components in one call is limited to ${MAX_COMPONENTS}`)
     const type = children.find((each) => each.name === 'type')?.text ?? ''
     const operations: Record<string, () => string[]> = {
-      readMetadata: () => [
-        tag(
-          'result',
-          given.map(({ text }) => read(components.get(`${type} ${text}`))),
-        ),
-      ],
+      readMetadata: () => [tag('result', given.map(read(type)))],
       upsertMetadata: () => given.map(upsert),
       deleteMetadata: () => given.map(({ text }) => answer(text, () => erase(type, text), '')),
     }
@@ -54,8 +49,12 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     if (!results) return fault('UNKNOWN_EXCEPTION', `operation ${name} is not played by this sandbox`)
     return soap(200, [tag(`${name}Response`, results)])
   }
-  const read = (element: Element | undefined) =>
-    element ? tag(`records xsi:type="${element.type}"`, [element.xml]) : '<records xsi:nil="true"/>'
+  const read =
+    (type: string) =>
+    ({ text: name }: Element) => {
+      const element = components.get(`${type} ${name}`)
+      return element ? tag(`records xsi:type="${element.type}"`, [element.xml]) : '<records xsi:nil="true"/>'
+    }
   function upsert(element: Element): string {
     const name = textIn(element, 'fullName')
     const old = components.get(`${element.type} ${name}`)
@@ -113,15 +112,8 @@ export function metadataApi(org: Org, valid: (token: string) => boolean, saver: 
     const compute = formula === '' ? undefined : compile(formula, target.fields, zero)
     const flags = `${of('required') === 'true' ? '!' : ''}${compute ? '' : 'cu'}${set && textIn(set, 'restricted') === 'true' ? 'r' : ''}`
     const inlineHelpText = of('inlineHelpText') || null
-    const more = {
-      label,
-      inlineHelpText,
-      length,
-      custom: true,
-      picklistValues: choices(picklist),
-      calculated: !!compute,
-      compute,
-    }
+    const told = { label, inlineHelpText, length, custom: true, picklistValues: choices(picklist) }
+    const more = { ...told, calculated: !!compute, compute }
     for (const each of targets) each.fields.set(name.toLowerCase(), makeField(name, type, flags, more))
   }
 

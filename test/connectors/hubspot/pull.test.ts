@@ -332,16 +332,29 @@ test('a cursor from elsewhere is fatal, before any call', async () => {
     await expect(pull(connector, cursor)).rejects.toBeInstanceOf(Fatal)
 })
 
-test('the sweep of ids takes the list, not the search index', async () => {
+test('the sweep of ids searches behind the last id, by no token, and asks for no page that is not wanted', async () => {
   const { connector } = await portal()
+  const sorts = [{ propertyName: 'hs_object_id', direction: 'ASCENDING' }]
+  const asked = { sorts, properties: ['hs_object_id'], limit: 200 }
+  const behind = (value: string) => [{ filters: [{ propertyName: 'hs_object_id', operator: 'GT', value }] }]
+  const first = () =>
+    hubspot()
+      .post(SEARCH, { ...asked, filterGroups: [] })
+      .reply(200, { total: 3, results: [{ id: '1' }, {}], paging: { next: { after: '2' } } })
+  first()
+    .post(SEARCH, { ...asked, filterGroups: behind('1') })
+    .reply(200, { total: 1, results: [{ id: '9007199254740993' }] })
+  const last = { ids: ['9007199254740993'], rest: 0 }
+  expect(await collect(connector.census(null, never))).toEqual([{ ids: ['1'], rest: 1 }, last])
+  first()
+  for await (const page of connector.census(null, never)) {
+    expect(page.rest).toBe(1)
+    break
+  }
   hubspot()
-    .get(LIST)
-    .query({ limit: '100', properties: 'hs_object_id' })
-    .reply(200, { results: [{ id: '1', properties: {} }], paging: { next: { after: '1' } } })
-    .get(LIST)
-    .query({ limit: '100', properties: 'hs_object_id', after: '1' })
-    .reply(200, { results: [{ id: '9007199254740993', properties: {} }] })
-  expect(await collect(connector.census(never))).toEqual([['1'], ['9007199254740993']])
+    .post(SEARCH, { ...asked, filterGroups: behind('7') })
+    .reply(200, { results: [] })
+  expect(await collect(connector.census('7', never))).toEqual([{ ids: [], rest: 0 }])
 })
 
 test('read: gone only when HubSpot says so, a deal merged away is gone, an odd one is unreadable', async () => {
