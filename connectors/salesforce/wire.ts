@@ -123,6 +123,7 @@ export const QueryPage = z.object({
   records: z.array(Row),
   nextRecordsUrl: z.string().optional(),
 })
+export type QueryPage = z.infer<typeof QueryPage>
 
 /** Per record; the wire says `statusCode` where jsforce's types say `errorCode`. */
 const SaveError = z.object({ statusCode: z.string().optional(), message: z.string() })
@@ -130,6 +131,13 @@ export const Saved = z.array(
   z.object({ id: z.string().nullish(), success: z.boolean(), errors: z.array(SaveError).default([]) }),
 )
 export type Saved = z.infer<typeof Saved>[number]
+
+/** One answer for each part of a composite call; one without a name where Salesforce refuses the parts as such. */
+export const Composite = z.object({
+  compositeResponse: z.array(
+    z.object({ body: z.unknown(), httpStatusCode: z.number(), referenceId: z.string().nullable() }),
+  ),
+})
 
 export const Limits = z.object({ DailyApiRequests: z.object({ Max: z.number(), Remaining: z.number() }) })
 
