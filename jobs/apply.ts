@@ -1,7 +1,7 @@
 // Step 3: sends the stored plan to the CRM without ever writing twice. Per batch: settle what an earlier attempt left
 // unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
 // What stays unanswered is unknown and waits for the settling of the next round.
-import type { Connector, RemoteTask, Write } from '../src/connector.ts'
+import type { Connector, RemoteTask, Sought, Write } from '../src/connector.ts'
 import type { Deal, DealId, Instant, Known, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown, isBlind } from '../src/core/fields.ts'
 import type { PlannedWrite } from '../src/core/plan.ts'
@@ -44,6 +44,12 @@ type TaskRow = Exclude<StoredRow, { kind: 'fields' }>
 const isFields = (row: StoredRow) => row.kind === 'fields'
 const isTask = (row: StoredRow): row is TaskRow => row.kind !== 'fields'
 
+/** Its id: of a task that exists, as the ledger knows it. */
+export const sought = (row: TaskRow): Sought => ({
+  deal: row.deal.id,
+  id: row.kind === 'create-task' ? row.remote : row.task,
+})
+
 type Fresh = ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>
 type Tasks = ReadonlyMap<TaskKey, RemoteTask>
 /** What was last seen in the CRM, and when it was first asked; `asked`: keys of tasks. */
@@ -82,7 +88,8 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
   // read all of them for each of them.
   await freshEstimates(ctx.db)
   const missed: Missed = new Map()
-  let done = 0
+  let done = counts.reduce((sum, { status, count }) => sum + (/held|planned|sent/.test(status) ? 0 : count), 0)
+  let first = true
   for (let round = 0; round < ROUNDS; round++) {
     const lately = await settleUnknown(ctx, run, connector, signal, missed)
     const [goodFor, age] = run.kind === 'undo' ? [7 * PLAN_MS, 'week'] : [PLAN_MS, 'day']
@@ -101,12 +108,13 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     const batch = async (rows: readonly StoredRow[]) => {
       const ready = await affirm(ctx, run, connector, rows, signal, lately)
       const fields = ready.filter((row) => row.kind === 'fields')
-      for (const key of await send(ctx, run, connector, fields, signal)) waiting.add(key)
+      for (const key of await send(ctx, run, connector, fields, total - done, signal)) waiting.add(key)
       // Fields first: a deal whose flag was refused gets no task.
       const others = ready.filter((row) => row.kind !== 'fields')
       const { go, wait } = await afterFlags(ctx, run, others)
       for (const key of wait) waiting.add(key)
-      for (const key of await send(ctx, run, connector, go, signal)) waiting.add(key)
+      for (const key of await send(ctx, run, connector, go, total - done - fields.length, signal)) waiting.add(key)
+      first = false
       done = Math.min(total, done + rows.length)
       ctx.progress({ run: run.id, connection: run.connection, step: 'apply', done, total })
     }
@@ -116,7 +124,7 @@ export async function apply(ctx: JobContext, run: Run, signal: AbortSignal): Pro
     for (;;) {
       if (signal.aborted) failure ??= signal.reason
       // The first batch goes alone: what it teaches spares the others the same refusal.
-      const most = done === 0 ? 1 : connector.can.parallel
+      const most = first ? 1 : connector.can.parallel
       // Also when the database fails the step ends after the calls that are under way.
       const rows = failure === null && running.size < most ? await next().catch(failed) : []
       if (rows.length > 0) {
@@ -351,6 +359,7 @@ async function send(
   run: Run,
   connector: Connector,
   rows: readonly StoredRow[],
+  toGo: number,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const what = rows[0]?.kind
@@ -371,7 +380,7 @@ async function send(
     })
   }
   try {
-    for await (const outcome of connector.write(rows.map(toWrite), signal)) {
+    for await (const outcome of connector.write(rows.map(toWrite), signal, toGo)) {
       ctx.crash?.('answer read', what)
       if (outcome.result === 'done')
         settled.push({ key: outcome.key, status: 'done', ...(outcome.remote ? { remote: outcome.remote } : {}) })
@@ -432,7 +441,7 @@ async function look(
   { fresh, asked, tasks: found }: Look,
 ): Promise<void> {
   const ids = [...new Set(deals.map((row) => row.deal.id))].filter((id) => !fresh.has(id))
-  const keys = new Map(tasks.flatMap((row) => (asked.has(row.taskKey) ? [] : [[row.taskKey, row.deal.id]])))
+  const keys = new Map(tasks.flatMap((row) => (asked.has(row.taskKey) ? [] : [[row.taskKey, sought(row)]])))
   for (const [id, deal] of ids.length > 0 ? await connector.read(ids, signal) : []) fresh.set(id, deal)
   if (keys.size > 0 && connector.can.taskKey !== 'none')
     for (const [key, task] of await connector.find(keys, signal)) found.set(key, task)

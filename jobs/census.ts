@@ -50,7 +50,7 @@ export async function census(ctx: JobContext, run: Run, connector: Connector, ni
   for await (const { ids, rest } of connector.census(after, signal)) {
     if (!ids.every((one, n) => isBehind(one, ids[n - 1] ?? at))) {
       ctx.log.warn({ run: id, connection, after: at }, 'ids come in another order than theirs: not compared')
-      return settle({ since, after: at })
+      return settle({ since, after: at || null })
     }
     const last = rest === 0
     const [from, until] = [at, last ? null : (ids.at(-1) ?? at)]

@@ -1,7 +1,7 @@
 // Plans the taking back of a run: each field and task only where the CRM still holds what we wrote. The result is a
 // plan in the ledger like any other and goes through the same `apply`.
 import { makeCalendar } from '../src/core/calendar.ts'
-import type { DealId, TaskKey } from '../src/core/deal.ts'
+import type { DealId } from '../src/core/deal.ts'
 import { asLastKnown } from '../src/core/fields.ts'
 import { planUndo, type UndoPlan, undoable } from '../src/core/undo.ts'
 import { UsageError } from '../src/errors.ts'
@@ -11,7 +11,7 @@ import { getDeals, saveStandings, saveTransitions } from '../src/store/deals.ts'
 import { insertPlan, ledgerForDeals, rowsOfRun, settle } from '../src/store/ledger.ts'
 import { fenced, getRun, nextStep, type Run, saveSummary } from '../src/store/runs.ts'
 import type { Db } from '../src/store/schema.ts'
-import { settleUnknown } from './apply.ts'
+import { settleUnknown, sought } from './apply.ts'
 import { crmTime, type JobContext } from './context.ts'
 
 /** @throws UsageError when there is no such run, or none that can be taken back */
@@ -47,7 +47,7 @@ export async function drawUndo(
   const connector = await ctx.connector(run.connection)
   const rows = (await rowsOfRun(ctx.db, of)).filter((row) => undoable(row) && (only?.includes(row.deal.id) ?? true))
   const ids = [...new Set(rows.map((row) => row.deal.id))]
-  const keys = rows.flatMap((row): [TaskKey, DealId][] => (row.kind === 'fields' ? [] : [[row.taskKey, row.deal.id]]))
+  const keys = rows.flatMap((row) => (row.kind === 'fields' ? [] : [[row.taskKey, sought(row)] as const]))
   const stored = await getDeals(ctx.db, run.connection, ids)
   const ledger = await ledgerForDeals(ctx.db, run.connection, ids)
   const reference = (await getConnection(ctx.db, run.connection))?.reference ?? (await connector.reference(signal))

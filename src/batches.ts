@@ -10,7 +10,7 @@ export class Unknown extends Error {
   override readonly name = 'Unknown'
 }
 
-/** None: unknown. `later`: certainly not applied. */
+/** None, or null: unknown. `later`: certainly not applied. */
 export type Verdict =
   | { readonly result: 'done'; readonly remote?: string }
   | { readonly result: 'refused' | 'later'; readonly message: string }
@@ -22,14 +22,15 @@ export interface Sending<Row> {
   fields(): Promise<Reference['fields']>
   /** What a row writes, by the CRM's names. */
   values(row: Row): Readonly<Record<string, unknown>>
-  /** One call, of rows of one batch: its verdicts. `whole`: in these words it was refused as a whole, and rows without a verdict are good or
-   *  bad. Throws Unknown, or RetryLater, Fatal, the abort reason: then nothing more is sent. */
+  /** One call, of rows of one batch: its verdicts. `whole`: in these words it, or a part of it, was refused as a whole, and
+   *  rows not among the verdicts are good or bad. Throws Unknown, or RetryLater, Fatal, the abort reason: then nothing more
+   *  is sent. */
   send(
     rows: readonly Row[],
     first: Row,
-  ): Promise<{ readonly verdicts: ReadonlyMap<Row, Verdict>; readonly whole?: string }>
+  ): Promise<{ readonly verdicts: ReadonlyMap<Row, Verdict | null>; readonly whole?: string }>
   /** A last look at what became of a batch. */
-  review?(batch: readonly Row[], verdicts: Map<Row, Verdict>): Promise<void>
+  review?(batch: readonly Row[], verdicts: Map<Row, Verdict | null>): Promise<void>
 }
 
 /** Calls spent on the bad records of one batch; the rest of it comes another time. */
@@ -50,7 +51,7 @@ export function createSender() {
     batches: readonly (readonly Row[])[],
     how: Sending<Row>,
   ): AsyncGenerator<WriteOutcome> {
-    const verdicts = new Map<Row, Verdict>()
+    const verdicts = new Map<Row, Verdict | null>()
     const running: Promise<readonly Row[]>[] = []
     let stop: Error | null = null
     const give = (rows: readonly Row[], verdict: Verdict) => {

@@ -88,6 +88,13 @@ export type WriteOutcome =
   | { readonly key: string; readonly result: 'refused'; readonly message: string }
   | { readonly key: string; readonly result: 'later'; readonly message: string }
 
+/** Where a task of ours should hang, and its id once the CRM has told it: many ids make one call where keys make many. A
+ *  task of that id without its key, or with another, is not found. */
+export interface Sought {
+  readonly deal: DealId
+  readonly id: RemoteId | null
+}
+
 /** One of our tasks as the CRM holds it. */
 export interface RemoteTask {
   readonly id: RemoteId
@@ -171,9 +178,10 @@ export interface Connector {
   census(after: DealId | null, signal: AbortSignal): AsyncIterable<IdPage>
   /** A fresh look before writing, without history; a booked meeting need not be told. */
   read(ids: readonly DealId[], signal: AbortSignal): Promise<ReadonlyMap<DealId, Deal | 'gone' | 'unreadable'>>
-  /** Our tasks by key; a key that is not in the answer was not found. `deals`: where each should hang (lookup mode needs it). */
-  find(keys: ReadonlyMap<TaskKey, DealId>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
-  write(writes: readonly Write[], signal: AbortSignal): AsyncIterable<WriteOutcome>
+  /** Our tasks by key; a key that is not in the answer was not found. */
+  find(keys: ReadonlyMap<TaskKey, Sought>, signal: AbortSignal): Promise<ReadonlyMap<TaskKey, RemoteTask>>
+  /** `toGo`: how many the run has yet to write, with these. Where the calls of the day would not do, some CRMs need fewer. */
+  write(writes: readonly Write[], signal: AbortSignal, toGo?: number): AsyncIterable<WriteOutcome>
   close(): Promise<void>
 }
 
@@ -235,6 +243,8 @@ export interface Gate {
     },
     lane?: 'normal' | 'search',
   ): void
+  /** Calls of the day that may still be made here, by the last answer; infinite: the CRM has not said. */
+  left(): number
 }
 
 /** One call of the API as it ended. `status` null: without an answer. `leftToday`: calls left, where the answer says so. */

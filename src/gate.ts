@@ -55,6 +55,7 @@ const CAREFUL = 0.0005
  */
 export function createGate(options: GateOptions): Gate {
   const { clock = () => performance.now(), sleep, patienceMs = 10_000, awake, dayShare = 1 } = options
+  let left = Number.POSITIVE_INFINITY
   let dayOver: { readonly until: Instant; readonly why: string } | null = null
   const lanes = {
     normal: new Lane(options.normal ?? { max: 90, windowMs: 10_000 }),
@@ -77,12 +78,16 @@ export function createGate(options: GateOptions): Gate {
       }
     },
     observe(seen, lane = 'normal') {
-      const { left = 1, max = 1 } = seen.day ?? {}
-      const used = `${max - left} of ${max} calls of the day are used`
-      if (seen.day && left < (1 - dayShare) * max)
-        dayOver = { until: clock() + DAY_PAUSE_MS, why: `${used}: the rest is left to others (maxDailyCallsShare)` }
+      if (seen.day) {
+        const { day } = seen
+        left = day.left - (1 - dayShare) * day.max
+        const used = `${day.max - day.left} of ${day.max} calls of the day are used`
+        if (left < 0)
+          dayOver = { until: clock() + DAY_PAUSE_MS, why: `${used}: the rest is left to others (maxDailyCallsShare)` }
+      }
       lanes[lane].observe(seen, clock())
     },
+    left: () => left,
   }
 }
 

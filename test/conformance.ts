@@ -59,6 +59,7 @@ export function openGate(): Gate & { readonly pauses: number[] } {
     observe: (seen) => {
       if (seen.pauseMs !== undefined) pauses.push(seen.pauseMs)
     },
+    left: () => Number.POSITIVE_INFINITY,
   }
 }
 
@@ -182,7 +183,7 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
       due: '2026-12-04',
       ...extra,
     })
-    const keyOf = (deal: DealId): ReadonlyMap<string, DealId> => new Map([[`key-${deal}`, deal]])
+    const keyOf = (deal: DealId, id: string | null = null) => new Map([[`key-${deal}`, { deal, id }]])
     const tasks = async (): Promise<unknown[]> =>
       [...(await state('task')).values()].map((task) => task[harness.names.taskKey]).filter(Boolean)
 
@@ -612,12 +613,19 @@ export function conformance(name: string, start: () => Promise<Harness>): void {
           ['reopen-task', 'Open again.', true],
         ] as const) {
           expect((await write([{ kind, key: `run.${kind}`, deal: deal.id, task, body }])).results).toEqual(['done'])
-          expect((await connector.find(keyOf(deal.id), never)).get(`key-${deal.id}`)).toMatchObject({ open, body })
+          // By its id as by its key.
+          for (const id of [null, task])
+            expect((await connector.find(keyOf(deal.id, id), never)).get(`key-${deal.id}`)).toMatchObject({
+              open,
+              body,
+            })
         }
+        // The task of another key is not this one.
+        expect((await connector.find(new Map([['other', { deal: deal.id, id: task }]]), never)).size).toBe(0)
         expect((await write([{ kind: 'delete-task', key: 'run.delete', deal: deal.id, task }])).results).toEqual([
           'done',
         ])
-        expect((await connector.find(keyOf(deal.id), never)).size).toBe(0)
+        for (const id of [null, task]) expect((await connector.find(keyOf(deal.id, id), never)).size).toBe(0)
         expect(await tasks()).toEqual([])
       })
 

@@ -202,6 +202,10 @@ test('a pause beyond the patience is for the caller', async () => {
 
 test('beyond its share of the day it leaves the rest to others, and looks again after a while', async () => {
   const { gate, advance } = simulate({ dayShare: 0.9 })
+  expect(gate.left()).toBe(Number.POSITIVE_INFINITY)
+  gate.observe({ day: { left: 60_000, max: 100_000 } })
+  gate.observe({ remaining: 3 })
+  expect(gate.left()).toBeCloseTo(50_000)
   gate.observe({ day: { left: 10_000, max: 100_000 } })
   await gate.wait(never)
   gate.observe({ day: { left: 9_999, max: 100_000 } })

@@ -231,10 +231,10 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(24_000)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(24_088)
   })
   it('the sandbox does not grow', () => {
-    expect(sum(sandbox)).toBeLessThan(4_224)
+    expect(sum(sandbox)).toBeLessThan(4_274)
   })
   it('every file opens with a comment on why it exists', () => {
     const silent = [...source].filter(([, text]) => !/^(#!.*\n)?\/\/ /.test(text)).map(([file]) => file)

@@ -1,7 +1,7 @@
 // The HubSpot connector: the port over api.ts, map.ts, pull.ts, write.ts and setup.ts. It learns once what the portal is
 // like (stages, our properties, whether task keys are unique) and goes by that until `reference` is called again.
 import { chunks, createSender } from '../../src/batches.ts'
-import type { Connector, ConnectorOptions, RemoteTask } from '../../src/connector.ts'
+import type { Connector, ConnectorOptions, RemoteTask, Sought } from '../../src/connector.ts'
 import type { Deal, DealId, Owner, Reference, RemoteId, TaskKey } from '../../src/core/deal.ts'
 import { Fatal, RetryLater } from '../../src/errors.ts'
 import { createApi, type Hub, pages, Refusal } from './api.ts'
@@ -122,7 +122,7 @@ export function connectHubspot(options: HubspotOptions): Connector {
   }
 
   async function find(
-    keys: ReadonlyMap<TaskKey, DealId>,
+    keys: ReadonlyMap<TaskKey, Sought>,
     signal: AbortSignal,
     again = false,
   ): Promise<ReadonlyMap<TaskKey, RemoteTask>> {
@@ -130,7 +130,10 @@ export function connectHubspot(options: HubspotOptions): Connector {
     if (keys.size > 0 && taskKey === 'none') throw new Fatal('schema', NO_KEY)
     const hub = api(signal)
     const unique = taskKey === 'unique'
-    const ids = unique ? [...keys.keys()] : await tasksOf(hub, [...new Set(keys.values())])
+    const asked = [...keys.values()]
+    const elsewhere = new Set(asked.flatMap(({ deal, id }) => (id === null ? deal : [])))
+    const hanging = async () => [...asked.flatMap(({ id }) => id ?? []), ...(await tasksOf(hub, [...elsewhere]))]
+    const ids = unique ? [...keys.keys()] : [...new Set(await hanging())]
     const what = { properties: TASK_PROPERTIES, ...(unique && { idProperty: TASK_KEY }) }
     const read = (some: readonly string[]) => hub.batchRead('tasks', some, what)
     const answers = await Promise.all(chunks(ids, BATCH).map(read)).catch((error) => {
@@ -149,8 +152,9 @@ export function connectHubspot(options: HubspotOptions): Connector {
     const found = new Map<TaskKey, RemoteTask>()
     for (const record of records) {
       const key = String(record?.properties[TASK_KEY])
-      const deal = keys.get(key)
-      if (record && deal !== undefined) found.set(key, toTask(record, deal, options.timezone))
+      const { deal, id } = keys.get(key) ?? {}
+      if (record && deal !== undefined && (id ?? record.id) === record.id)
+        found.set(key, toTask(record, deal, options.timezone))
     }
     return found
   }

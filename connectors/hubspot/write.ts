@@ -3,7 +3,7 @@
 // another, and how a bad row is found that nothing names, is src/batches.ts.
 import { AssociationTypes } from '@hubspot/api-client'
 import { chunks, type createSender, Unknown, type Verdict } from '../../src/batches.ts'
-import type { ConnectorOptions, RemoteTask, Write, WriteOutcome } from '../../src/connector.ts'
+import type { ConnectorOptions, RemoteTask, Sought, Write, WriteOutcome } from '../../src/connector.ts'
 import type { DealId, Reference, TaskKey } from '../../src/core/deal.ts'
 import { type Hub, Refusal } from './api.ts'
 import { TASK_KEY } from './fields.ts'
@@ -30,7 +30,7 @@ export interface Writer {
   fields(): Promise<Reference['fields']>
   /** HubSpot refused something: if it names a property of ours, the portal may not be what it was. */
   doubt(problem: Problem): void
-  find(keys: ReadonlyMap<TaskKey, DealId>): Promise<ReadonlyMap<TaskKey, RemoteTask>>
+  find(keys: ReadonlyMap<TaskKey, Sought>): Promise<ReadonlyMap<TaskKey, RemoteTask>>
 }
 
 /** Throws RetryLater, Fatal or the abort reason after the outcomes that are certain; what was not sent is `later`. */
@@ -75,7 +75,7 @@ export function write(
         return row.verb === 'create' && verdict?.result === 'refused' ? [[row, verdict] as const] : []
       })
       for (const [row] of refused) verdicts.delete(row)
-      const existing = await find(new Map(refused.map(([{ id, deal }]) => [id, deal])))
+      const existing = await find(new Map(refused.map(([{ id, deal }]) => [id, { deal, id: null }])))
       for (const [row, verdict] of refused) {
         const task = existing.get(row.id)
         verdicts.set(row, task ? { result: 'done', remote: task.id } : verdict)

@@ -2,7 +2,7 @@
 // credential says more than the port's `Credential`. Client credentials: a run-as user set by the admin, no refresh token.
 // The web-server flow: a person's consent, and refresh tokens that rotate. JWT bearer: a key, and a user it speaks for.
 import { sign } from 'node:crypto'
-import { OAuth2 } from 'jsforce'
+import { OAuth2 } from 'jsforce/lib/core.js'
 import { z } from 'zod'
 import {
   type ConnectorOptions,

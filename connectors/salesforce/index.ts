@@ -1,7 +1,7 @@
 // The Salesforce connector: the port, put together from org.ts, pull.ts, write.ts and setup.ts.
 import { chunks } from '../../src/batches.ts'
-import type { Connector, RemoteTask } from '../../src/connector.ts'
-import type { DealId, Instant } from '../../src/core/deal.ts'
+import type { Connector, RemoteTask, Sought } from '../../src/connector.ts'
+import type { Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { createApi, gather, READ_BATCH } from './api.ts'
 import type { SalesforceOptions } from './auth.ts'
@@ -11,7 +11,7 @@ import { createOrg } from './org.ts'
 import { createReading } from './pull.ts'
 import { removal } from './remove.ts'
 import { setUp } from './setup.ts'
-import { sort, Task } from './wire.ts'
+import { DEAL_ID, type Row, sort, Task } from './wire.ts'
 import { createWriter } from './write.ts'
 
 export { clientCredentials, type SalesforceCredential, signIn, signInByKey, unstored } from './auth.ts'
@@ -20,6 +20,8 @@ export { PROJECT, sourceFiles } from './source.ts'
 /** Keys per query, as many as tasks in a write: of 42 characters, and nine for quotes and comma, they make 10 of the 16 kB
  *  that Salesforce allows for address and headers. */
 const KEY_CHUNK = 200
+/** Fields of a task that is looked for. */
+const FOUND = ['Id', 'WhatId', 'OwnerId', 'Subject', 'Description', 'ActivityDate', 'IsClosed', TASK_KEY]
 /** A request runs ten minutes at most on Salesforce's side: after that a lost write will not commit any more. */
 const SETTLE_MS = 600_000
 const NO_KEY = `tasks of unstall cannot be found: Salesforce has no field ${TASK_KEY} for us: run \`unstall setup\``
@@ -44,22 +46,26 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
     return await learned(signal)
   }
 
-  async function find(keys: ReadonlyMap<string, DealId>, signal: AbortSignal) {
+  async function find(keys: ReadonlyMap<string, Sought>, signal: AbortSignal) {
     const found = new Map<string, RemoteTask>()
     if (keys.size > 0 && (await learned(signal)) && taskKey === 'none') throw new Fatal('schema', NO_KEY)
-    const quoted = [...keys.keys()].map((key) => `'${key.replace(/[\\']/g, '\\$&')}'`)
-    const only = `Id, WhatId, OwnerId, Subject, Description, ActivityDate, IsClosed, ${TASK_KEY}`
-    for (const some of chunks(quoted, KEY_CHUNK)) {
-      const tail = `WHERE ${TASK_KEY} IN (${some.join()}) ORDER BY CreatedDate, Id`
-      const pages = await gather(org.select('Task', tail, signal, { only }))
-      const rows = pages.flatMap(({ records }) => records)
+    const take = (rows: Row[]) => {
       for (const { Id: id, Unstall_Key__c: key, ...row } of sort(Task, rows, 'Id').good) {
+        const asked = keys.get(key ?? '')
         // The oldest counts, should there ever be two. Salesforce compares text without case; we do not.
-        if (!key || !keys.has(key) || found.has(key)) continue
+        if (!key || !asked || (asked.id ?? id) !== id || found.has(key)) continue
         const { WhatId: deal, OwnerId: owner, ActivityDate: due } = row
         const [subject, body] = [row.Subject ?? '', row.Description ?? '']
         found.set(key, { id, key, deal, open: !row.IsClosed, owner, subject, body, due })
       }
+    }
+    for (const some of chunks([...keys.values()].flatMap(({ id }) => id ?? []), READ_BATCH)) // biome-ignore format: one line
+      take(await org.retrieve(some, signal, 'Task', FOUND))
+    const quoted = [...keys].flatMap(([key, { id }]) => (id === null ? `'${key.replace(/[\\']/g, '\\$&')}'` : []))
+    for (const some of chunks(quoted, KEY_CHUNK)) {
+      const tail = `WHERE ${TASK_KEY} IN (${some.join()}) ORDER BY CreatedDate, Id`
+      const pages = await gather(org.select('Task', tail, signal, { only: FOUND.join(', ') }))
+      take(pages.flatMap(({ records }) => records))
     }
     return found
   }
@@ -87,7 +93,8 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
       let read = 0
       for await (const { records, totalSize, done } of org.select('Opportunity', tail, signal, { only: 'Id' })) {
         read += records.length
-        yield { ids: records.map((row) => String(row.Id)), rest: done ? 0 : Math.max(1, totalSize - read) }
+        const ids = records.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
+        yield { ids, rest: done ? 0 : Math.max(1, totalSize - read) }
       }
     },
     read: async (ids, signal) => (await reading(null, signal)).read(ids),

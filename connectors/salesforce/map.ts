@@ -119,15 +119,9 @@ export function toMeeting(row: Event, lens: Lens, now: Instant): Activity | Book
     : { id, at, outside, series: row.RecurrenceActivityId }
 }
 
-/** The next booked meeting per deal: one with somebody from outside before one without, then the earliest. */
-export function nextMeetings(rows: readonly Event[], lens: Lens, now: Instant): Map<string, BookedMeeting> {
-  const booked = rows.flatMap((row) => {
-    const meeting = toMeeting(row, lens, now)
-    return meeting && !('kind' in meeting) && row.WhatId ? [[row.WhatId, meeting] as const] : []
-  })
-  // The last entry of a deal stays.
-  return new Map(booked.sort(([, a], [, b]) => Number(a.outside) - Number(b.outside) || b.at - a.at))
-}
+/** The next of a deal's booked meetings: one with somebody from outside before one without, then the earliest. */
+export const nextMeeting = (booked: readonly BookedMeeting[]): BookedMeeting | undefined =>
+  booked.toSorted((a, b) => Number(b.outside) - Number(a.outside) || a.at - b.at)[0]
 
 /** A completed task of somebody else. Null: ours, still open, or dated in the future. */
 export function toTaskActivity(row: Task, lens: Lens, now: Instant): Activity | null {

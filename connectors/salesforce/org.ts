@@ -22,26 +22,32 @@ export interface Known {
   readonly reference: Reference
   readonly lens: Lens
   readonly described: ReadonlyMap<SObject, Described>
+  /** The org's own words for an open and a completed task. */
+  readonly taskStatus: { readonly open: unknown; readonly closed: unknown } | null
 }
 export type Org = ReturnType<typeof createOrg>
 
 export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOptions) {
   async function learn(signal: AbortSignal): Promise<Known> {
     const { instanceUrl, user: self, org } = await credential.session(signal)
-    const optional = (error: unknown) => {
-      if (error instanceof Drift) return null
-      throw error
-    }
     const objects: SObject[] = ['Opportunity', 'OpportunityHistory', 'Event', 'Task', 'EmailMessage']
-    const stageFields = Object.keys(Stage.shape).join(', ')
-    // Not in every org: then the company currency stays unknown. Alone and first: a probe while calls are used up costs one.
-    const company = await api.rows('SELECT DefaultCurrencyIsoCode FROM Organization', signal).catch(optional)
-    const [described, stageRows, userRows] = await Promise.all([
-      Promise.all(objects.map(async (name) => [name, await api.describe(name, signal).catch(optional)] as const)),
-      api.rows(`SELECT ${stageFields} FROM OpportunityStage`, signal),
-      api.rows('SELECT Id, Name, Email, IsActive, UserType, UserRole.Name, Manager.Name FROM User', signal),
-    ])
-    const shown = new Map(described.flatMap(([name, one]) => (one ? [[name, one] as const] : [])))
+    const tables = [
+      `SELECT ${Object.keys(Stage.shape).join(', ')} FROM OpportunityStage`,
+      'SELECT Id, Name, Email, IsActive, UserType, UserRole.Name, Manager.Name FROM User',
+      'SELECT ApiName, IsClosed, IsDefault FROM TaskStatus ORDER BY SortOrder',
+      // Not in every org: then the company currency stays unknown.
+      'SELECT DefaultCurrencyIsoCode FROM Organization',
+    ]
+    const seen = await api.outline(objects, tables, signal)
+    const [stageRows = [], userRows = [], statuses = [], company = []] = seen.tables
+    for (const rows of [stageRows, userRows]) if (rows instanceof Drift) throw rows
+    const there = <T>(what: T | Drift | undefined) => (what instanceof Drift ? undefined : what)
+    const shown = new Map(
+      objects.flatMap((name, at) => {
+        const one = there(seen.objects[at])
+        return one ? [[name, one] as const] : []
+      }),
+    )
     const opportunity = shown.get('Opportunity')
     const task = shown.get('Task')
     // Without tasks `find` would take every task of ours for missing.
@@ -50,16 +56,19 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
         'permission',
         'our Salesforce user may not see Opportunities and Tasks: grant Read and Edit on them',
       )
-    const stages = sort(Stage, stageRows, 'ApiName')
-    const users = sort(User, userRows, 'Id')
+    const stages = sort(Stage, there(stageRows) ?? [], 'ApiName')
+    const users = sort(User, there(userRows) ?? [], 'Id')
     for (const { deal: id, problem } of [...stages.bad, ...users.bad])
       warn?.('a stage or user of Salesforce could not be read', { id, problem })
     const { pipelines, recordTypes } = toPipelines(stages.good, opportunity)
-    const iso = company?.[0]?.DefaultCurrencyIsoCode
+    const iso = there(company)?.[0]?.DefaultCurrencyIsoCode
     const currency = typeof iso === 'string' ? iso : null
     const byId = new Map(users.good.map((user) => [user.Id, user]))
+    const usual = (there(statuses) ?? []).toSorted((a, b) => Number(b.IsDefault) - Number(a.IsDefault))
+    const [open, closed] = [false, true].map((is) => usual.find(({ IsClosed }) => IsClosed === is)?.ApiName)
     return {
       described: shown,
+      taskStatus: open && closed ? { open, closed } : null,
       lens: { instanceUrl, self, timezone, users: byId, recordTypes, currency },
       reference: {
         pipelines,
@@ -112,10 +121,15 @@ export function createOrg(api: Api, { credential, timezone, warn }: SalesforceOp
         if (known.described.has(object)) yield* api.query(`SELECT ${select} FROM ${object} ${tail}`, signal, all)
       })
     },
-    /** Live deals by id, at most 2,000. */
-    async retrieve(ids: string[], signal: AbortSignal): Promise<Row[]> {
+    /** Live deals, or records of another object with only these fields, by id, at most 2,000. */
+    async retrieve(
+      ids: string[],
+      signal: AbortSignal,
+      object: SObject = 'Opportunity',
+      only?: string[],
+    ): Promise<Row[]> {
       const found = adapting(signal, async function* (known) {
-        yield await api.retrieve('Opportunity', ids, fields(known, 'Opportunity'), signal)
+        yield await api.retrieve(object, ids, only ?? fields(known, object), signal)
       })
       return (await gather(found)).flat().filter((row) => row !== null)
     },

@@ -6,27 +6,31 @@ import type { ConnectorOptions, Cursor, Page } from '../../src/connector.ts'
 import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
 import { gather, READ_BATCH } from './api.ts'
-import { type Lens, nextMeetings, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
+import { ahead, beside, inOrder, Unsorted } from './beside.ts'
+import { type Lens, nextMeeting, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
 import type { Org, SObject } from './org.ts'
-import { Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
+import { DEAL_ID, Email, Event, History, Opportunity, type Row, sort, Task } from './wire.ts'
 
 /** Rows commit late and clocks differ: each delta looks back this far. */
 const OVERLAP_MS = 10 * 60_000
-/** Ids per `IN (…)`: 23 bytes each stay well below the 16 kB that Salesforce allows for address and headers. */
-const IN_CHUNK = 500
-/** Pages of a first sync whose evidence is read together, so that its pages are full as well. */
-const GROUP = 3
-/** Deals that are handed on at once. */
+/** Deals that are handed on at once; as ids of an `IN (…)` their 23 bytes each stay well below the 16 kB that Salesforce
+ *  allows for address and headers. */
 const SLICE = 500
-/** A malformed one is quarantined; asked for, Salesforce would refuse the whole query. */
-const DEAL_ID = /^006[0-9A-Za-z]{12,15}$/
 const DAY_MS = 86_400_000
 /** A meeting protects when it lies within ten working days: this covers them with any holidays. */
 const AHEAD_MS = 45 * DAY_MS
+const STAMP = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+0000)$/
 const TWO_YEARS_MS = 731 * DAY_MS
 
-/** `since`: start of the last complete pull; null: never. `until`, `after`: start of one not complete, and how far it got. */
-const Place = z.object({ since: z.number().nullable(), until: z.number().optional(), after: z.string().optional() })
+/** `since`: start of the last complete pull; null: never. `until`, `after`: start of one not complete, and how far it got.
+ *  `next`: the deals of the evidence to come. `unsorted`: this org does not sort ids as we compare them. */
+const Place = z.object({
+  since: z.number().nullable(),
+  until: z.number().optional(),
+  after: z.string().optional(),
+  next: z.record(z.string(), z.string()).optional(),
+  unsorted: z.literal(true).optional(),
+})
 type Place = z.infer<typeof Place>
 
 type Said = Change | Activity | BookedMeeting | null
@@ -72,47 +76,52 @@ const ACTIVITIES = [
   source('Task', 'WhatId', ' AND IsClosed = true', Task, each(toTaskActivity)),
   source('EmailMessage', 'RelatedToId', ' AND Incoming = true', Email, each(toReply)),
 ]
+const ALL = [HISTORY, ...ACTIVITIES]
+type Source = typeof HISTORY
 
 const iso = (at: Instant) => new Date(at).toISOString()
 const day = (at: Instant) => iso(at).slice(0, 10)
+/** The last value of a key that is not malformed: how far these rows reach. */
+const endOf = (rows: readonly Row[], key: string, form: RegExp) =>
+  rows.map((row) => String(row[key])).findLast((value) => form.test(value))
 const among = (ids: readonly string[]) => `IN (${ids.map((id) => `'${id}'`).join(',')})`
 
 /** Reading at `now` (Salesforce's clock): what lies before it has happened. */
 export function createReading(
-  { select, retrieve }: Org,
+  { select, retrieve }: Pick<Org, 'select' | 'retrieve'>,
   lens: Lens,
   now: Instant,
   signal: AbortSignal,
   known?: ConnectorOptions['known'],
 ) {
-  const rowsOf = async (object: SObject, where: string, options?: Parameters<typeof select>[3]) =>
-    (await gather(select(object, `WHERE ${where}`, signal, options))).flatMap(({ records }) => records)
-
-  /** The next booked meeting of each deal. */
-  async function meetings() {
-    const where = `WhatId != null AND ActivityDate >= ${day(now - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
-    return nextMeetings(sort(Event, await rowsOf('Event', where), 'WhatId').good, lens, now)
-  }
-
-  /** What `sources` say by deal, for each of the conditions. */
-  async function evidence(sources: (typeof HISTORY)[], conditions: ((of: string) => string)[], all = false) {
+  /** What the rows of `sources` say by deal: evidence, and the meeting that is booked next. */
+  async function heard(sources: readonly Source[], rowsOf: (source: Source) => AsyncIterable<readonly Row[]>) {
     const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
+    const booked = new Map<DealId, BookedMeeting>()
     const unreadable: { deal: DealId; problem: string }[] = []
-    const look = async ({ object, of, only, reader }: typeof HISTORY, condition: (of: string) => string) => {
-      const rows = reader(lens, now)
-      const where = `WHERE ${condition(of)}${only}`
-      for await (const { records } of select(object, where, signal, { all })) rows.take(records)
-      for (const [deal, said] of rows.said()) {
+    const hear = async (source: Source) => {
+      const reader = source.reader(lens, now)
+      for await (const rows of rowsOf(source)) reader.take(rows)
+      for (const [deal, said] of reader.said()) {
         const one = told.get(deal) ?? { deal, changes: [], activities: [] }
         one.changes.push(...said.filter((each) => each !== null && 'field' in each))
         one.activities.push(...said.filter((each) => each !== null && 'kind' in each))
         told.set(deal, one)
+        const ahead = said.filter((each) => each !== null && 'series' in each)
+        const meeting = nextMeeting(ahead.filter(({ at }) => at <= now + AHEAD_MS))
+        if (meeting) booked.set(deal, meeting)
       }
-      unreadable.push(...rows.unreadable)
+      unreadable.push(...reader.unreadable)
     }
-    await Promise.all(sources.flatMap((source) => conditions.map((condition) => look(source, condition))))
-    return { told, unreadable }
+    await Promise.all(sources.map(hear))
+    return { told, booked, unreadable }
   }
+  const evidence = (sources: readonly Source[], condition: (of: string) => string, all = false) =>
+    heard(sources, async function* ({ object, of, only }) {
+      for await (const { records } of select(object, `WHERE ${condition(of)}${only}`, signal, { all })) yield records
+    })
+  const ofDeals = (sources: readonly Source[], ids: readonly DealId[]) =>
+    evidence(ids.length > 0 ? sources : [], (of) => `${of} ${among(ids)}`)
 
   function toDeals(rows: readonly Row[], booked: ReadonlyMap<DealId, BookedMeeting>) {
     const { good, bad } = sort(Opportunity, rows, 'Id')
@@ -122,117 +131,122 @@ export function createReading(
     return { deals: [...deals.values()], gone: good.filter(({ IsDeleted }) => IsDeleted).map(({ Id }) => Id), bad }
   }
 
-  /** Everything since `since` (null: the first sync), going on after `after`. Its last page says that `until` is reached. */
-  async function* walk({ since, until, after }: Place & { until: Instant }): AsyncGenerator<Page> {
-    const changed = `SystemModstamp >= ${iso((since ?? 0) - OVERLAP_MS)}`
+  /** The first sync, by id: what each kind of evidence holds comes beside the deals, in the same order. */
+  async function* first({ after, next = {}, ...rest }: Place & { until: Instant }): AsyncGenerator<Page> {
+    const recent = (of: string) => `(${of}IsClosed = false OR ${of}CloseDate >= ${day(now - TWO_YEARS_MS)})`
+    const from = (of: string) => (after ? `${of} > '${after}'` : `${of} >= '006000000000000'`)
+    // Ids of opportunities, as a range: of a meeting with an account there is nothing to judge.
+    const side = ({ object, of, only }: Source) => {
+      // History of deals in between that were closed long ago would be as much again.
+      const which = object === 'OpportunityHistory' ? ` AND ${recent('Opportunity.')}` : only
+      const tail = `WHERE ${from(of)} AND ${of} <= '006zzzzzzzzzzzz'${which} ORDER BY ${of}`
+      return [object, beside(select(object, tail, signal), of, after, next[object])] as const
+    }
+    const tail = `WHERE ${recent('')} AND ${from('Id')} ORDER BY Id`
+    const sides = new Map(rest.unsorted ? [] : ALL.map(side))
+    const check = inOrder(after)
+    let read = 0
+    try {
+      for await (const { records, totalSize: total, done } of ahead(select('Opportunity', tail, signal))) {
+        const slices = chunks(records, SLICE)
+        for (const [n, rows] of slices.entries()) {
+          const ids = rows.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
+          if (!rest.unsorted) check(ids)
+          after = ids.at(-1) ?? after
+          const reach = done && n === slices.length - 1 ? null : (after ?? '')
+          const these = new Set(ids)
+          const { told, booked, unreadable } = rest.unsorted
+            ? await ofDeals(ALL, ids)
+            : await heard(ALL, async function* ({ object, of }) {
+                for await (const rows of sides.get(object)?.upTo(reach) ?? [])
+                  yield rows.filter((row) => these.has(String(row[of])))
+              })
+          const ahead = [...sides].flatMap(([object, side]) => (side.next() ? [[object, side.next()]] : []))
+          const cursor = JSON.stringify({ ...rest, after, next: Object.fromEntries(ahead) } satisfies Place)
+          const { deals, bad } = toDeals(rows, booked)
+          read += rows.length
+          const evidence = [...told.values()]
+          yield { deals, evidence, gone: [], unreadable: [...bad, ...unreadable], cursor, read, total }
+        }
+      }
+    } finally {
+      for (const { close } of sides.values()) await close()
+    }
+  }
+
+  /** Later nights: everything since `since`, going on after `after`. */
+  async function* later({ since, until, after }: { since: Instant; until: Instant; after?: string | undefined }) {
+    const horizon = since - OVERLAP_MS
+    const changed = `SystemModstamp >= ${iso(horizon)}`
+    const within = (from: Instant, to: Instant) => (date: string) => date >= day(from) && date <= day(to)
     // Nothing is saved when an event's time comes: those held since then, and those that have come into reach.
-    const came = [0, AHEAD_MS].map((ahead) => (of: string) => {
-      const [from, to] = [day((since ?? now) + ahead - DAY_MS), day(now + ahead)]
-      return `${of} != null AND ActivityDate >= ${from} AND ActivityDate <= ${to}`
-    })
-    const [booked, due, fresh, moved] = await Promise.all([
-      meetings(),
-      evidence(since === null ? [] : [EVENT], came),
-      evidence(since === null ? [] : ACTIVITIES, [(of) => `${of} != null AND ${changed}`], true),
-      since === null ? [] : rowsOf('OpportunityHistory', changed, { only: 'OpportunityId' }),
+    const came = [0, AHEAD_MS].map((ahead) => within(since + ahead - DAY_MS, now + ahead))
+    const dates = `WhatId != null AND ActivityDate >= ${day(since - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
+    const dated = async () => {
+      const rows = (await gather(select('Event', `WHERE ${dates}`, signal))).flatMap(({ records }) => records)
+      const due = rows.filter(({ ActivityDate }) => came.some((reached) => reached(String(ActivityDate))))
+      const hear = (some: readonly Row[]) =>
+        heard([EVENT], async function* () {
+          yield some
+        })
+      return [(await hear(rows)).booked, await hear(due)] as const
+    }
+    const moved = async () => {
+      const ids = new Set<DealId>()
+      const pages = select('OpportunityHistory', `WHERE ${changed}`, signal, { only: 'OpportunityId' })
+      for await (const { records } of pages) for (const { OpportunityId } of records) ids.add(String(OpportunityId))
+      return ids
+    }
+    const [[booked, due], fresh, history] = await Promise.all([
+      dated(),
+      evidence(ACTIVITIES, (of) => `${of} != null AND ${changed}`, true),
+      moved(),
     ])
-    const history = new Set(moved.map((row) => String(row.OpportunityId)))
     // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
-    const left = new Set([...history, ...due.told.keys(), ...fresh.told.keys()])
+    const touched = [...history, ...due.told.keys(), ...fresh.told.keys()]
+    const left = new Set(touched.filter((id) => DEAL_ID.test(id)))
 
     async function* pages() {
-      const recent = `(IsClosed = false OR CloseDate >= ${day(now - TWO_YEARS_MS)})`
-      const [key, where] =
-        since === null
-          ? ['Id', after ? `${recent} AND Id > '${after}'` : recent]
-          : ['SystemModstamp', after ? `SystemModstamp >= ${after}` : changed]
-      const tail = `WHERE ${where} ORDER BY ${key}`
-      for await (const page of select('Opportunity', tail, signal, { all: since !== null })) {
-        after = String(page.records.at(-1)?.[key] ?? after ?? '').replace('+0000', 'Z')
-        yield page
+      const tail = `WHERE ${after ? `SystemModstamp >= ${after}` : changed} ORDER BY SystemModstamp`
+      for await (const { records } of ahead(select('Opportunity', tail, signal, { all: true }))) {
+        after = endOf(records, 'SystemModstamp', STAMP)?.replace('+0000', 'Z') ?? after
+        yield records
       }
-      for (const ids of chunks([...left], IN_CHUNK)) yield* select('Opportunity', `WHERE Id ${among(ids)}`, signal)
+      for (const ids of chunks([...left], SLICE))
+        for await (const { records } of select('Opportunity', `WHERE Id ${among(ids)}`, signal)) yield records
     }
-
     let read = 0
-    const place = (): Place => ({ since, until, after })
-    function* told(
-      rows: readonly Row[],
-      { told, unreadable }: Awaited<ReturnType<typeof evidence>>,
-      total: number | null,
-      before: Place,
-    ): Generator<Page> {
+    const place = () => JSON.stringify({ since, until, ...(after && { after }) } satisfies Place)
+    let before = place()
+    for await (const rows of pages()) {
       const { deals, gone, bad } = toDeals(rows, booked)
-      const rest = new Map(told)
+      for (const { id } of deals) left.delete(id)
+      const seen = await known?.(deals.map(({ id }) => id))
+      // Never seen, though it is old (it was unreadable so far): all that ever happened counts.
+      const unseen = (deal: Deal) => seen && !seen.has(deal.id) && deal.createdAt < horizon
+      const whole = deals.filter(unseen).map(({ id }) => id)
+      // History is read whole: a snapshot means nothing without the one before.
+      const part = deals.flatMap((deal) => (history.delete(deal.id) && !unseen(deal) ? [deal.id] : []))
+      const found = await Promise.all([
+        ...chunks(whole, SLICE).map((ids) => ofDeals(ALL, ids)),
+        ...chunks(part, SLICE).map((ids) => ofDeals([HISTORY], ids)),
+      ])
+      const told = new Map(found.flatMap((one) => [...one.told]))
       const slices = deals.length > 0 ? chunks(deals, SLICE) : [[]]
-      read += rows.length
       for (const [n, some] of slices.entries()) {
         const last = n === slices.length - 1
-        const of = some.flatMap(({ id }) => rest.get(id) ?? [])
-        for (const { deal } of of) rest.delete(deal)
+        read += last ? rows.length - n * SLICE : SLICE
         yield {
-          deals: some,
-          // Evidence of other deals comes with the last slice.
-          evidence: last ? [...of, ...rest.values()] : of,
-          gone: last ? gone : [],
-          unreadable: last ? [...bad, ...unreadable] : [],
-          cursor: JSON.stringify(last ? place() : before),
-          read: read - rows.length + Math.round((rows.length * (n + 1)) / slices.length),
-          total,
+          ...{ deals: some, evidence: some.flatMap(({ id }) => told.get(id) ?? []), gone: last ? gone : [] },
+          unreadable: last ? [...bad, ...found.flatMap(({ unreadable }) => unreadable)] : [],
+          ...{ cursor: last ? place() : before, read, total: null },
         }
       }
-    }
-
-    if (since === null) {
-      // By ranges of ids, as Salesforce itself orders them; history also of deals in between that were closed long ago
-      // would be as much again.
-      const recently = `(Opportunity.IsClosed = false OR Opportunity.CloseDate >= ${day(now - TWO_YEARS_MS)})`
-      let before = place()
-      for await (const { rows, total } of grouped(pages())) {
-        const good = rows.map(({ Id }) => String(Id)).filter((id) => DEAL_ID.test(id))
-        const range = (of: string) => `${of} >= '${good[0]}' AND ${of} <= '${good.at(-1)}'`
-        const [changes, activities] = await Promise.all([
-          evidence(good.length > 0 ? [HISTORY] : [], [(of) => `${range(of)} AND ${recently}`]),
-          evidence(good.length > 0 ? ACTIVITIES : [], [range]),
-        ])
-        for (const [deal, { activities: some }] of activities.told) {
-          const one = changes.told.get(deal)
-          if (one) one.activities.push(...some)
-          else changes.told.set(deal, { deal, changes: [], activities: some })
-        }
-        const ids = new Set(rows.map(({ Id }) => String(Id)))
-        for (const deal of changes.told.keys()) if (!ids.has(deal)) changes.told.delete(deal)
-        const unreadable = [...changes.unreadable, ...activities.unreadable].filter(({ deal }) => ids.has(deal))
-        yield* told(rows, { told: changes.told, unreadable }, total, before)
-        before = place()
-      }
-    } else {
-      let before = place()
-      for await (const { records } of pages()) {
-        const { deals } = toDeals(records, booked)
-        for (const { id } of deals) left.delete(id)
-        // History is read whole: a snapshot means nothing without the one before.
-        const ids = deals.map(({ id }) => id)
-        // Never seen, though it may be old (it was unreadable so far): all that ever happened counts.
-        const seen = await known?.(ids)
-        const unseen = ids.filter((id) => seen && !seen.has(id))
-        const changed = ids.filter((id) => history.delete(id) && !unseen.includes(id))
-        const of = (some: DealId[]) => chunks(some, IN_CHUNK).map((few) => (of: string) => `${of} ${among(few)}`)
-        const both = [evidence([HISTORY, ...ACTIVITIES], of(unseen)), evidence([HISTORY], of(changed))] as const
-        const [whole, part] = await Promise.all(both)
-        const all = {
-          told: new Map([...whole.told, ...part.told]),
-          unreadable: [...whole.unreadable, ...part.unreadable],
-        }
-        yield* told(records, all, null, before)
-        before = place()
-      }
+      before = place()
     }
     // A page tells of a deal once.
-    for (const { told, unreadable } of [due, fresh]) {
-      const cursor = JSON.stringify((told === fresh.told ? { since: until } : place()) satisfies Place)
-      yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor, read, total: null }
-    }
+    for (const { told, unreadable } of [due, fresh])
+      yield { deals: [], evidence: [...told.values()], gone: [], unreadable, cursor: place(), read, total: null }
   }
 
   /** `mark`: where the next pull starts; never beyond Salesforce's own clock, or what comes until then is missed. */
@@ -244,36 +258,43 @@ export function createReading(
     yield* walk({ since: until ?? place.since, until: mark })
   }
 
+  /** Its last page says that `until` is reached. */
+  async function* walk(place: Place & { until: Instant }): AsyncGenerator<Page> {
+    const { since, until } = place
+    let read = 0
+    const told = async function* (pages: AsyncIterable<Page>) {
+      for await (const page of ahead(pages)) {
+        read = page.read
+        yield page
+      }
+    }
+    try {
+      yield* told(since === null ? first(place) : later({ ...place, since }))
+    } catch (error) {
+      if (!(error instanceof Unsorted)) throw error
+      // What came so far may lack evidence: from the start, and asked for by the ids of deals.
+      yield* told(first({ since, until, unsorted: true }))
+    }
+    const cursor = JSON.stringify({ since: until } satisfies Place)
+    yield { deals: [], evidence: [], gone: [], unreadable: [], cursor, read, total: null }
+  }
+
   async function read(ids: readonly DealId[]) {
     const result = new Map<DealId, Deal | 'gone' | 'unreadable'>(ids.map((id) => [id, 'unreadable']))
-    const valid = ids.filter((id) => /^006[A-Za-z0-9]{12,15}$/.test(id))
+    const valid = ids.filter((id) => DEAL_ID.test(id))
     if (valid.length === 0) return result
     for (const some of chunks(valid, READ_BATCH))
       for (const deal of toDeals(await retrieve(some, signal), new Map()).deals) result.set(deal.id, deal)
     const missing = valid.filter((id) => result.get(id) === 'unreadable')
-    for (const some of chunks(missing, IN_CHUNK)) {
-      const where = `IsDeleted = true AND Id ${among(some)}`
-      for (const row of await rowsOf('Opportunity', where, { all: true, only: 'Id' }))
-        result.set(String(row.Id), 'gone')
+    for (const some of chunks(missing, SLICE)) {
+      const where = `WHERE IsDeleted = true AND Id ${among(some)}`
+      for await (const { records } of select('Opportunity', where, signal, { all: true, only: 'Id' }))
+        for (const { Id } of records) result.set(String(Id), 'gone')
     }
     return result
   }
 
   return { pull, read }
-}
-
-/** So many pages at a time; the next one is asked for when the last of a group has been worked on. */
-async function* grouped(pages: AsyncIterable<{ readonly records: Row[]; readonly totalSize: number }>) {
-  let rows: Row[] = []
-  let [count, total] = [0, 0]
-  for await (const { records, totalSize } of pages) {
-    rows.push(...records)
-    total = totalSize
-    if (++count % GROUP > 0) continue
-    if (rows.length > 0) yield { rows, total }
-    rows = []
-  }
-  if (rows.length > 0) yield { rows, total }
 }
 
 function parse(cursor: string): Place {

@@ -9,6 +9,8 @@ function all(schema: z.ZodType, ...names: string[]): Record<string, z.ZodType> {
 }
 const maybe = <S extends z.ZodType>(schema: S) => z.nullable(schema).default(null)
 
+/** A malformed one is quarantined; asked for, Salesforce would refuse the whole query. */
+export const DEAL_ID = /^006[0-9A-Za-z]{12,15}$/
 const id = z.string().regex(/^[A-Za-z0-9]{15,18}$/)
 /** Salesforce writes `2026-11-23T02:00:00.000+0000`; milliseconds since 1970. Years before 1970 are data errors. */
 const instant = z
@@ -111,9 +113,9 @@ export const Described = z.object({
 })
 export type Described = z.infer<typeof Described>
 
-/** Parsed one by one later, so that a bad row costs only itself. */
+/** Parsed one by one later, so that a bad row costs only itself. As it came: a copy of each would double a page. */
 export type Row = Record<string, unknown>
-const Row = z.record(z.string(), z.unknown())
+const Row = z.custom<Row>((row) => typeof row === 'object' && row !== null)
 export const Retrieved = z.array(Row.nullable())
 export const QueryPage = z.object({
   done: z.boolean(),
@@ -121,6 +123,7 @@ export const QueryPage = z.object({
   records: z.array(Row),
   nextRecordsUrl: z.string().optional(),
 })
+export type QueryPage = z.infer<typeof QueryPage>
 
 /** Per record; the wire says `statusCode` where jsforce's types say `errorCode`. */
 const SaveError = z.object({ statusCode: z.string().optional(), message: z.string() })
@@ -128,6 +131,13 @@ export const Saved = z.array(
   z.object({ id: z.string().nullish(), success: z.boolean(), errors: z.array(SaveError).default([]) }),
 )
 export type Saved = z.infer<typeof Saved>[number]
+
+/** One answer for each part of a composite call; one without a name where Salesforce refuses the parts as such. */
+export const Composite = z.object({
+  compositeResponse: z.array(
+    z.object({ body: z.unknown(), httpStatusCode: z.number(), referenceId: z.string().nullable() }),
+  ),
+})
 
 export const Limits = z.object({ DailyApiRequests: z.object({ Max: z.number(), Remaining: z.number() }) })
 

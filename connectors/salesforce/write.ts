@@ -1,15 +1,17 @@
 // What goes into one call and what its answer means: one record per deal, 200 records, the writes of one account in one
 // call where possible (opportunities and their tasks lock the account), and an outcome per ledger row only where
 // Salesforce gave one. How calls follow one another, and how a bad record is found, is src/batches.ts.
-import { chunks, createSender, type Verdict } from '../../src/batches.ts'
+import { chunks, createSender, Unknown, type Verdict } from '../../src/batches.ts'
 import type { Write, WriteOutcome } from '../../src/connector.ts'
 import { cut } from '../../src/core/text.ts'
-import { Fatal } from '../../src/errors.ts'
-import { type Api, Drift, Rejected, WRITE_BATCH } from './api.ts'
-import { remembered } from './auth.ts'
+import { Fatal, RetryLater } from '../../src/errors.ts'
+import { type Answer, type Api, COLLECTIONS, Drift, Rejected, WRITE_BATCH } from './api.ts'
 import { TASK_KEY, wireValues } from './fields.ts'
 import type { Org } from './org.ts'
-import type { Row, Saved } from './wire.ts'
+import type { Row } from './wire.ts'
+
+/** Calls a full request costs, with the look before it and what accounts leave half full. */
+const LOOKS = 1.2
 
 /** In the order in which they are sent: a forecast category after the stage, which would set its own. */
 const LANES = [
@@ -39,17 +41,14 @@ const GONE = /^(?:ENTITY_IS_DELETED|NOT_FOUND)$/
 
 export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forget'>) {
   const send = createSender()
-  /** The org's own words for an open and a completed task. */
-  const statuses = remembered(async (signal) => {
-    const rows = await api.rows('SELECT ApiName, IsClosed, IsDefault FROM TaskStatus ORDER BY SortOrder', signal)
-    const usual = rows.toSorted((a, b) => Number(b.IsDefault) - Number(a.IsDefault))
-    const [open, closed] = [false, true].map((is) => usual.find(({ IsClosed }) => IsClosed === is)?.ApiName)
-    if (open && closed) return { open, closed }
+  const statuses = async (signal: AbortSignal) => {
+    const { taskStatus } = await get(signal)
+    if (taskStatus) return taskStatus
     const where = 'Setup > Object Manager > Task > Fields > Status'
     throw new Fatal('schema', `this org has no task status for open or for completed tasks: ${where}`)
-  })
+  }
 
-  return (writes: readonly Write[], signal: AbortSignal): AsyncGenerator<WriteOutcome> => {
+  return (writes: readonly Write[], signal: AbortSignal, toGo = 0): AsyncGenerator<WriteOutcome> => {
     let looked = false
     /** What became of the stages of these deals. */
     const staged = new Map<string, Verdict>()
@@ -58,41 +57,40 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
       if (!looked) forget()
       looked = true
     }
-    return send(
-      LANES.flatMap((lane) => packed(jobsOf(writes, lane))),
-      {
-        // Requests side by side would lock each other's accounts.
-        parallel: 1,
-        fields: async () => (await get(signal)).reference.fields,
-        values: (job) => job.record,
-        async send(all, { lane }) {
-          // A category is only right once its stage is there.
-          const waiting = new Map<Job, Verdict>()
-          for (const job of lane.kinds[0] === 'category' ? all : []) {
-            const told = staged.get(job.id) ?? { result: 'later', message: 'the stage of this deal has no answer yet' }
-            if (told.result !== 'done') waiting.set(job, told)
-          }
-          const jobs = all.filter((job) => !waiting.has(job))
-          if (jobs.length === 0) return { verdicts: waiting }
-          const { open, closed } = lane.object === 'Task' ? await statuses.get(signal) : { open: '', closed: '' }
-          const records = jobs.map(({ record }) =>
-            record.Status ? { ...record, Status: record.Status === 'open' ? open : closed } : record,
-          )
-          try {
-            const saved = await api.save(lane.verb, lane.object, records, signal)
-            if (saved.some(({ errors }) => errors[0]?.statusCode === 'INVALID_FIELD_FOR_INSERT_UPDATE')) lookAgain()
-            const verdicts = new Map(jobs.map((job, at) => [job, verdict(lane, saved[at])]))
-            for (const [{ id, record }, told] of verdicts) if (record.StageName) staged.set(id, told)
-            return { verdicts: new Map([...verdicts, ...waiting]) }
-          } catch (error) {
-            // Nothing was applied.
-            if (error instanceof Drift) lookAgain()
-            if (error instanceof Drift || error instanceof Rejected) return { verdicts: waiting, whole: error.message }
-            throw error
-          }
-        },
+    const requests = LANES.map((lane) => packed(jobsOf(writes, lane)))
+    const calls = requests.flat().length + (Math.max(0, toGo - writes.length) / WRITE_BATCH) * LOOKS
+    return send(api.left() < calls ? requests.flatMap(joined) : requests.flat(), {
+      // Requests side by side would lock each other's accounts.
+      parallel: 1,
+      fields: async () => (await get(signal)).reference.fields,
+      values: (job) => job.record,
+      async send(all, { lane }) {
+        // A category is only right once its stage is there.
+        const waiting = new Map<Job, Verdict>()
+        for (const job of lane.kinds[0] === 'category' ? all : []) {
+          const told = staged.get(job.id) ?? { result: 'later', message: 'the stage of this deal has no answer yet' }
+          if (told.result !== 'done') waiting.set(job, told)
+        }
+        const jobs = all.filter((job) => !waiting.has(job))
+        if (jobs.length === 0) return { verdicts: waiting }
+        const { open, closed } = lane.object === 'Task' ? await statuses(signal) : { open: '', closed: '' }
+        const toSend = ({ record }: Job) =>
+          record.Status ? { ...record, Status: record.Status === 'open' ? open : closed } : record
+        const requests = packed(jobs)
+        const answers = await api.saveAll(lane.verb, lane.object, requests.map((some) => some.map(toSend)), signal) // biome-ignore format: one line
+        const verdicts = new Map<Job, Verdict | null>(waiting)
+        let whole: string | undefined
+        for (const [n, answer] of answers.entries()) {
+          const told = answer instanceof Error ? [] : answer.map(({ errors }) => errors[0]?.statusCode)
+          if (answer instanceof Drift || told.includes('INVALID_FIELD_FOR_INSERT_UPDATE')) lookAgain()
+          // Nothing was applied.
+          if (answer instanceof Drift || answer instanceof Rejected) whole = answer.message
+          else for (const [at, job] of (requests[n] ?? []).entries()) verdicts.set(job, verdictOf(answer, lane, at))
+        }
+        for (const [{ id, record }, told] of verdicts) if (record.StageName && told) staged.set(id, told)
+        return whole === undefined ? { verdicts } : { verdicts, whole }
       },
-    )
+    })
   }
 }
 
@@ -133,12 +131,24 @@ function jobsOf(writes: readonly Write[], lane: Lane): Job[] {
   return [...jobs.values()]
 }
 
-function verdict({ verb, object }: Lane, saved: Saved | undefined): Verdict {
+/** Of the record at this place of a request. */
+function verdictOf(answer: Exclude<Answer, Drift | Rejected>, { verb, object }: Lane, at: number): Verdict | null {
+  if (answer instanceof Unknown) return null
+  if (answer instanceof RetryLater) return { result: 'later', message: answer.message }
+  const saved = answer[at]
   const [error] = saved?.errors ?? []
   const code = error?.statusCode ?? 'UNKNOWN'
   if (saved?.success || (verb === 'destroy' && GONE.test(code)))
     return { result: 'done', ...(object === 'Task' && saved?.id && { remote: saved.id }) }
   return { result: LATER.test(code) ? 'later' : 'refused', message: `${error?.message ?? 'no reason given'} (${code})` }
+}
+
+/** Five requests to a call, which `packed` takes apart again. A composite call would take `@{…}` in a text for a reference
+ *  to another part's answer. */
+function joined(requests: readonly Job[][]): Job[][] {
+  const plain = (jobs: readonly Job[]) => jobs.some(({ record }) => JSON.stringify(record).includes('@{'))
+  const { alone = [], together = [] } = Object.groupBy(requests, (one) => (plain(one) ? 'alone' : 'together'))
+  return [...chunks(together, COLLECTIONS).map((some) => some.flat()), ...alone]
 }
 
 /** Requests of at most 200 records in a stable order, by account; an account is split only if it is larger than that. */

@@ -35,9 +35,10 @@ export function faultPlan(random: () => number) {
     set(faults: readonly Fault[]): void {
       rules = faults.map((fault) => rule(fault, random))
     },
-    /** The fault that strikes this call, if any: the first rule in order. */
-    strike: (call: Called): Fault | undefined =>
-      rules.find((one) => !ofRecords(one.fault) && one.fits(call) && one.fires())?.fault,
+    /** The fault that strikes this call, if any: the first rule in order. Of a call within another: by those for it alone. */
+    strike: (call: Called, around?: Called): Fault | undefined =>
+      rules.find((one) => !ofRecords(one.fault) && one.fits(call) && !(around && one.fits(around)) && one.fires())
+        ?.fault,
     /** Bad records of a batch write. `partial`: a tenth, at least one, refused each for itself. `bad-row`: one record
      *  (`times`: so many), the same ones ever after, each refusing the whole batch it is in. */
     bad(call: Called, records: readonly string[]) {

@@ -29,6 +29,9 @@ export interface Call {
   /** Which of these records (ids or keys) a `partial` or `bad-row` fault makes bad. Batch writes ask this once,
    *  before they apply anything: `each` are refused one by one, any of `whole` refuses the whole batch. */
   bad(records: readonly string[]): { readonly each: ReadonlySet<string>; readonly whole: ReadonlySet<string> }
+  /** Answers a call that this one contains (its URL without the origin) by the route that fits. It costs and counts
+   *  nothing. Faults that do not fit the call around it strike it; where the client would get no answer it is a 500. */
+  within(method: string, url: string, body: string): Answer
 }
 
 /** A text as body goes out as it is (give a content-type), anything else as JSON. */
@@ -174,15 +177,42 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
     const taken = lane && limiter.take(lane)
     const retryAfterS = Math.ceil((taken?.retryAfterMs ?? 0) / 1000)
     if (taken?.ok === false) return system.refuse({ kind: 'rate', lane: lane?.name, retryAfterS }, call)
-    let answer: Answer
-    try {
-      answer = system.guard(call) ?? handle(call)
-    } catch (error) {
-      if (!(error instanceof Refused)) onBug(error)
-      const bug = { status: 500, body: { sandboxBug: `the sandbox itself failed: ${error}` } }
-      answer = error instanceof Refused ? error.answer : bug
-    }
+    const answer = answered(() => system.guard(call) ?? handle(call))
     return { ...answer, headers: { ...system.headers(call, taken?.remaining ?? null), ...answer.headers } }
+  }
+
+  function answered(work: () => Answer): Answer {
+    try {
+      return work()
+    } catch (error) {
+      if (error instanceof Refused) return error.answer
+      onBug(error)
+      return { status: 500, body: { sandboxBug: `the sandbox itself failed: ${error}` } }
+    }
+  }
+
+  /** A call with its route's part, and what handles it. */
+  function routed(given: Omit<Call, 'params' | 'template' | 'bad' | 'within'>) {
+    const { method, path, headers, origin } = given
+    const fitting = routes.filter((route) => route.pattern.test(path))
+    const route = fitting.find((one) => one.method === method)
+    const call: Call = {
+      ...given,
+      template: route?.template ?? '(unknown)',
+      params: mapped(route?.pattern.exec(path)?.groups ?? {}, decoded),
+      bad: (records) => faults.bad(given, records),
+      within(method, address, body) {
+        const { pathname: path, searchParams: query } = new URL(address, origin)
+        const { call: inner, handle } = routed({ method, path, query, body, headers, origin })
+        endpoint = `${method} ${inner.template}`
+        const strike = faults.strike(inner, call)
+        if (!strike) return answered(() => handle(inner))
+        if (AFTER.includes(strike.fault)) answered(() => handle(inner))
+        return struck(strike, inner) ?? system.refuse({ kind: 'server-error' }, inner)
+      },
+    }
+    const unfit = { kind: fitting.length > 0 ? 'method' : 'not-found' } as const
+    return { call, handle: route?.handle ?? (() => system.refuse(unfit, call)) }
   }
 
   /** What the client gets in place of the answer, if a fault says so. */
@@ -207,25 +237,18 @@ export async function startSandbox(build: (kernel: Kernel) => Lookalike, given: 
     if (body === null) return // the client hung up while sending: there is nobody to answer
     if (path.startsWith(CONTROL)) return send(response, control(method, path, query, body))
 
-    const fitting = routes.filter((route) => route.pattern.test(path))
-    const route = fitting.find((one) => one.method === method)
-    const template = route?.template ?? '(unknown)'
-    const call: Call = {
-      ...{ method, path, query, body, template, origin: url },
-      headers: mapped(request.headersDistinct, (values = []) => values.join(', ')),
-      params: mapped(route?.pattern.exec(path)?.groups ?? {}, decoded),
-      bad: (records) => faults.bad({ method, path, body }, records),
-    }
-    const unfit = { kind: fitting.length > 0 ? 'method' : 'not-found' } as const
+    const headers = mapped(request.headersDistinct, (values = []) => values.join(', '))
+    const { call, handle } = routed({ method, path, query, body, headers, origin: url })
     if (options.latencyMs > 0) await sleep(options.latencyMs)
     const strike = faults.strike(call)
     if (strike?.fault === 'slow') await sleep(strike.ms ?? 5000)
     const skipped = strike && !AFTER.includes(strike.fault)
-    const applied = skipped ? undefined : apply(call, route?.handle ?? (() => system.refuse(unfit, call)))
+    const applied = skipped ? undefined : apply(call, handle)
     const lost = /^(reset|timeout)/.exec(strike?.fault ?? '')?.[0]
     const answer = lost ? undefined : ((strike && struck(strike, call)) ?? applied)
     const half = HALF.find((one) => one === strike?.fault)
     const status = half ? 0 : (answer?.status ?? 0)
+    const { template } = call
     const row = calls.get(`${method} ${template}`) ?? { method, path: template, count: 0, statuses: {} }
     row.count += 1
     row.statuses[status] = (row.statuses[status] ?? 0) + 1

@@ -74,10 +74,11 @@ async function night(system: Crm['system'], faults: typeof FIFTHS) {
   return used
 }
 
-it.each(['hubspot', 'salesforce'] as const)(
-  '%s: each fifth call fails: at most 1.4 times the calls',
-  async (system) => {
-    const least = await night(system, [])
-    expect((await night(system, FIFTHS)) / least).toBeLessThanOrEqual(1.4)
-  },
-)
+// A write without an answer costs a look; where there is one call for what a CRM is like, more of the rest are writes.
+it.each([
+  ['hubspot', 1.4],
+  ['salesforce', 1.5],
+] as const)('%s: each fifth call fails: at most %d times the calls', async (system, most) => {
+  const least = await night(system, [])
+  expect((await night(system, FIFTHS)) / least).toBeLessThanOrEqual(most)
+})

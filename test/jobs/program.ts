@@ -16,6 +16,7 @@ import { en } from '../../src/texts/en.ts'
 const openGate: ConnectorOptions['gate'] = {
   wait: async (signal) => signal.throwIfAborted(),
   observe: () => {},
+  left: () => Number.POSITIVE_INFINITY,
 }
 
 export interface Connection {
@@ -30,6 +31,7 @@ export interface ConnectHow {
   readonly token?: string
   readonly settleMs?: number
   readonly known?: NonNullable<ConnectorOptions['known']>
+  readonly gate?: ConnectorOptions['gate']
   readonly called?: NonNullable<ConnectorOptions['called']>
   readonly warn?: NonNullable<ConnectorOptions['warn']>
 }
@@ -77,7 +79,7 @@ export function instead(connector: Connector, change: () => Partial<Connector>):
     census: (after, signal) => now().census(after, signal),
     read: (ids, signal) => now().read(ids, signal),
     find: (keys, signal) => now().find(keys, signal),
-    write: (writes, signal) => now().write(writes, signal),
+    write: (writes, signal, toGo) => now().write(writes, signal, toGo),
     close: () => now().close(),
   }
 }

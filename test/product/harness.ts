@@ -287,7 +287,11 @@ function seedOf(scenes: readonly Scene[], now: Instant): Seed {
 }
 
 function connectTo(system: System, url: string): Connector {
-  const gate = { wait: async (signal: AbortSignal) => signal.throwIfAborted(), observe: () => {} }
+  const gate = {
+    wait: async (signal: AbortSignal) => signal.throwIfAborted(),
+    observe: () => {},
+    left: () => Number.POSITIVE_INFINITY,
+  }
   const sleep = async () => {}
   const common = { gate, clock: Date.now, sleep, timezone: ZONE, timeoutMs: 20_000 }
   if (system === 'hubspot')

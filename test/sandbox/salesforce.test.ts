@@ -680,6 +680,70 @@ describe('capabilities, limits and faults', () => {
     expect(await code(conn.limits())).toBe('no error')
   })
 
+  it('a composite call is one call with an answer for each part, whatever becomes of the others', async () => {
+    const { conn } = await start(seed(), { dailyCalls: 10, limits: 'rolling' })
+    const [one, two] = await Promise.all(['One', 'Two'].map((name) => idOf(conn, name)))
+    const used = conn.limitInfo.apiUsage?.used ?? 0
+    const query = (soql: string) => ({ method: 'GET', url: `${V}/query?q=${encodeURIComponent(soql)}` })
+    const patch = (id: unknown, NextStep: string) => ({
+      ...{ method: 'PATCH', url: `${V}/composite/sobjects` },
+      body: { allOrNone: false, records: [{ attributes: { type: 'Opportunity' }, id, NextStep }] },
+    })
+    const composite = async (...parts: object[]) => {
+      const compositeRequest = parts.map((part, at) => ({ referenceId: `part_${at}`, ...part }))
+      const answer = await conn.requestPost('/composite', { allOrNone: false, compositeRequest })
+      const list = walk(answer, ['compositeResponse'])
+      return (Array.isArray(list) ? list : []).map((part: unknown) => ({
+        ...{ id: walk(part, ['referenceId']), status: walk(part, ['httpStatusCode']) },
+        body: walk(part, ['body']),
+        code: walk(part, ['body', 0, 'errorCode']),
+      }))
+    }
+    const parts = await composite(
+      query('SELECT Id FROM Opportunity LIMIT 1'),
+      query('SELECT Nothing FROM Opportunity'),
+      { method: 'GET', url: `${V}/sobjects/Opportunity/describe` },
+      { method: 'GET', url: `${V}/sobjects/Nope/describe` },
+      { method: 'GET', url: `${V}/limits` },
+      patch(one, 'call'),
+      patch(two, 'see @{part_0.totalSize}'),
+      { method: 'DELETE', url: `${V}/composite/sobjects?ids=00T000000000000AAA` },
+    )
+    expect(parts.map(({ id, status, code }) => [id, status, code])).toEqual([
+      ['part_0', 200, undefined],
+      ['part_1', 400, 'INVALID_FIELD'],
+      ['part_2', 200, undefined],
+      ['part_3', 404, 'NOT_FOUND'],
+      ['part_4', 400, 'PROCESSING_HALTED'],
+      ['part_5', 200, undefined],
+      ['part_6', 400, 'PROCESSING_HALTED'],
+      ['part_7', 200, undefined],
+    ])
+    expect(parts[0]?.body).toMatchObject({ totalSize: 1, done: true, records: [{ Id: expect.any(String) }] })
+    expect(parts[7]?.body).toMatchObject([{ success: false }])
+    const journal = await client.lines('/__sandbox/journal')
+    expect(journal).toMatchObject([{ endpoint: 'PATCH /services/data/{version}/composite/sobjects', id: one }])
+    expect(conn.limitInfo.apiUsage?.used).toBe(used + 1)
+
+    // Too much of it, or a name that is none: nothing is done.
+    const many = Array.from({ length: 26 }, () => ({ method: 'GET', url: `${V}/sobjects/Task/describe` }))
+    for (const too of [many, Array.from({ length: 6 }, () => patch(two, 'call'))])
+      expect(await composite(...too)).toMatchObject([{ id: null, status: 400, code: 'LIMIT_EXCEEDED' }])
+    expect(await code(composite({ ...patch(two, 'call'), referenceId: 'part-1' }))).toBe('JSON_PARSER_ERROR')
+    expect(await client.lines('/__sandbox/journal')).toHaveLength(1)
+
+    // Faults for a part's address strike the part, those for every address the whole.
+    await client.post('/__sandbox/faults', [
+      { fault: '502-after', method: 'PATCH', path: 'composite/sobjects' },
+      { fault: '500-before', path: '/query' },
+    ])
+    const struck = await composite(patch(two, 'call'), query('SELECT Id FROM User'), many[0] ?? {})
+    expect(struck.map(({ status }) => status)).toEqual([502, 500, 200])
+    expect(await client.lines('/__sandbox/journal')).toHaveLength(2)
+    await client.post('/__sandbox/faults', [{ fault: '429-daily' }])
+    expect(await code(composite(patch(two, 'again')))).toBe('REQUEST_LIMIT_EXCEEDED')
+  })
+
   it('partial refuses single records, bad-row the whole call', async () => {
     const { conn } = await start()
     const ids = await Promise.all(['One', 'Two'].map((name) => idOf(conn, name)))

@@ -15,6 +15,12 @@ export const VERSIONS = { first: 31, last: 68 }
 const Record = z.looseObject({ attributes: z.object({ type: z.string() }), id: z.string().optional() })
 /** All or none is not played: a request for it is refused. */
 const Collection = z.object({ allOrNone: z.literal(false).default(false), records: z.array(Record) })
+/** References to earlier answers, `@{id.field}`, are not played: they lead nowhere. */
+const Subrequest = z.object({
+  ...{ method: z.string(), url: z.string(), body: z.unknown().optional() },
+  referenceId: z.string().regex(/^[A-Za-z0-9]\w*$/, 'it can contain only letters, numbers and underscores'),
+})
+const Composite = z.object({ allOrNone: z.literal(false).default(false), compositeRequest: z.array(Subrequest) })
 const Retrieve = z.object({ ids: z.array(z.string()), fields: z.array(z.string()) })
 
 /** One record of a write. `key`: by which a fault recognises it. `apply` returns its id or throws SaveError. */
@@ -115,6 +121,25 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
       recordTypeInfos,
     })
   }
+  /** One call of the day, whatever it contains. Where it may not, the one answer in it names no request. */
+  function composite(call: Call): Answer {
+    const { compositeRequest } = parsed(Composite, call)
+    const allowed = /^\/services\/data\/v[\d.]+\/(?:sobjects|(query|queryAll|composite\/sobjects))\b/
+    const heavy = compositeRequest.filter(({ url }) => allowed.exec(url)?.[1])
+    const told = (referenceId: string | null, { status, body, headers = {} }: Answer) => ({
+      ...{ body, httpHeaders: headers, httpStatusCode: status, referenceId },
+    })
+    const halt = (code: string, words: string) => refused(400, code, words).answer
+    const most = compositeRequest.length > 25 ? '25 operations' : heavy.length > 5 ? '5 query operations' : null
+    const over = most && told(null, halt('LIMIT_EXCEEDED', `The request can’t contain more than ${most}.`))
+    const each = ({ method, url, body, referenceId }: z.infer<typeof Subrequest>) => {
+      const text = JSON.stringify(body) ?? ''
+      const lost = /@\{\w+[^}]*\}/.exec(url + text) && 'Invalid reference specified. No value found.'
+      const wrong = lost ?? (allowed.test(url) ? null : `${url} cannot be part of a composite request.`)
+      return told(referenceId, wrong ? halt('PROCESSING_HALTED', wrong) : call.within(method, url, text))
+    }
+    return ok({ compositeResponse: over ? [over] : compositeRequest.map(each) })
+  }
   function limits(): Answer {
     const { used, max } = usage()
     return ok({ DailyApiRequests: { Max: max, Remaining: Math.max(0, max - used) } })
@@ -137,6 +162,7 @@ export function restRoutes(org: Org, saver: () => Saver, usage: () => { used: nu
     }),
     route('GET', '/{version}/limits', limits),
     route('GET', '/{version}/sobjects/{object}/describe', describe),
+    route('POST', '/{version}/composite', composite),
     route('POST', '/{version}/composite/sobjects', collection),
     route('PATCH', '/{version}/composite/sobjects', collection),
     route('DELETE', '/{version}/composite/sobjects', removal),

@@ -264,7 +264,13 @@ async function life(baseUrl: string): Promise<void> {
     ),
   )
   await drain(connector.write([{ kind: 'create-task', key: 'again', ...created }], never))
-  const found = await connector.find(new Map([...new Map([['k', deal]]), ['none', other]]), never)
+  const found = await connector.find(
+    new Map([
+      ['k', { deal, id: null }],
+      ['none', { deal: other, id: null }],
+    ]),
+    never,
+  )
   const remote = found.get('k')?.id ?? ''
   expect(remote).not.toBe('')
   for (const kind of ['complete-task', 'reopen-task', 'delete-task'] as const)

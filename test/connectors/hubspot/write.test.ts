@@ -252,6 +252,8 @@ test('a property of ours that is missing: its writes are refused without a call,
   expect(second.results).toEqual({ f3: 'refused' })
 })
 
+const sought = (key: string, deal: string, id: string | null = null) => [key, { deal, id }] as const
+
 test('without unique keys, tasks are found over their deals, page by page', async () => {
   const { connector } = await portal({}, 'plain')
   expect(connector.can.taskKey).toBe('lookup')
@@ -270,9 +272,16 @@ test('without unique keys, tasks are found over their deals, page by page', asyn
       200,
       batch([record('800'), record('802', { properties: { unstall_task_key: 'k1', hs_task_status: 'COMPLETED' } })]),
     )
-  const found = await connector.find(new Map([['k1', '1'], ['k2', '2']]), never) // biome-ignore format: pairs
+  const found = await connector.find(new Map([sought('k1', '1'), sought('k2', '2')]), never)
   expect([...found.keys()]).toEqual(['k1'])
   expect(found.get('k1')).toMatchObject({ id: '802', deal: '1', open: false })
+  // Those whose id is known need no looking over their deals.
+  const own = (unstall_task_key: string) => ({ properties: { unstall_task_key } })
+  hubspot()
+    .post(FIND, (body: { inputs: unknown }) => JSON.stringify(body.inputs) === '[{"id":"802"},{"id":"803"}]')
+    .reply(200, batch([record('802', own('k1')), record('803', own('k3'))]))
+  const known = await connector.find(new Map([sought('k1', '1', '802'), sought('k2', '2', '803')]), never)
+  expect([...known.keys()]).toEqual(['k1'])
 })
 
 test.each(['unique', 'plain'] as const)('a task that HubSpot fails to read is not missing (%s keys)', async (keys) => {
@@ -284,7 +293,7 @@ test.each(['unique', 'plain'] as const)('a task that HubSpot fails to read is no
   hubspot()
     .post(FIND)
     .reply(207, batch([], [{ category: 'INTERNAL_ERROR', message: 'try again' }]))
-  await expect(connector.find(new Map([['k1', '1']]), never)).rejects.toThrow(RetryLater)
+  await expect(connector.find(new Map([sought('k1', '1')]), never)).rejects.toThrow(RetryLater)
 })
 
 test('a deal whose tasks HubSpot fails to list is not one without tasks', async () => {
@@ -292,5 +301,5 @@ test('a deal whose tasks HubSpot fails to list is not one without tasks', async 
   hubspot()
     .post('/crm/associations/2026-09/deals/tasks/batch/read')
     .reply(207, { results: [], errors: [{ category: 'INTERNAL_ERROR', message: 'try again' }] })
-  await expect(connector.find(new Map([['k1', '1']]), never)).rejects.toThrow(RetryLater)
+  await expect(connector.find(new Map([sought('k1', '1')]), never)).rejects.toThrow(RetryLater)
 })

@@ -2,8 +2,10 @@
 import { createServer } from 'node:http'
 import nock from 'nock'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { createApi, Drift, Rejected } from '../../../connectors/salesforce/api.ts'
 import type { SalesforceCredential } from '../../../connectors/salesforce/auth.ts'
+import { createOrg } from '../../../connectors/salesforce/org.ts'
 import { Unknown } from '../../../src/batches.ts'
 import { Fatal, RetryLater } from '../../../src/errors.ts'
 import { apiError, DATA, dealId, HOST, never, page, quietGate, strictNock, tokens } from './org.ts'
@@ -158,6 +160,132 @@ describe('reads', () => {
     const outage = await caught(api.limits(never))
     expect(outage).toBeInstanceOf(RetryLater)
     expect(JSON.stringify(outage, Object.getOwnPropertyNames(outage))).not.toContain('secret')
+  })
+})
+
+const Asked = z.object({ compositeRequest: z.array(z.object({ url: z.string(), referenceId: z.string() })) })
+
+describe('what an org is like, in one call', () => {
+  const OBJECTS = ['Opportunity', 'OpportunityHistory', 'Event', 'Task', 'EmailMessage']
+  const field = (name: string, type = 'string') => ({ name, type, updateable: true })
+  const described = { status: 200, body: { fields: [field('Id'), field('Name'), field('CloseDate', 'date')] } }
+  const status = (ApiName: string, IsClosed: boolean, IsDefault = false) => ({ ApiName, IsClosed, IsDefault })
+  const stage = {
+    ...{ ApiName: 'Won', MasterLabel: 'Won', IsActive: true, IsClosed: true, IsWon: true },
+    ...{ ForecastCategory: 'Closed', ForecastCategoryName: 'Closed', SortOrder: 1 },
+  }
+  const user = (Id: string) => ({ Id, Name: Id, Email: null, IsActive: true, UserType: 'Standard' })
+  const GOOD: Record<string, { status: number; body: unknown }> = {
+    ...Object.fromEntries(OBJECTS.map((name) => [`/sobjects/${name}/describe`, described])),
+    OpportunityStage: { status: 200, body: page([stage]) },
+    User: { status: 200, body: page([user('005000000000001AAA')], '01g-2000', 2) },
+    TaskStatus: { status: 200, body: page([status('Waiting', false), status('Not Started', false, true), status('Completed', true)]) }, // biome-ignore format: one line
+    Organization: { status: 200, body: page([{ DefaultCurrencyIsoCode: 'EUR' }]) },
+  }
+  /** The answer of one composite call, where some parts differ; `undefined`: without one. */
+  function answer(differ: Record<string, { status: number; body: unknown } | undefined> = {}, times = 1) {
+    org()
+      .post(`${DATA}/composite`, ({ allOrNone, collateSubrequests, compositeRequest }) => {
+        const urls = compositeRequest.map(
+          ({ method, url }: Record<string, string>) => `${method} ${url?.split('?')[0]}`,
+        )
+        const expected = [
+          ...OBJECTS.map((name) => `sobjects/${name}/describe`),
+          ...Array.from({ length: 4 }, () => 'query'),
+        ]
+        expect({ allOrNone, collateSubrequests, urls }).toEqual({
+          ...{ allOrNone: false, collateSubrequests: false, urls: expected.map((path) => `GET ${DATA}/${path}`) },
+        })
+        return true
+      })
+      .times(times)
+      .reply(async (request: Request) => {
+        const { compositeRequest } = Asked.parse(await request.clone().json())
+        const compositeResponse = compositeRequest.flatMap(({ url, referenceId }) => {
+          const name = Object.keys(GOOD).find((one) => url.endsWith(one) || new RegExp(`FROM ${one}\\b`).test(decodeURIComponent(url))) // biome-ignore format: one line
+          const given = name === undefined ? undefined : name in differ ? differ[name] : GOOD[name]
+          return given ? [{ body: given.body, httpHeaders: {}, httpStatusCode: given.status, referenceId }] : []
+        })
+        // In any order: their names count.
+        return [200, { compositeResponse: compositeResponse.toReversed() }, json]
+      })
+  }
+  const more = () =>
+    org()
+      .get(`${DATA}/query/01g-2000`)
+      .reply(200, page([user('005000000000002AAA')]), json)
+  const fails = (code: string, status = 400) => ({ status, body: apiError(code, 'no') })
+  const learn = (built = build()) => {
+    const options = { credential: tokens('tok-1'), gate: quietGate(), sleep: async () => {}, clock: () => 0, timezone: 'UTC' } // biome-ignore format: one line
+    return { ...built, known: createOrg(built.api, options).get(never) }
+  }
+
+  test('objects, stages, all pages of users, the words for tasks and the currency', async () => {
+    answer()
+    more()
+    const { known, gate } = learn()
+    const { reference, taskStatus, lens, described: shown } = await known
+    expect([...shown.keys()]).toEqual(OBJECTS)
+    expect(reference.owners.map(({ id }) => id)).toEqual(['005000000000001AAA', '005000000000002AAA'])
+    expect(reference.pipelines[0]?.stages.map(({ id }) => id)).toEqual(['Won'])
+    expect([taskStatus, lens.currency]).toEqual([{ open: 'Not Started', closed: 'Completed' }, 'EUR'])
+    expect(gate.pauses).toEqual([])
+  })
+
+  test('what an org may lack costs its own meaning; what is needed is missed by name', async () => {
+    answer({
+      '/sobjects/OpportunityHistory/describe': fails('NOT_FOUND', 404),
+      '/sobjects/EmailMessage/describe': fails('NOT_FOUND', 404),
+      TaskStatus: fails('INVALID_TYPE'),
+      Organization: fails('INVALID_FIELD'),
+    })
+    more()
+    const { reference, taskStatus } = await learn().known
+    expect([reference.tells.history, reference.tells.replies, reference.currency, taskStatus]).toEqual([false, false, null, null]) // biome-ignore format: one line
+    answer({ '/sobjects/Task/describe': fails('NOT_FOUND', 404) })
+    more()
+    expect(await caught(learn().known)).toMatchObject({ name: 'Fatal', kind: 'permission' })
+    answer({ OpportunityStage: fails('INVALID_FIELD') })
+    more()
+    expect(await caught(learn().known)).toBeInstanceOf(Drift)
+  })
+
+  test.each([
+    ['an outage of a part', { User: fails('SERVER_UNAVAILABLE', 503) }],
+    ['a lock', { '/sobjects/Event/describe': fails('UNABLE_TO_LOCK_ROW') }],
+    ['a part without an answer', { OpportunityStage: undefined }],
+    ['a part that is no such thing', { '/sobjects/Event/describe': { status: 200, body: '<html>' } }],
+  ])('%s: the whole is read again', async (_, differ) => {
+    answer(differ, 2)
+    answer()
+    more()
+    const { known, slept } = learn()
+    expect((await known).reference.owners).toHaveLength(2)
+    expect(slept).toEqual([500, 1000])
+  })
+
+  test('a refusal of a part or of the parts as such ends it in Salesforce’s words', async () => {
+    answer({ User: fails('INSUFFICIENT_ACCESS', 403) })
+    expect(await caught(learn().known)).toMatchObject({ name: 'Fatal', kind: 'permission' })
+    const body = apiError('LIMIT_EXCEEDED', 'The request can’t contain more than 25 operations.')
+    const refusal = { body, httpHeaders: {}, httpStatusCode: 400, referenceId: null }
+    org()
+      .post(`${DATA}/composite`)
+      .reply(200, { compositeResponse: [refusal] }, json)
+    expect(await caught(learn().known)).toEqual(new Rejected(`${body[0]?.message} (LIMIT_EXCEEDED)`))
+  })
+
+  test('a token refused is renewed; used-up calls park the connection, by one call', async () => {
+    org().post(`${DATA}/composite`).reply(401, apiError('INVALID_SESSION_ID', 'expired'), json)
+    answer()
+    more()
+    const credential = tokens('tok-1', 'tok-2')
+    await learn(build(credential)).known
+    expect(credential.refused).toEqual(['tok-1'])
+    org()
+      .post(`${DATA}/composite`)
+      .reply(403, apiError('REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.'), json)
+    expect(await caught(learn().known)).toMatchObject({ name: 'RetryLater', afterMs: 900_000 })
   })
 })
 

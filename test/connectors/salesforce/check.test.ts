@@ -63,8 +63,8 @@ test('an org in order: green but for what Salesforce never tells', async () => {
 test.each<[string, SalesforceOptions, RegExp]>([
   [
     'too little API budget',
-    { dailyCalls: 30 },
-    /warn: only \d+ of 30 API calls .*-> .*Setup > Company Information > API Requests/,
+    { dailyCalls: 20 },
+    /warn: only \d+ of 20 API calls .*-> .*Setup > Company Information > API Requests/,
   ],
   [
     'scopes nobody needs',

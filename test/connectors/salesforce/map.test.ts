@@ -4,7 +4,7 @@ import { OWN, wireValues } from '../../../connectors/salesforce/fields.ts'
 import {
   categoryNamed,
   type Lens,
-  nextMeetings,
+  nextMeeting,
   noon,
   toChanges,
   toDeal,
@@ -229,12 +229,12 @@ describe('meetings', () => {
       event({ ...future('24'), ...who }),
       event(past),
     ]
+    const next = (some: Event[]) =>
+      nextMeeting(some.flatMap((row) => [toMeeting(row, lens, now)].filter((one) => one !== null && 'series' in one)))
     for (const some of [rows, rows.toReversed()])
-      expect(nextMeetings(some, lens, now).get(dealId(1))).toMatchObject({
-        at: Date.parse('2026-11-24T13:00:00Z'),
-        outside: true,
-      })
-    expect(nextMeetings([event(future('21'))], lens, now).get(dealId(1))).toMatchObject({ outside: false })
+      expect(next(some)).toMatchObject({ at: Date.parse('2026-11-24T13:00:00Z'), outside: true })
+    expect(next([event(future('21'))])).toMatchObject({ outside: false })
+    expect(next([event(past)])).toBeUndefined()
   })
 })
 

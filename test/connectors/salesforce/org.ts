@@ -49,13 +49,14 @@ export function tokens(...list: string[]): SalesforceCredential & { readonly ref
   }
 }
 
-export function quietGate() {
+export function quietGate(left = Number.POSITIVE_INFINITY) {
   const pauses: number[] = []
   const seen: { remaining?: number; max?: number }[] = []
   return {
     pauses,
     seen,
     wait: async (signal: AbortSignal) => signal.throwIfAborted(),
+    left: () => left,
     observe: (one: { remaining?: number; max?: number; pauseMs?: number }) => {
       if (one.pauseMs !== undefined) pauses.push(one.pauseMs)
       else seen.push(one)

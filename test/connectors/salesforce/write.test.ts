@@ -8,7 +8,7 @@ import type { Known } from '../../../connectors/salesforce/org.ts'
 import { Described } from '../../../connectors/salesforce/wire.ts'
 import { createWriter, packed } from '../../../connectors/salesforce/write.ts'
 import type { Write, WriteOutcome } from '../../../src/connector.ts'
-import { apiError, DATA, dealId, HOST, never, page, quietGate, strictNock, taskId, tokens } from './org.ts'
+import { apiError, DATA, dealId, HOST, never, quietGate, strictNock, taskId, tokens } from './org.ts'
 
 strictNock()
 const LENS = {
@@ -25,15 +25,9 @@ const REFERENCE = {
 }
 const Body = z.object({ records: z.array(z.object({ id: z.string() })) })
 const json = { 'content-type': 'application/json' }
-const STATUSES = page([
-  { ApiName: 'Waiting', IsClosed: false, IsDefault: false },
-  { ApiName: 'Not Started', IsClosed: false, IsDefault: true },
-  { ApiName: 'Completed', IsClosed: true, IsDefault: false },
-])
-
 /** `lacks`: what the org turns out to lack once it is looked at again. */
-function build(lacks: readonly string[] = []) {
-  const api = createApi({ credential: tokens('t', 'u'), gate: quietGate(), sleep: async () => {}, timeoutMs: 300 })
+function build(lacks: readonly string[] = [], left?: number) {
+  const api = createApi({ credential: tokens('t', 'u'), gate: quietGate(left), sleep: async () => {}, timeoutMs: 300 })
   let forgotten = 0
   const get = async (): Promise<Known> => {
     const own = Object.values(OWN).map(({ name, kind }) => ({ name, type: kind, updateable: true }))
@@ -41,14 +35,15 @@ function build(lacks: readonly string[] = []) {
     const described = (fields: object[]) => Described.parse({ fields })
     const deals = described(shown.filter(({ name }) => forgotten === 0 || !lacks.includes(name)))
     const fields = fieldsIn(deals, described([{ name: TASK_KEY, type: 'string', updateable: true }]))
-    return { described: new Map(), lens: LENS, reference: { ...REFERENCE, fields } }
+    const taskStatus = { open: 'Not Started', closed: 'Completed' }
+    return { described: new Map(), lens: LENS, taskStatus, reference: { ...REFERENCE, fields } }
   }
   const write = createWriter(api, { get, forget: () => void forgotten++ })
-  async function run(writes: Write[]) {
+  async function run(writes: Write[], toGo?: number) {
     const outcomes: WriteOutcome[] = []
     let thrown: unknown = null
     try {
-      for await (const one of write(writes, never)) outcomes.push(one)
+      for await (const one of write(writes, never, toGo)) outcomes.push(one)
     } catch (error) {
       thrown = error
     }
@@ -148,10 +143,6 @@ test('a category waits for the stage that would set its own, and is not sent whe
 })
 
 test('tasks are created open, completed, reopened and deleted in the org’s own words', async () => {
-  nock(HOST)
-    .get(`${DATA}/query`)
-    .query(({ q }) => /FROM TaskStatus/.test(String(q)))
-    .reply(200, STATUSES, json)
   const create = nock(HOST)
     .post(`${DATA}/composite/sobjects`, ({ records }) => {
       expect(records).toEqual([
@@ -268,4 +259,115 @@ test('the daily limit in the middle: what was done stays done, the rest is for l
   expect(outcomes.filter(({ result }) => result === 'done').length).toBe(200)
   expect(outcomes.filter(({ result }) => result === 'later').length).toBe(500)
   expect(thrown).toMatchObject({ name: 'RetryLater', afterMs: 900_000 })
+})
+
+describe('where the calls of the day would not do, five requests are one call', () => {
+  const Asked = z.object({
+    ...{ allOrNone: z.literal(false), collateSubrequests: z.literal(false) },
+    compositeRequest: z.array(
+      z.object({ method: z.string(), url: z.string(), referenceId: z.string(), body: Body.optional() }),
+    ),
+  })
+  type Part = { status: number; body: unknown } | null
+  /** Answers one composite call part by part; notes the ids of each. */
+  function composite(answer: (ids: string[], at: number) => Part) {
+    const parts: string[][] = []
+    nock(HOST)
+      .post(`${DATA}/composite`)
+      .reply(async (request: Request) => {
+        const { compositeRequest } = Asked.parse(await request.clone().json())
+        const compositeResponse = compositeRequest.flatMap(({ method, url, referenceId, body }, at) => {
+          expect([method, url]).toEqual(['PATCH', `${DATA}/composite/sobjects`])
+          const ids = body?.records.map(({ id }) => id) ?? []
+          parts.push(ids)
+          const part = answer(ids, at)
+          return part ? [{ body: part.body, httpHeaders: {}, httpStatusCode: part.status, referenceId }] : []
+        })
+        return [200, { compositeResponse }, json]
+      })
+    return parts
+  }
+  const ok = (ids: string[]) => ({ status: 200, body: ids.map(done) })
+  const results = (outcomes: readonly WriteOutcome[]) =>
+    Object.fromEntries([...Map.groupBy(outcomes, ({ result }) => result)].map(([result, all]) => [result, all.length]))
+
+  test.each([
+    ['these', 3, undefined],
+    ['those to come', 20, 5000],
+  ])('too few for %s', async (_, left, toGo) => {
+    const parts = composite(ok)
+    const { outcomes } = await build([], left)(many, toGo)
+    expect(parts.map(({ length }) => length)).toEqual([200, 200, 200, 100])
+    expect(results(outcomes)).toEqual({ done: 700 })
+  })
+
+  test('enough: each is a call', async () => {
+    patch()
+      .times(4)
+      .reply(200, async (request: Request) => (await idsOf(request)).map(done), json)
+    const { outcomes } = await build([], 4)(many, 700)
+    expect(results(outcomes)).toEqual({ done: 700 })
+  })
+
+  test('each part has its own answer; one without is neither refused nor sent again', async () => {
+    const bad = dealId(250)
+    const answers = [
+      (ids: string[]) => ({ status: 200, body: ids.map((id, at) => (at === 0 ? failed('UNABLE_TO_LOCK_ROW') : done(id))) }), // biome-ignore format: one line
+      () => ({ status: 400, body: apiError('JSON_PARSER_ERROR', 'bad row') }),
+      () => ({ status: 503, body: apiError('SERVER_UNAVAILABLE', 'try later') }),
+      (ids: string[]) => ({ status: 200, body: ids.slice(1).map(done) }),
+      () => null,
+    ]
+    const parts = composite((ids, at) => answers[at]?.(ids) ?? null)
+    const again: string[][] = []
+    nock(HOST)
+      .patch(`${DATA}/composite/sobjects`)
+      .times(16)
+      .optionally()
+      .reply(async (request: Request) => {
+        const ids = await idsOf(request)
+        again.push(ids)
+        return ids.includes(bad) ? [400, apiError('JSON_PARSER_ERROR', 'bad row'), json] : [200, ids.map(done), json]
+      })
+    const thousand = Array.from({ length: 1000 }, (_, n) => fields(n, { stalled: true }))
+    const { outcomes, thrown } = await build([], 1)(thousand)
+    expect(thrown).toBeNull()
+    expect(results(outcomes)).toEqual({ done: 199 + 199, later: 1, refused: 1 })
+    expect(outcomes.find(({ result }) => result === 'refused')).toMatchObject({ key: 'k250' })
+    expect(new Set(again.flat())).toEqual(new Set(parts[1]))
+    nock.cleanAll()
+  })
+
+  test('a part that meets a lock is for later, one that meets a field that is gone goes without the rows of it', async () => {
+    const own = Array.from({ length: 400 }, (_, n) =>
+      fields(n, n < 200 ? { stalled: true } : { reason: 'no_movement' }),
+    )
+    composite((ids, at) => at === 0 ? { status: 400, body: apiError('UNABLE_TO_LOCK_ROW', 'busy') } : { status: 400, body: apiError('INVALID_FIELD', `No such column of ${ids.length}`) }) // biome-ignore format: one line
+    const { outcomes, forgotten } = await build(['Unstall_Reason__c'], 1)(own)
+    expect([results(outcomes), forgotten]).toEqual([{ later: 200, refused: 200 }, 1])
+  })
+
+  test('no answer at all leaves all unknown; refused as such, nothing was applied and all goes in smaller ones', async () => {
+    nock(HOST).post(`${DATA}/composite`).reply(502, 'bad gateway', { 'content-type': 'text/html' })
+    expect((await build([], 1)(many)).outcomes).toEqual([])
+    composite(() => ({ status: 500, body: apiError('UNKNOWN_EXCEPTION', 'oops') }))
+    expect((await build([], 1)(many)).outcomes).toEqual([])
+    const body = apiError('LIMIT_EXCEEDED', 'The request can’t contain more than 5 query operations.')
+    const refusal = { body, httpHeaders: {}, httpStatusCode: 400, referenceId: null }
+    nock(HOST)
+      .post(`${DATA}/composite`)
+      .reply(200, { compositeResponse: [refusal] }, json)
+    patch()
+      .times(9)
+      .reply(200, async (request: Request) => (await idsOf(request)).map(done), json)
+    expect(results((await build([], 1)(many.slice(0, 400))).outcomes)).toEqual({ done: 400 })
+  })
+
+  test('a text that reads like a reference to another answer goes by itself', async () => {
+    const hostile = many.with(210, fields(210, { explanation: 'see @{part0.id}' }))
+    const parts = composite(ok)
+    patch(({ records }) => records.some(({ id }) => id === dealId(210))).reply(200, async (request: Request) => (await idsOf(request)).map(done), json) // biome-ignore format: one line
+    expect(results((await build([], 1)(hostile)).outcomes)).toEqual({ done: 700 })
+    expect(parts.map(({ length }) => length)).toEqual([200, 200, 100])
+  })
 })
