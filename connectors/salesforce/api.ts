@@ -22,6 +22,7 @@ const TRIES = 5
 const PATIENCE_MS = 10_000
 /** The cap counts a sliding 24 hours: a probe now and then finds out when some are free again. */
 const DAILY_PAUSE_MS = 15 * 60_000
+const CLOSED_PAUSE_MS = 5_000
 
 /** The org does not have what was named: a field or object is gone or hidden. Nothing was applied. */
 export class Drift extends Fatal {
@@ -57,6 +58,7 @@ export type MetadataType = 'CustomField' | 'PermissionSet' | 'ListView'
 const MEANINGS = [
   [/^INVALID_SESSION_ID | 401$/, 'token'],
   [/^REQUEST_LIMIT_EXCEEDED /, 'limit'],
+  [/^INVALID_QUERY_LOCATOR /, 'closed'],
   [/^(INVALID_FIELD|INVALID_FIELD_FOR_INSERT_UPDATE|INVALID_TYPE|MALFORMED_QUERY|NOT_FOUND|ERROR_HTTP_404) /, 'drift'],
   [/^(API_DISABLED_FOR_ORG|API_CURRENTLY_DISABLED|INSUFFICIENT_ACCESS\w*|FUNCTIONALITY_NOT_ENABLED) | 403$/, 'denied'],
   [/^UNABLE_TO_LOCK_ROW | 429$/, 'busy'],
@@ -101,6 +103,9 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
           throw new RetryLater(`Salesforce's API calls of the day are used up: ${message}`, DAILY_PAUSE_MS)
         }
         if (meaning === 'drift') throw new Drift(message)
+        // It keeps a user's ten latest queries open, and none for ever: whoever reads goes on behind what is stored.
+        if (meaning === 'closed')
+          throw new RetryLater(`Salesforce closed a query before its end: ${message}`, CLOSED_PAUSE_MS)
         if (meaning === 'denied') throw new Fatal('permission', `Salesforce does not allow this: ${message}`)
         if (meaning === 'rejected') throw new Rejected(message)
         if (meaning === 'lost' && !repeatable) throw new Unknown(message)

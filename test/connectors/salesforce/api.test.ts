@@ -48,6 +48,16 @@ describe('queries', () => {
     expect(gate.seen).toEqual([{ day: { left: 60, max: 100 } }])
   })
 
+  test('a query that Salesforce has closed is begun again later, not given up', async () => {
+    const { api } = build()
+    query('SELECT Id FROM Task').reply(200, page([{ Id: 'a' }], '01g-1'), json)
+    org().get(`${DATA}/query/01g-1`).reply(400, apiError('INVALID_QUERY_LOCATOR', 'invalid query locator'), json)
+    expect(await caught(all(api.query('SELECT Id FROM Task', never)))).toMatchObject({
+      name: 'RetryLater',
+      message: expect.stringContaining('closed a query before its end'),
+    })
+  })
+
   test('a repeated locator ends in Fatal, not in an endless pull', async () => {
     const { api } = build()
     query('SELECT Id FROM Task').reply(200, page([{ Id: 'a' }], '01g-1'), json)
