@@ -91,29 +91,35 @@ export function createReading(
   { select, retrieve }: Pick<Org, 'select' | 'retrieve'>,
   lens: Lens,
   now: Instant,
-  signal: AbortSignal,
+  given: AbortSignal,
   known?: ConnectorOptions['known'],
 ) {
+  /** Of the queries beside the one that failed. */
+  const quit = new AbortController()
+  const signal = AbortSignal.any([given, quit.signal])
+
   /** What the rows of `sources` say by deal: evidence, and the meeting that is booked next. */
   async function heard(sources: readonly Source[], rowsOf: (source: Source) => AsyncIterable<readonly Row[]>) {
     const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
     const booked = new Map<DealId, BookedMeeting>()
-    const unreadable: { deal: DealId; problem: string }[] = []
     const hear = async (source: Source) => {
       const reader = source.reader(lens, now)
       for await (const rows of rowsOf(source)) reader.take(rows)
       for (const [deal, said] of reader.said()) {
-        const one = told.get(deal) ?? { deal, changes: [], activities: [] }
-        one.changes.push(...said.filter((each) => each !== null && 'field' in each))
-        one.activities.push(...said.filter((each) => each !== null && 'kind' in each))
-        told.set(deal, one)
+        const { changes, activities } = told.get(deal) ?? { changes: [], activities: [] }
+        told.set(deal, {
+          deal,
+          // Not as arguments of a call, of which JavaScript takes some 100,000.
+          changes: [...changes, ...said.filter((each) => each !== null && 'field' in each)],
+          activities: [...activities, ...said.filter((each) => each !== null && 'kind' in each)],
+        })
         const ahead = said.filter((each) => each !== null && 'series' in each)
         const meeting = nextMeeting(ahead.filter(({ at }) => at <= now + AHEAD_MS))
         if (meeting) booked.set(deal, meeting)
       }
-      unreadable.push(...reader.unreadable)
+      return reader.unreadable
     }
-    await Promise.all(sources.map(hear))
+    const unreadable = (await Promise.all(sources.map(hear))).flat()
     return { told, booked, unreadable }
   }
   const evidence = (sources: readonly Source[], condition: (of: string) => string, all = false) =>
@@ -253,9 +259,13 @@ export function createReading(
   async function* pull(cursor: Cursor | null, mark: Instant): AsyncGenerator<Page> {
     const place = cursor === null ? { since: null } : parse(cursor)
     const { until } = place
-    // What was interrupted is finished first; what changed meanwhile follows.
-    if (until !== undefined) yield* walk({ ...place, until })
-    yield* walk({ since: until ?? place.since, until: mark })
+    try {
+      // What was interrupted is finished first; what changed meanwhile follows.
+      if (until !== undefined) yield* walk({ ...place, until })
+      yield* walk({ since: until ?? place.since, until: mark })
+    } finally {
+      quit.abort()
+    }
   }
 
   /** Its last page says that `until` is reached. */
