@@ -75,7 +75,11 @@ export async function decide(ctx: JobContext, run: Run, signal: AbortSignal): Pr
     const tasksThisWeek = new Map(await tasksInWeek(trx, context.week))
     for (const [person, n] of Object.entries(run.options.reserved ?? {}))
       tasksThisWeek.set(person, (tasksThisWeek.get(person) ?? 0) + n)
-    const { deals, figures, lists, dead } = finishPlan(found.outlines, found.totals, { ...context, tasksThisWeek })
+    // The outlines are let go with it.
+    const { deals, figures, lists, dead } = finishPlan(found.outlines.splice(0), found.totals, {
+      ...context,
+      tasksThisWeek,
+    })
     const summary: Summary = { ...NO_SUMMARY, figures, forecast, dead: [...dead], lists, unreadable }
     if (run.kind === 'preview') {
       for await (const some of planned(trx, run, deals, found))
@@ -115,10 +119,10 @@ type Found = Awaited<ReturnType<typeof judgeAll>>
 async function* planned(trx: Executor, { connection }: Run, deals: Plan['deals'], { plan }: Found) {
   for (let from = 0; from < deals.length; from += CHUNK) {
     const some = deals.slice(from, from + CHUNK)
-    const ids = some.map(({ ref }) => ref.id)
+    const ids = some.map(({ id }) => id)
     const stored = await getDeals(trx, connection, ids)
     const ledgers = await ledgerForDeals(trx, connection, ids)
-    yield some.map(({ ref: { id }, holds }) => {
+    yield some.map(({ id, holds }) => {
       const deal = stored.get(id)
       const intent = deal === undefined || deal.gone ? null : plan(deal, ledgers).intent
       if (intent?.rows.length !== holds.length) throw new Error(`deal ${id} changed while it was judged`)

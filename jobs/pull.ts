@@ -1,12 +1,12 @@
 // Step 1 of a night: reads what changed in the CRM, page by page; each page is stored together with its cursor, so a
 // killed worker goes on where the last stored page ended. Then it looks for deals that vanished.
 import type { Page } from '../src/connector.ts'
-import type { DealId } from '../src/core/deal.ts'
+import type { DealId, Known } from '../src/core/deal.ts'
 import { asLastKnown, fieldsSince, isBlind } from '../src/core/fields.ts'
 import { observe } from '../src/core/movement.ts'
 import { Fatal } from '../src/errors.ts'
 import { getConnection, updateConnection } from '../src/store/connections.ts'
-import { getDeals, markGone, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
+import { getDeals, markGone, markSeen, quarantine, quarantined, release, saveKnown } from '../src/store/deals.ts'
 import { ledgerForDeals } from '../src/store/ledger.ts'
 import { fenced, nextStep, progressed, type Run } from '../src/store/runs.ts'
 import { census } from './census.ts'
@@ -38,7 +38,8 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       const deals = new Map(page.deals.map((d) => [d.id, d]))
       const before = await getDeals(trx, run.connection, [...new Set([...deals.keys(), ...evidence.keys()])])
       const ledgers = isBlind(reference) ? await ledgerForDeals(trx, run.connection, [...deals.keys()]) : new Map()
-      const known = []
+      const known: Known[] = []
+      const unchanged: DealId[] = []
       for (const id of new Set([...deals.keys(), ...evidence.keys()])) {
         const previous = before.get(id)?.known ?? null
         const seen = deals.get(id)
@@ -46,9 +47,12 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
         // Evidence of a deal never seen (closed long ago): nothing to judge. Of one that is gone: its end, not its return.
         if (deal === undefined || (!seen && before.get(id)?.gone)) continue
         const ref = { connection: run.connection, id }
-        known.push(observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, now))
+        const merged = observe(previous, { ref, deal, evidence: evidence.get(id) ?? null }, now)
+        if (merged === previous && !before.get(id)?.gone) unchanged.push(id)
+        else known.push(merged)
       }
       await saveKnown(trx, run.id, known)
+      await markSeen(trx, run.id, run.connection, unchanged)
       await markGone(trx, run.connection, page.gone)
       const understood = [...deals.keys(), ...page.gone]
       if (understood.some((id) => held.has(id))) await release(trx, run.connection, understood)
@@ -59,7 +63,8 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
       }
       await updateConnection(trx, run.connection, { cursor: page.cursor })
       // What this run has seen before gets it no further: starts that die must come to an end.
-      if (further || known.every(({ ref }) => before.get(ref.id)?.seenRun === run.id)) return
+      const seen = [...known.map(({ ref }) => ref.id), ...unchanged]
+      if (further || seen.every((id) => before.get(id)?.seenRun === run.id)) return
       await progressed(trx, run)
       further = true
     })
@@ -77,12 +82,15 @@ export async function pull(ctx: JobContext, run: Run, signal: AbortSignal): Prom
  *  before it; a kill costs the reading of so many deals again, be they of interest or not. */
 async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
   let held: Page | null = null
+  /** Of what is held. Pages that speak of the same deal stay apart: which of them came later must stay known. */
+  const ids = new Set<DealId>()
   /** How much was read before what is held. */
   let stored = 0
   try {
     for await (const page of pages) {
       const goesOn = held !== null && held.read <= page.read
-      if (held !== null && goesOn && page.read - stored <= TOGETHER && mayJoin(held, page)) {
+      const own = idsOf(page)
+      if (held !== null && goesOn && page.read - stored <= TOGETHER && !own.some((id) => ids.has(id))) {
         held = {
           ...page,
           ...{ deals: [...held.deals, ...page.deals], evidence: [...held.evidence, ...page.evidence] },
@@ -93,7 +101,9 @@ async function* joined(pages: AsyncIterable<Page>): AsyncGenerator<Page> {
         // A second walk counts anew.
         stored = held !== null && goesOn ? held.read : 0
         held = page
+        ids.clear()
       }
+      for (const id of own) ids.add(id)
     }
   } catch (error) {
     if (held !== null) yield held
@@ -106,8 +116,3 @@ const idsOf = ({ deals, evidence, gone, unreadable }: Page): readonly DealId[] =
   ...[...deals.map(({ id }) => id), ...gone],
   ...[...evidence, ...unreadable].map(({ deal }) => deal),
 ]
-/** Not if both speak of the same deal: which of them came later must stay known. */
-function mayJoin(held: Page, page: Page): boolean {
-  const ids = new Set(idsOf(held))
-  return !idsOf(page).some((id) => ids.has(id))
-}

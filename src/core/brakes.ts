@@ -1,20 +1,25 @@
 // What needs the whole plan: order, weekly budget per person, cap per run, share of newly stalled deals, the confirmed
 // preview. A brake never drops a write: it holds it, with its numbers, as data.
 import { ageBlocks } from './archive.ts'
-import { DECISION_RULES, type DealRef, type Instant } from './deal.ts'
+import { DECISION_RULES, type DealId, type Instant } from './deal.ts'
 import { type DealIntent, type Hold, type PlanContext, type PlannedWrite, previewKey, type Totals } from './plan.ts'
 import type { Settings } from './policy.ts'
 
 type HeldBy = Partial<Record<Hold['brake'], number>>
 
 /** What order, brakes and lists need of an intent: of a hundred thousand the whole would weigh. */
-export interface Outline extends Pick<DealIntent, 'ref' | 'cleanUp' | 'waiting' | 'old' | 'idleDays'> {
+export interface Outline extends Pick<DealIntent, 'idleDays'> {
+  readonly id: DealId
   readonly amount: number | null
-  readonly currency: string | null
   readonly stalledSince: Instant | null
-  readonly decides: boolean
   /** Null: on no list. */
-  readonly listed: Pick<DealIntent, 'list' | 'deal'> | null
+  readonly listed: Pick<DealIntent, 'ref' | 'list' | 'deal'> | null
+  /** What it has in common with many, kept once. */
+  readonly like: Like
+}
+interface Like extends Pick<DealIntent, 'cleanUp' | 'waiting' | 'old'> {
+  readonly decides: boolean
+  readonly currency: string | null
   readonly rows: readonly RowOutline[]
 }
 /** `person`: of a new task. */
@@ -32,30 +37,30 @@ function sharing<T>(): (value: T) => T {
 }
 
 export function outliner(): (intent: DealIntent) => Outline {
-  const shared = sharing<Outline['rows']>()
+  const shared = sharing<Like>()
   return ({ ref, cleanUp, waiting, old, idleDays, stall, list, deal, rows }) => ({
-    ref,
-    cleanUp,
-    waiting,
-    old,
-    idleDays,
+    id: ref.id,
     amount: deal.amount,
-    currency: deal.currency,
     stalledSince: stall?.startedAt ?? null,
-    decides: stall !== null && DECISION_RULES.includes(stall.rule),
-    listed: list.length === 0 ? null : { list, deal },
-    rows: shared(
-      rows.map((row) => {
+    idleDays,
+    listed: list.length === 0 ? null : { ref, list, deal },
+    like: shared({
+      cleanUp,
+      waiting,
+      old,
+      decides: stall !== null && DECISION_RULES.includes(stall.rule),
+      currency: deal.currency,
+      rows: rows.map((row) => {
         const { group, kind, hold } = row
         return { group, kind, hold, ...(row.kind === 'create-task' && { person: row.person }) }
       }),
-    ),
+    }),
   })
 }
 
 export interface Plan {
   /** In the plan's order, with why each row waits; null: it goes. `withHolds` makes them whole. */
-  readonly deals: readonly { readonly ref: DealRef; readonly holds: readonly (Hold | null)[] }[]
+  readonly deals: readonly { readonly id: DealId; readonly holds: readonly (Hold | null)[] }[]
   readonly dead: ReturnType<typeof oldDeals>
   readonly lists: Readonly<Record<List, ReturnType<typeof toListed>>>
   /** `writes`: rows that will be written. */
@@ -100,8 +105,11 @@ export function finishPlan(intents: readonly Outline[], totals: Totals, context:
   const heldBy: HeldBy = {}
   const shared = sharing<Plan['deals'][number]['holds']>()
   const deals: Plan['deals'][number][] = []
-  for (const { ref, rows } of ordered) {
-    const unseen = preview(ref, rows, context)
+  for (const {
+    id,
+    like: { rows },
+  } of ordered) {
+    const unseen = preview(id, rows, context)
     let own = braked(rows, (row) => everything ?? overBudget(row) ?? unseen(row))
     const going = own.filter((row) => row.hold === null)
     if (going.length > left) own = braked(own, () => ({ brake: 'cap', limit }))
@@ -110,7 +118,7 @@ export function finishPlan(intents: readonly Outline[], totals: Totals, context:
       for (const { person } of going) if (person !== undefined) used.set(person, (used.get(person) ?? 0) + 1)
     }
     for (const { hold } of own) if (hold !== null) heldBy[hold.brake] = (heldBy[hold.brake] ?? 0) + 1
-    deals.push({ ref, holds: shared(own.map(({ hold }) => hold)) })
+    deals.push({ id, holds: shared(own.map(({ hold }) => hold)) })
   }
   const listed = (name: DealIntent['list'][number]) => ordered.flatMap((one) => toListed(one, name))
   return {
@@ -130,16 +138,16 @@ export function finishPlan(intents: readonly Outline[], totals: Totals, context:
 /** Clean-ups; then deals that waited long, decision rules, most recently stalled, amount in company currency, id. */
 function byRank(currency: string | null): (a: Outline, b: Outline) => number {
   const worth = (one: Outline) =>
-    currency === null || one.currency === currency ? (one.amount ?? -Infinity) : -Infinity
+    currency === null || one.like.currency === currency ? (one.amount ?? -Infinity) : -Infinity
   const down = <T extends number | boolean>(a: T, b: T) => (a === b ? 0 : a > b ? -1 : 1)
   return (a, b) =>
-    down(a.cleanUp, b.cleanUp) ||
-    down(a.waiting, b.waiting) ||
-    down(a.decides, b.decides) ||
+    down(a.like.cleanUp, b.like.cleanUp) ||
+    down(a.like.waiting, b.like.waiting) ||
+    down(a.like.decides, b.like.decides) ||
     down(a.stalledSince ?? 0, b.stalledSince ?? 0) ||
     down(worth(a), worth(b)) ||
     down(a.amount ?? 0, b.amount ?? 0) ||
-    (a.ref.id < b.ref.id ? -1 : a.ref.id > b.ref.id ? 1 : 0)
+    (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)
 }
 
 /** Brakes that stop the whole run. */
@@ -150,30 +158,31 @@ function holdAll({ newlyStalled, open }: Totals, { settings, firstNightAt }: Pla
 }
 
 /** What was not in the confirmed preview waits a night. Flag and category of one deal go together or not at all. */
-const preview = (deal: DealRef, rows: readonly RowOutline[], { confirm }: PlanContext): Brake => {
+const preview = (id: DealId, rows: readonly RowOutline[], { confirm }: PlanContext): Brake => {
   if (confirm === null) return () => null
-  const unknown = (row: RowOutline) => !confirm.keys.has(previewKey({ deal, ...row }))
+  const unknown = (row: RowOutline) => !confirm.keys.has(previewKey({ deal: { id }, ...row }))
   const whole = rows.some((row) => row.kind === 'fields' && unknown(row))
   return (row) => (whole || unknown(row) ? { brake: 'not_in_preview', preview: confirm.preview } : null)
 }
 
-function toListed({ ref, listed, stalledSince: since }: Outline, on: DealIntent['list'][number]) {
+function toListed({ listed, stalledSince: since }: Outline, on: DealIntent['list'][number]) {
   if (!listed?.list.includes(on)) return []
   const { name, url, ownerId: owner, amount, currency } = listed.deal
-  return [{ deal: ref, name, url, owner, amount, currency, since }]
+  return [{ deal: listed.ref, name, url, owner, amount, currency, since }]
 }
 
 /** Deals dead since before the first night, in their age blocks. `value`: sum of the amounts by currency; deals without a
  *  currency under `''`. */
 function oldDeals(intents: readonly Outline[], settings: Settings) {
-  const old = intents.filter((intent) => intent.old !== null)
+  const old = intents.filter(({ like }) => like.old !== null)
   if (old.length === 0) return []
   return ageBlocks(settings).map((block) => {
     const within = old.filter(
       ({ idleDays }) => idleDays > block.fromDays && idleDays <= (block.toDays ?? Number.POSITIVE_INFINITY),
     )
     const value: Record<string, number> = {}
-    for (const { currency, amount } of within) value[currency ?? ''] = (value[currency ?? ''] ?? 0) + (amount ?? 0)
+    for (const { amount, like } of within)
+      value[like.currency ?? ''] = (value[like.currency ?? ''] ?? 0) + (amount ?? 0)
     return { ...block, count: within.length, value }
   })
 }

@@ -28,13 +28,32 @@ const FROM_HISTORY: ReadonlySet<Change['field']> = new Set(['pipeline', 'stage',
 /** An answer already there on the first night is dated by that night. */
 const ON_FIRST_SIGHT: ReadonlySet<Change['field']> = new Set(['decision', 'decisionDue', 'parkedReason', 'parkedUntil'])
 
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null
+/** Equal as JSON: what is undefined is not there. */
+function same(a: unknown, b: unknown): boolean {
+  if (a === b || !isObject(a) || !isObject(b)) return a === b
+  for (const key in b) if (!(key in a) && b[key] !== undefined) return false
+  for (const key in a) if (!same(a[key], b[key])) return false
+  return true
+}
+
+/** Nothing of `more` is new, told in the order that is known. */
+function tellsNothing<T>(old: readonly T[], more: readonly T[]): boolean {
+  let at = 0
+  return more.every((one) => {
+    while (at < old.length && !same(old[at], one)) at++
+    return at++ < old.length
+  })
+}
+
 function union<T extends { readonly at: Instant }>(
   old: readonly T[],
   more: readonly T[],
   key: (one: T) => string,
   prefer: (a: T, b: T) => T,
 ): readonly T[] {
-  if (more.length === 0) return old
+  if (tellsNothing(old, more)) return old
   const all = new Map(old.map((one) => [key(one), one]))
   for (const one of more) {
     const had = all.get(key(one))
@@ -68,14 +87,20 @@ const isNewStage = (one: Change, seen: Deal): boolean =>
  * Merges one observation into what is known. `now` is the frozen time of the run. Idempotent; the union of evidence
  * does not depend on order; an older observation (by `modifiedAt`) never overwrites a newer one. Where the CRM's
  * history says nothing of a difference between two observations, it becomes a change with source `observed`.
- * Evidence alone: hand in `previous.deal` as `deal`.
+ * Evidence alone: hand in `previous.deal` as `deal`. Where nothing is new it returns `previous` itself.
  */
-export function observe(
-  previous: Known | null,
-  seen: { readonly ref: DealRef; readonly deal: Deal; readonly evidence: Evidence | null },
-  now: Instant,
-): Known {
-  const { ref, deal, evidence } = seen
+export function observe(previous: Known | null, seen: Seen, now: Instant): Known {
+  const merged = merge(previous, seen, now)
+  return previous !== null && same(previous, merged) ? previous : merged
+}
+
+interface Seen {
+  readonly ref: DealRef
+  readonly deal: Deal
+  readonly evidence: Evidence | null
+}
+
+function merge(previous: Known | null, { ref, deal, evidence }: Seen, now: Instant): Known {
   const told = evidence?.changes ?? []
   const known = previous?.changes ?? []
   const changes = known.length === 0 && ascending(told) ? told : union(known, told, changeKey, fuller)

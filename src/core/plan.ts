@@ -197,8 +197,9 @@ export function addTotals(to: Totals, one: Readonly<Totals>, deals: number): voi
 }
 
 /** What a preview and the night that confirms it have in common of a row. */
-export const previewKey = (row: Pick<PlannedWrite, 'deal' | 'group' | 'kind'>): string =>
-  JSON.stringify([row.deal.id, row.group, row.kind])
+export const previewKey = (
+  row: Pick<PlannedWrite, 'group' | 'kind'> & { readonly deal: Pick<DealRef, 'id'> },
+): string => JSON.stringify([row.deal.id, row.group, row.kind])
 
 /** A deal goes first after waiting this many working days for its task. */
 const WAITED_LONG = 10

@@ -25,7 +25,7 @@ import * as digests from './migrations/0004-digests.ts'
 import * as preview from './migrations/0005-preview.ts'
 import * as dueAgain from './migrations/0006-due-again.ts'
 import * as census from './migrations/0007-census.ts'
-import { PGlitePool, WatchedPGlite } from './pglite-pool.ts'
+import type { PGlitePool } from './pglite-pool.ts'
 import type { Db, Schema } from './schema.ts'
 
 /** Another process holds the data directory; the message names it and says what to do. */
@@ -75,6 +75,8 @@ export async function openDatabase(where: {
 }): Promise<Database> {
   if (where.databaseUrl !== undefined) return onPostgres(where.databaseUrl, where.statementMs ?? STATEMENT_MS)
   const { dataDir = 'memory' } = where
+  // 5 MB that only this home needs.
+  const { PGlitePool, WatchedPGlite } = await import('./pglite-pool.ts')
   const unlock = where.dataDir === undefined ? async () => {} : await lockDirectory(dataDir)
   try {
     for (const flag of UNOPTIMISED) setFlagsFromString(flag)

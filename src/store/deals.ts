@@ -29,6 +29,7 @@ const COLUMNS = sql.raw(
 
 /** All of one connection or several; a deal at most once per call. Also ends `gone`. What says something new is due. */
 export async function saveKnown(trx: Executor, run: string, known: readonly Known[]): Promise<void> {
+  if (known.length === 0) return
   const rows = known.map((each) => {
     const { modifiedAt, outcome, name, url, own } = each.deal
     const marked = own.stalled || (own.state ?? 'moving') !== 'moving' || own.categoryBefore !== null
@@ -42,6 +43,13 @@ export async function saveKnown(trx: Executor, run: string, known: readonly Know
       seen_run = excluded.seen_run, gone = false,
       due_at = CASE WHEN deal.known = excluded.known AND NOT deal.gone THEN deal.due_at ELSE 0 END
     WHERE excluded.modified_at >= deal.modified_at`.execute(trx)
+}
+
+/** What is known of them is what was seen again: nothing of it is written. */
+export async function markSeen(trx: Executor, run: string, connection: string, ids: readonly DealId[]) {
+  if (ids.length === 0) return
+  const deals = trx.updateTable('deal').set({ seenRun: run }).where('connection', '=', connection)
+  await deals.where('id', '=', among(ids)).execute()
 }
 
 export async function markGone(trx: Executor, connection: string, ids: readonly DealId[]): Promise<void> {

@@ -78,7 +78,7 @@ async function play(setting: Setting, program: 'unstall' | 'baseline', tell: (li
 async function measureCpu(): Promise<Figure[]> {
   const run = async (order: Omit<CpuOrder, 'databaseUrl'>): Promise<CpuResult> => {
     const { databaseUrl = '' } = order.what === 'store' ? ((await homes[1]?.place()) ?? {}) : {}
-    const flags = ['--max-semi-space-size=8']
+    const flags = ['--max-semi-space-size=4']
     const child = fork(join(import.meta.dirname, 'figures.ts'), [JSON.stringify({ ...order, databaseUrl })], {
       execArgv: flags,
     })

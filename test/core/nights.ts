@@ -133,9 +133,9 @@ export function itemOf(of: World, known: Known, context: PlanContext, options: N
 export function wholePlan(intents: readonly DealIntent[], totals: Totals, context: PlanContext) {
   const { deals, ...rest } = finishPlan(intents.map(outliner()), totals, context)
   const of = new Map(intents.map((intent) => [intent.ref.id, intent]))
-  const parts = deals.flatMap(({ ref: deal, holds }) => {
-    const intent = of.get(deal.id)
-    return intent ? [{ deal, ...withHolds(intent, holds) }] : []
+  const parts = deals.flatMap(({ id, holds }) => {
+    const intent = of.get(id)
+    return intent ? [{ deal: intent.ref, ...withHolds(intent, holds) }] : []
   })
   return {
     rows: parts.flatMap(({ rows }) => rows),

@@ -92,8 +92,12 @@ it.each(SYSTEMS)(
 
     for (const cursor of [first, null, undefined]) {
       from = cursor
-      expect(await program.night(crm, NIGHT)).toMatchObject({ status: 'done', problem: null })
+      const again = await program.night(crm, NIGHT)
+      expect(again).toMatchObject({ status: 'done', problem: null })
       expect(await known()).toEqual(settled)
+      // Written again or not, all that was read counts as seen.
+      const seenIn = (await streamDeals(program.ctx.db, crm.name, { after: null, limit: 99 })).map((one) => one.seenRun)
+      if (cursor === null) expect(new Set(seenIn)).toEqual(new Set([again.id]))
       expect(await crm.journal()).toHaveLength(written)
     }
     // Pages of the first night, arriving late: observations from before our flags and everybody's doings.

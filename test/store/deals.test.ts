@@ -8,6 +8,7 @@ import {
   listDeals,
   liveIds,
   markGone,
+  markSeen,
   quarantine,
   quarantined,
   release,
@@ -130,6 +131,17 @@ eachHome((home) => {
     expect(await streamDeals(db, 'hub', { after: null, limit: 9 })).toEqual([])
     await saveKnown(db, 'r2', [known('1')])
     expect(await streamDeals(db, 'hub', { after: null, limit: 9 })).toMatchObject([{ gone: false, seenRun: 'r2' }])
+  })
+
+  it('notes that a deal was seen, and nothing else of it', async () => {
+    const { db } = (await home.open()).database
+    await saveKnown(db, 'r1', [known('1'), known('2')])
+    const before = await getDeals(db, 'hub', ['1', '2'])
+    await markSeen(db, 'r2', 'hub', ['1'])
+    await markSeen(db, 'r2', 'sf', ['2'])
+    const after = await getDeals(db, 'hub', ['1', '2'])
+    expect(after.get('2')).toEqual(before.get('2'))
+    expect(after.get('1')).toEqual({ ...before.get('1'), seenRun: 'r2' })
   })
 
   it('lists records that could not be understood, known before or never read, until they are released', async () => {
