@@ -263,9 +263,8 @@ async function composite(connection: Connection, parts: readonly Part[]) {
     await ask(connection, { method: 'POST', path: '/composite', body: asked }),
   )
   // Only where no part has an answer of its own: else some may have been applied.
-  const [refusal] = compositeResponse
-  if (refusal && compositeResponse.every(({ referenceId }) => referenceId === null))
-    throw new PartFailed(refusal.httpStatusCode, refusal.body)
+  const [refusal] = compositeResponse.every(({ referenceId }) => referenceId === null) ? compositeResponse : []
+  if (refusal) throw new PartFailed(refusal.httpStatusCode, refusal.body)
   const answers = new Map(compositeResponse.map((one) => [one.referenceId, one]))
   return parts.map((_, at) => {
     const { httpStatusCode: status, body } = answers.get(`part${at}`) ?? { httpStatusCode: 500, body: null }

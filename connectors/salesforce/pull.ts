@@ -94,10 +94,9 @@ export function createReading(
   given: AbortSignal,
   known?: ConnectorOptions['known'],
 ) {
-  /** Of the queries beside the one that failed. */
+  /** Ends the queries beside one that failed. */
   const quit = new AbortController()
   const signal = AbortSignal.any([given, quit.signal])
-
   /** What the rows of `sources` say by deal: evidence, and the meeting that is booked next. */
   async function heard(sources: readonly Source[], rowsOf: (source: Source) => AsyncIterable<readonly Row[]>) {
     const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
@@ -107,12 +106,10 @@ export function createReading(
       for await (const rows of rowsOf(source)) reader.take(rows)
       for (const [deal, said] of reader.said()) {
         const { changes, activities } = told.get(deal) ?? { changes: [], activities: [] }
-        told.set(deal, {
-          deal,
-          // Not as arguments of a call, of which JavaScript takes some 100,000.
-          changes: [...changes, ...said.filter((each) => each !== null && 'field' in each)],
-          activities: [...activities, ...said.filter((each) => each !== null && 'kind' in each)],
-        })
+        const changed = said.filter((each) => each !== null && 'field' in each)
+        const done = said.filter((each) => each !== null && 'kind' in each)
+        // Not by `push(...)`: a call takes no more than some 100,000 arguments.
+        told.set(deal, { deal, changes: [...changes, ...changed], activities: [...activities, ...done] })
         const ahead = said.filter((each) => each !== null && 'series' in each)
         const meeting = nextMeeting(ahead.filter(({ at }) => at <= now + AHEAD_MS))
         if (meeting) booked.set(deal, meeting)
@@ -259,13 +256,9 @@ export function createReading(
   async function* pull(cursor: Cursor | null, mark: Instant): AsyncGenerator<Page> {
     const place = cursor === null ? { since: null } : parse(cursor)
     const { until } = place
-    try {
-      // What was interrupted is finished first; what changed meanwhile follows.
-      if (until !== undefined) yield* walk({ ...place, until })
-      yield* walk({ since: until ?? place.since, until: mark })
-    } finally {
-      quit.abort()
-    }
+    // What was interrupted is finished first; what changed meanwhile follows.
+    if (until !== undefined) yield* walk({ ...place, until })
+    yield* walk({ since: until ?? place.since, until: mark })
   }
 
   /** Its last page says that `until` is reached. */
@@ -281,7 +274,8 @@ export function createReading(
     try {
       yield* told(since === null ? first(place) : later({ ...place, since }))
     } catch (error) {
-      if (!(error instanceof Unsorted)) throw error
+      if (!(error instanceof Unsorted)) quit.abort(error)
+      quit.signal.throwIfAborted()
       // What came so far may lack evidence: from the start, and asked for by the ids of deals.
       yield* told(first({ since, until, unsorted: true }))
     }

@@ -2,6 +2,7 @@
 // anywhere, and sorted in another way than ours.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { gather } from '../../../connectors/salesforce/api.ts'
 import type { Lens } from '../../../connectors/salesforce/map.ts'
 import type { Org, SObject } from '../../../connectors/salesforce/org.ts'
 import { createReading } from '../../../connectors/salesforce/pull.ts'
@@ -257,7 +258,9 @@ describe('a later night', () => {
         yield { records: [], totalSize: 0, done: n === 8 }
       }
     }
-    await expect(pulled({ select, retrieve: async () => [] }, [], cursor)).rejects.toThrow('no')
+    await expect(
+      gather(createReading({ select, retrieve: async () => [] }, lens, NOW, never).pull(cursor, NOW)),
+    ).rejects.toThrow('no')
     const before = calls
     for (let n = 0; n < 9; n++) await new Promise(setImmediate)
     expect(calls).toBe(before)
