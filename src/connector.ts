@@ -231,7 +231,7 @@ export interface Consent<Set extends TokenSet = TokenSet> extends SignIn<Set> {
 /** A rate gate, one per connection: `src/gate.ts` builds it. */
 export interface Gate {
   /** Resolves when a call of this cost may start; rejects with the signal's reason. `lane`: `search` has its own limit. */
-  wait(signal: AbortSignal, lane?: 'normal' | 'search'): Promise<void>
+  wait(signal: AbortSignal, lane?: 'normal' | 'search'): Promise<() => void>
   /** Learns from an answer: remaining budget, or "not before"; `day`: calls left of those of the day, however it counts. */
   observe(
     seen: {

@@ -33,8 +33,8 @@ export interface GateOptions {
   readonly awake?: () => void
 }
 
-/** Share of an announced limit that is used, over time and within one window: the rest absorbs jitter between our starts
- *  and the arrivals the CRM counts. */
+/** Share of an announced limit that is used over time: the rest absorbs jitter between our starts and the arrivals the CRM
+ *  counts. */
 const SHARE = 0.98
 /** Seconds' worth of calls that may start at once: the smallest known bucket holds one. */
 const BURST_MS = 700
@@ -69,12 +69,14 @@ export function createGate(options: GateOptions): Gate {
         const pause = lanes[lane].pausedUntil - clock()
         if (pause > patienceMs) throw new RetryLater('the CRM asked for a pause', pause)
         const start = lanes[lane].reserve(clock())
-        if (start.at > clock()) await sleep(start.at - clock(), signal)
+        // Answers that come meanwhile may leave less room than there was.
+        for (let at = start.at; at > clock(); at = lanes[lane].roomAt(start)) await sleep(at - clock(), signal)
         // A pause that came while this call slept: take a new place behind it, so that the pause does not end in a burst.
         if (lanes[lane].pausedUntil > start.at) continue
         lanes[lane].started(start, clock())
         awake?.()
-        return signal.throwIfAborted()
+        signal.throwIfAborted()
+        return () => lanes[lane].answered(start, clock())
       }
     },
     observe(seen, lane = 'normal') {
@@ -91,16 +93,24 @@ export function createGate(options: GateOptions): Gate {
   }
 }
 
+/** A call: when it is to start, started, or was answered. */
+interface Start {
+  at: Instant
+  begun: boolean
+}
+
 /** Virtual scheduling (GCRA), `next` being when the bucket would be full again, and the starts of the last window. */
 class Lane {
   pausedUntil: Instant = Number.NEGATIVE_INFINITY
   #rate: Rate
+  /** Calls the CRM says it allows in a window, if it does. */
+  #announced: number | null = null
   #pace = 1
   /** The pace at the last refusal; infinite: none, or long passed. */
   #refused = Number.POSITIVE_INFINITY
   #next: Instant = Number.NEGATIVE_INFINITY
-  /** Oldest first, no more than two windows may hold. */
-  readonly #starts: { at: Instant }[] = []
+  /** In the order of their places, no more than three windows may hold. */
+  readonly #starts: Start[] = []
 
   constructor(rate: Rate) {
     this.#rate = rate
@@ -114,22 +124,37 @@ class Lane {
   }
 
   /** The moment at which one more call may start. */
-  reserve(now: Instant): { at: Instant } {
+  reserve(now: Instant): Start {
     const { interval, ahead } = this.#spacing
-    const { max, windowMs } = this.#rate
-    const oldest = this.#starts[this.#starts.length - max]?.at ?? Number.NEGATIVE_INFINITY
-    const start = { at: Math.max(now, this.pausedUntil, this.#next - ahead, oldest + windowMs) }
+    const { max } = this.#rate
+    const start = { at: Math.max(now, this.pausedUntil, this.#next - ahead, this.roomAt()), begun: false }
     this.#next = Math.max(this.#next, start.at) + interval
     this.#starts.push(start)
-    if (this.#starts.length > 2 * max) this.#starts.splice(0, this.#starts.length - max)
+    if (this.#starts.length > 3 * max) this.#starts.splice(0, this.#starts.length - 2 * max)
     return start
   }
 
+  /** When the window has room for one more call; `start`: for this one, reserved already, whatever waits behind it. */
+  roomAt(start?: Start): Instant {
+    const { max, windowMs } = this.#rate
+    const own = start ? this.#starts.indexOf(start) : this.#starts.length
+    const others = this.#starts.flatMap(({ at, begun }, n) => (n < own || (n > own && begun) ? at : []))
+    const oldest = others.sort((a, b) => b - a)[(this.#announced ?? max) - 1]
+    return (oldest ?? Number.NEGATIVE_INFINITY) + windowMs
+  }
+
   /** A process that stood still starts calls late and all at once: the CRM counts them now, not when they were meant. */
-  started(start: { at: Instant }, now: Instant): void {
+  started(start: Start, now: Instant): void {
+    start.begun = true
     const { interval } = this.#spacing
     if (now - start.at >= interval) this.#next = Math.max(this.#next, now) + interval
     start.at = Math.max(start.at, now)
+  }
+
+  /** Where a limit is announced it is used to the full, so a call stands in the window as late as it may have been counted:
+   *  however long it was on its way, or waited for a CRM that stood still. */
+  answered(start: Start, now: Instant): void {
+    if (this.#announced !== null) start.at = Math.max(start.at, now)
   }
 
   observe(seen: Parameters<Gate['observe']>[0], now: Instant): void {
@@ -147,6 +172,7 @@ class Lane {
     if (max !== undefined && windowMs !== undefined && max > 0 && windowMs > 0) {
       const { burst } = this.#rate
       this.#rate = { max: Math.max(1, Math.floor(max * SHARE)), windowMs, ...(burst && { burst }) }
+      this.#announced = Math.max(1, Math.floor(max))
     }
     // Nothing left although our own pace would leave some: someone else spends the same budget.
     if (seen.remaining !== undefined && seen.remaining < 1) {

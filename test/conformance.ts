@@ -55,7 +55,10 @@ export function openGate(): Gate & { readonly pauses: number[] } {
   const pauses: number[] = []
   return {
     pauses,
-    wait: async (signal) => signal.throwIfAborted(),
+    wait: async (signal) => {
+      signal.throwIfAborted()
+      return () => {}
+    },
     observe: (seen) => {
       if (seen.pauseMs !== undefined) pauses.push(seen.pauseMs)
     },

@@ -105,6 +105,27 @@ describe.each<Limits>(['rolling', 'bucket'])('a %s limiter of 110 calls per 10 s
     expect(clock() - stood).toBeLessThan(1.05 * (2000 / 110) * 10_000)
   })
 
+  test('is not exceeded by calls that are long on their way now and then', async () => {
+    const { gate, clock, sleep, run } = simulate()
+    const limiter = new Limiter(limits, clock)
+    const lane = { name: 'api', max: 110, windowMs: 10_000, burst: 11 }
+    gate.observe({ max: 110, windowMs: 10_000 })
+    let [made, refused] = [0, 0]
+    async function worker() {
+      while (made < 1500) {
+        const answered = await gate.wait(never)
+        const nth = ++made % 150
+        await sleep(nth < 5 ? 3000 - 400 * nth : 20, never)
+        if (!limiter.take(lane).ok) refused += 1
+        await sleep(130, never)
+        answered()
+      }
+    }
+    await run(Promise.all(Array.from({ length: 8 }, worker)))
+    expect(refused).toBe(0)
+    expect(clock()).toBeLessThan(1.05 * (1500 / 110) * 10_000)
+  })
+
   test('of which someone else uses half: goes on, less than 5 % refusals', async () => {
     const { gate, clock, sleep, run } = simulate()
     const limiter = new Limiter(limits, clock)

@@ -82,11 +82,11 @@ export function createApi(options: ConnectorOptions) {
   async function call<T>(signal: AbortSignal, schema: z.ZodType<T>, ask: Ask): Promise<T> {
     let renewals = 0
     for (let attempt = 1; ; attempt++) {
-      await options.gate.wait(signal, lane(ask))
+      const answered = await options.gate.wait(signal, lane(ask))
       const token = await options.credential.token(signal)
       // Node puts an impossible header value, and so the token, into its error text.
       if (!/^[\x21-\x7e]+$/.test(token)) throw new Fatal('credentials', 'the HubSpot token is not a token')
-      const answer = await once(signal, schema, ask, token)
+      const answer = await once(signal, schema, ask, token).finally(answered)
       if (answer === 'expired') {
         options.credential.expired(token)
         // One that another process renewed may have been near its own end.

@@ -77,7 +77,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
   ) {
     let renewals = 0
     for (let attempt = 1; ; attempt++) {
-      await gate.wait(signal)
+      const answered = await gate.wait(signal)
       const { token: accessToken, instanceUrl } = await credential.session(signal)
       const transport = new BoundedTransport(signal, timeoutMs * patience)
       try {
@@ -112,6 +112,7 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
           throw new RetryLater(message, Math.max(pause, meaning === 'limit' ? 120_000 : 30_000))
         await sleep(pause, signal)
       } finally {
+        answered()
         learn(transport, signal.aborted)
       }
     }

@@ -20,7 +20,7 @@ it('flags without an answer, one part of the tasks lost and one not applied: loo
   const crm = await startCrm('salesforce', seedOf(DEALS))
   onTestFinished(() => crm.stop())
   await setUp(crm)
-  const gate = { ...createGate({ sleep: async () => {} }), wait: async () => {}, left: () => 1 }
+  const gate = { ...createGate({ sleep: async () => {} }), wait: async () => () => {}, left: () => 1 }
   const connectors = { [crm.name]: await connectTo(crm, { settleMs: 0, gate }) }
   const program = await startProgram({ ...home, crms: [crm], connectors, settings: SETTINGS })
   onTestFinished(() => program.close())

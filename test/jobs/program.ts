@@ -14,7 +14,10 @@ import { en } from '../../src/texts/en.ts'
 
 /** No pace: that is the gate's own test. A pause the CRM asked for is not waited for. */
 const openGate: ConnectorOptions['gate'] = {
-  wait: async (signal) => signal.throwIfAborted(),
+  wait: async (signal) => {
+    signal.throwIfAborted()
+    return () => {}
+  },
   observe: () => {},
   left: () => Number.POSITIVE_INFINITY,
 }

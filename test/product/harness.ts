@@ -288,7 +288,10 @@ function seedOf(scenes: readonly Scene[], now: Instant): Seed {
 
 function connectTo(system: System, url: string): Connector {
   const gate = {
-    wait: async (signal: AbortSignal) => signal.throwIfAborted(),
+    wait: async (signal: AbortSignal) => {
+      signal.throwIfAborted()
+      return () => {}
+    },
     observe: () => {},
     left: () => Number.POSITIVE_INFINITY,
   }

@@ -19,7 +19,7 @@ const HALF_HOUR = 30 * 60_000
 
 /** Fills the org, and returns how an act is carried out. `dropField` deletes a custom field. */
 export function people(org: Org, seed: Seed, dropField: (name: string) => boolean, options: SalesforceOptions) {
-  const start = Math.min(seed.now, ...seed.deals.map((deal) => deal.createdAt)) - DAY
+  const start = seed.deals.reduce((first, { createdAt }) => Math.min(first, createdAt), seed.now) - DAY
   /** Users by e-mail; others by kind and name. */
   const ids = new Map<string, string>()
   function put(object: string, row: Row, key: string): string {

@@ -176,7 +176,7 @@ test('a redirect is refused', async () => {
 
 test('the gate learns the budget; search answers carry none', async () => {
   const seen: unknown[] = []
-  const gate = { wait: async () => {}, observe: (...args: unknown[]) => void seen.push(args), left: () => 1 }
+  const gate = { wait: async () => () => {}, observe: (...args: unknown[]) => void seen.push(args), left: () => 1 }
   const headers = {
     'x-hubspot-ratelimit-max': '110',
     'x-hubspot-ratelimit-remaining': '42',

@@ -55,7 +55,10 @@ export function quietGate(left = Number.POSITIVE_INFINITY) {
   return {
     pauses,
     seen,
-    wait: async (signal: AbortSignal) => signal.throwIfAborted(),
+    wait: async (signal: AbortSignal) => {
+      signal.throwIfAborted()
+      return () => {}
+    },
     left: () => left,
     observe: (one: { remaining?: number; max?: number; pauseMs?: number }) => {
       if (one.pauseMs !== undefined) pauses.push(one.pauseMs)
