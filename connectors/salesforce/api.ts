@@ -268,7 +268,8 @@ async function composite(connection: Connection, parts: readonly Part[]) {
   const { compositeResponse } = Composite.parse(
     await ask(connection, { method: 'POST', path: '/composite', body: asked }),
   )
-  const [refusal] = compositeResponse.filter(({ referenceId }) => referenceId === null)
+  // Only where no part has an answer of its own: else some may have been applied.
+  const [refusal] = compositeResponse.every(({ referenceId }) => referenceId === null) ? compositeResponse : []
   if (refusal) throw new PartFailed(refusal.httpStatusCode, refusal.body)
   const answers = new Map(compositeResponse.map((one) => [one.referenceId, one]))
   return parts.map((_, at) => {

@@ -91,29 +91,32 @@ export function createReading(
   { select, retrieve }: Pick<Org, 'select' | 'retrieve'>,
   lens: Lens,
   now: Instant,
-  signal: AbortSignal,
+  given: AbortSignal,
   known?: ConnectorOptions['known'],
 ) {
+  /** Ends the queries beside one that failed. */
+  const quit = new AbortController()
+  const signal = AbortSignal.any([given, quit.signal])
   /** What the rows of `sources` say by deal: evidence, and the meeting that is booked next. */
   async function heard(sources: readonly Source[], rowsOf: (source: Source) => AsyncIterable<readonly Row[]>) {
     const told = new Map<DealId, { deal: DealId; changes: Change[]; activities: Activity[] }>()
     const booked = new Map<DealId, BookedMeeting>()
-    const unreadable: { deal: DealId; problem: string }[] = []
     const hear = async (source: Source) => {
       const reader = source.reader(lens, now)
       for await (const rows of rowsOf(source)) reader.take(rows)
       for (const [deal, said] of reader.said()) {
-        const one = told.get(deal) ?? { deal, changes: [], activities: [] }
-        one.changes.push(...said.filter((each) => each !== null && 'field' in each))
-        one.activities.push(...said.filter((each) => each !== null && 'kind' in each))
-        told.set(deal, one)
+        const { changes, activities } = told.get(deal) ?? { changes: [], activities: [] }
+        const changed = said.filter((each) => each !== null && 'field' in each)
+        const done = said.filter((each) => each !== null && 'kind' in each)
+        // Not by `push(...)`: a call takes no more than some 100,000 arguments.
+        told.set(deal, { deal, changes: [...changes, ...changed], activities: [...activities, ...done] })
         const ahead = said.filter((each) => each !== null && 'series' in each)
         const meeting = nextMeeting(ahead.filter(({ at }) => at <= now + AHEAD_MS))
         if (meeting) booked.set(deal, meeting)
       }
-      unreadable.push(...reader.unreadable)
+      return reader.unreadable
     }
-    await Promise.all(sources.map(hear))
+    const unreadable = (await Promise.all(sources.map(hear))).flat()
     return { told, booked, unreadable }
   }
   const evidence = (sources: readonly Source[], condition: (of: string) => string, all = false) =>
@@ -271,7 +274,8 @@ export function createReading(
     try {
       yield* told(since === null ? first(place) : later({ ...place, since }))
     } catch (error) {
-      if (!(error instanceof Unsorted)) throw error
+      if (!(error instanceof Unsorted)) quit.abort(error)
+      quit.signal.throwIfAborted()
       // What came so far may lack evidence: from the start, and asked for by the ids of deals.
       yield* told(first({ since, until, unsorted: true }))
     }

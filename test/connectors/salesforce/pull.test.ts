@@ -2,6 +2,7 @@
 // anywhere, and sorted in another way than ours.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { gather } from '../../../connectors/salesforce/api.ts'
 import type { Lens } from '../../../connectors/salesforce/map.ts'
 import type { Org, SObject } from '../../../connectors/salesforce/org.ts'
 import { createReading } from '../../../connectors/salesforce/pull.ts'
@@ -198,6 +199,13 @@ describe('the first sync', () => {
     expect(pages.map(({ cursor }) => JSON.parse(cursor).after)).toEqual([one, two, undefined])
     expect(pages[0]?.unreadable).toHaveLength(4)
   })
+
+  test('a deal may have more activities than a call takes arguments', async () => {
+    const [deal, count] = [dealId(1), 150_000]
+    const Task = new Array<Row>(count).fill(call(deal))
+    const pages = await pulled(org({ Opportunity: [opportunity(deal)], Task }, { pageSize: count }).org, [])
+    expect(pages[0]?.evidence[0]?.activities).toHaveLength(count)
+  })
 })
 
 describe('a later night', () => {
@@ -237,6 +245,25 @@ describe('a later night', () => {
     )
     const told = pages.flatMap(({ evidence }) => evidence.flatMap(({ deal, activities }) => activities.map(() => deal)))
     expect(told).toEqual([held])
+  })
+
+  test('where one query fails, the others beside it do not go on', async () => {
+    let calls = 0
+    const select: Org['select'] = async function* (object, _, signal) {
+      for (let n = 0; n < 9; n++) {
+        signal.throwIfAborted()
+        calls += 1
+        await new Promise(setImmediate)
+        if (object === 'Event') throw new Error('no')
+        yield { records: [], totalSize: 0, done: n === 8 }
+      }
+    }
+    await expect(
+      gather(createReading({ select, retrieve: async () => [] }, lens, NOW, never).pull(cursor, NOW)),
+    ).rejects.toThrow('no')
+    const before = calls
+    for (let n = 0; n < 9; n++) await new Promise(setImmediate)
+    expect(calls).toBe(before)
   })
 
   test.each([

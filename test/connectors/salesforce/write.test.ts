@@ -268,7 +268,7 @@ describe('where the calls of the day would not do, five requests are one call', 
       z.object({ method: z.string(), url: z.string(), referenceId: z.string(), body: Body.optional() }),
     ),
   })
-  type Part = { status: number; body: unknown } | null
+  type Part = { status: number; body: unknown; nameless?: boolean } | null
   /** Answers one composite call part by part; notes the ids of each. */
   function composite(answer: (ids: string[], at: number) => Part) {
     const parts: string[][] = []
@@ -281,7 +281,16 @@ describe('where the calls of the day would not do, five requests are one call', 
           const ids = body?.records.map(({ id }) => id) ?? []
           parts.push(ids)
           const part = answer(ids, at)
-          return part ? [{ body: part.body, httpHeaders: {}, httpStatusCode: part.status, referenceId }] : []
+          return part
+            ? [
+                {
+                  body: part.body,
+                  httpHeaders: {},
+                  httpStatusCode: part.status,
+                  referenceId: part.nameless ? null : referenceId,
+                },
+              ]
+            : []
         })
         return [200, { compositeResponse }, json]
       })
@@ -361,6 +370,14 @@ describe('where the calls of the day would not do, five requests are one call', 
       .times(9)
       .reply(200, async (request: Request) => (await idsOf(request)).map(done), json)
     expect(results((await build([], 1)(many.slice(0, 400))).outcomes)).toEqual({ done: 400 })
+  })
+
+  test('a refusal without a name beside an answer says nothing of the parts that have none', async () => {
+    composite((ids, at) =>
+      at === 0 ? ok(ids) : { status: 400, body: apiError('LIMIT_EXCEEDED', 'no'), nameless: true },
+    )
+    const { outcomes } = await build([], 1)(many.slice(0, 400))
+    expect(results(outcomes)).toEqual({ done: 200 })
   })
 
   test('a text that reads like a reference to another answer goes by itself', async () => {
