@@ -138,10 +138,9 @@ function listed(hub: Hub, after: string | null): Promise<RecordPage> {
 
 /** Past 10,000 results search goes on by id, never by `after`; sorting by date would let rows move while paging. */
 function behind(hub: Hub, last: string | null, properties: readonly string[], changed: readonly object[] = []) {
-  const rest = last === null ? [] : [{ propertyName: 'hs_object_id', operator: 'GT', value: last }]
-  const filters = [...changed, ...rest]
+  const filters = [...changed, { propertyName: 'hs_object_id', operator: 'GT', value: last ?? '0' }]
   const sorts = [{ propertyName: 'hs_object_id', direction: 'ASCENDING' }]
-  return hub.search({ filterGroups: filters.length > 0 ? [{ filters }] : [], sorts, properties, limit: SEARCH_PAGE })
+  return hub.search({ filterGroups: [{ filters }], sorts, properties, limit: SEARCH_PAGE })
 }
 
 const changedSince = (since: Instant) => (hub: Hub, last: string | null) => {

@@ -339,7 +339,7 @@ test('the sweep of ids searches behind the last id, by no token, and asks for no
   const behind = (value: string) => [{ filters: [{ propertyName: 'hs_object_id', operator: 'GT', value }] }]
   const first = () =>
     hubspot()
-      .post(SEARCH, { ...asked, filterGroups: [] })
+      .post(SEARCH, { ...asked, filterGroups: behind('0') })
       .reply(200, { total: 3, results: [{ id: '1' }, {}], paging: { next: { after: '2' } } })
   first()
     .post(SEARCH, { ...asked, filterGroups: behind('1') })
