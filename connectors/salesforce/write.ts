@@ -87,8 +87,13 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
           if (answer instanceof Drift || answer instanceof Rejected) whole = answer.message
           else for (const [at, job] of (requests[n] ?? []).entries()) verdicts.set(job, verdictOf(answer, lane, at))
         }
-        for (const [{ id, record }, told] of verdicts) if (record.StageName && told) staged.set(id, told)
         return whole === undefined ? { verdicts } : { verdicts, whole }
+      },
+      async review(batch, verdicts) {
+        for (const job of batch) {
+          const told = verdicts.get(job)
+          if (told && job.record.StageName) staged.set(job.id, told)
+        }
       },
     })
   }

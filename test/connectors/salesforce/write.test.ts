@@ -142,6 +142,27 @@ test('a category waits for the stage that would set its own, and is not sent whe
   })
 })
 
+test('nor where the stage was only found to be bad by halving', async () => {
+  const sent: string[] = []
+  nock(HOST)
+    .patch(`${DATA}/composite/sobjects`)
+    .times(4)
+    .reply(async (request: Request) => {
+      const ids = Body.parse(await request.clone().json()).records.map(({ id }) => id)
+      sent.push(ids.join())
+      return ids.includes(dealId(2)) ? [400, apiError('JSON_PARSER_ERROR', 'bad'), json] : [200, ids.map(done), json]
+    })
+  const writes = [1, 2].flatMap((n) => [
+    fields(n, { category: 'Omitted' }, 'A', `category ${n}`),
+    fields(n, { stage: 'Archived' }, 'A', `stage ${n}`),
+  ])
+  const { outcomes } = await build()(writes)
+  expect(sent).toEqual([[dealId(1), dealId(2)].join(), dealId(1), dealId(2), dealId(1)])
+  expect(Object.fromEntries(outcomes.map(({ key, result }) => [key, result]))).toEqual({
+    ...{ 'stage 1': 'done', 'stage 2': 'refused', 'category 1': 'done', 'category 2': 'refused' },
+  })
+})
+
 test('tasks are created open, completed, reopened and deleted in the org’s own words', async () => {
   const create = nock(HOST)
     .post(`${DATA}/composite/sobjects`, ({ records }) => {
