@@ -99,7 +99,7 @@ async function measureCpu(): Promise<Figure[]> {
       peakMb,
     } = await run({ what: 'store', deals, pageSize })
     const what = `read, compare and store ${short(deals)} deals, ${pageSize} a page`
-    const said = `${first.toFixed(1)} s of CPU per million, known ones ${again.toFixed(1)} s (${Math.round(perSecond)} deals a second)`
+    const said = `${first.toFixed(1)} s of CPU per million, known and unchanged ones ${again.toFixed(1)} s (${Math.round(perSecond)} deals a second)`
     figures.push([what, said, peakMb.toFixed(0)])
   }
   for (const figure of figures) console.log(figure.join(' | '))
