@@ -2,7 +2,7 @@
 // unanswered, look again, drop what changed meanwhile, store the intent, send, store each answer as it arrives.
 // What stays unanswered is unknown and waits for the settling of the next round.
 import type { Connector, RemoteTask, Sought, Write } from '../src/connector.ts'
-import type { Deal, DealId, Instant, Known, TaskKey } from '../src/core/deal.ts'
+import type { Deal, DealId, Instant, TaskKey } from '../src/core/deal.ts'
 import { asLastKnown, isBlind } from '../src/core/fields.ts'
 import type { PlannedWrite } from '../src/core/plan.ts'
 import { reaffirm, settleFields } from '../src/core/reaffirm.ts'
@@ -10,7 +10,7 @@ import { taskKey } from '../src/core/stall.ts'
 import { RetryLater } from '../src/errors.ts'
 import { fieldNames } from '../src/report/summary.ts'
 import { getConnection } from '../src/store/connections.ts'
-import { freshEstimates, getDeals } from '../src/store/deals.ts'
+import { freshEstimates, snapshots } from '../src/store/deals.ts'
 import {
   dropPlanned,
   fieldsOf,
@@ -243,10 +243,10 @@ async function affirm(
   signal: AbortSignal,
   lately: Look,
 ): Promise<readonly StoredRow[]> {
-  const judged = await getDeals(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
+  const judged = await snapshots(ctx.db, run.connection, [...new Set(rows.map((row) => row.deal.id))])
   // A lost database plans tasks that are there. Only the task of a stall that began tonight, and of which the CRM showed
   // nothing before, cannot be, unless it was sent before and the CRM does not refuse a second one.
-  const unmarked = (row: StoredRow) => judged.get(row.deal.id)?.known.deal.own.since === null
+  const unmarked = (row: StoredRow) => judged.get(row.deal.id)?.own.since === null
   const tonights = (row: StoredRow) =>
     row.kind === 'create-task' && row.taskKey === taskKey(row.deal.id, run.now) && unmarked(row)
   const cannotBe = (row: StoredRow) => tonights(row) && (row.sentAt === null || connector.can.taskKey === 'unique')
@@ -262,9 +262,9 @@ async function affirm(
     const some = rows.slice(from, from + 500)
     const ledger = await ledgerForDeals(ctx.db, run.connection, [...new Set(some.map((row) => row.deal.id))])
     for (const row of some) {
-      const known: Known | undefined = judged.get(row.deal.id)?.known
+      const known = judged.get(row.deal.id)
       const own = (ledger.get(row.deal.id) ?? []).filter(
-        (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.deal.modifiedAt ?? 0)),
+        (other) => other.status === 'done' && (other.run === run.id || other.plannedAt > (known?.modifiedAt ?? 0)),
       )
       const keyless = isTask(row) && connector.can.taskKey === 'none'
       const verdict: Settlement | null = keyless
@@ -296,7 +296,7 @@ const UNREAD = { gone: 'the deal was deleted or merged', unreadable: `the deal c
 /** Null: go. */
 function affirmRow(
   row: StoredRow,
-  known: Known | undefined,
+  known: Deal | undefined,
   fresh: Fresh,
   tasks: Tasks,
   own: readonly StoredRow[],
@@ -321,7 +321,7 @@ function affirmRow(
       : null
   }
   if (known === undefined) return { key, status: 'dropped', message: 'the deal is not known any more' }
-  const answer = reaffirm(row, known.deal, deal, own)
+  const answer = reaffirm(row, known, deal, own)
   if (answer === 'go') return null
   const { drop } = answer
   const message =
@@ -449,8 +449,8 @@ async function look(
   const reference = (await getConnection(db, connection))?.reference
   if (!reference || !isBlind(reference)) return
   const ledger = await ledgerForDeals(db, connection, ids)
-  for (const [id, { known }] of await getDeals(db, connection, ids)) {
+  for (const [id, known] of await snapshots(db, connection, ids)) {
     const deal = fresh.get(id)
-    if (typeof deal === 'object') fresh.set(id, asLastKnown(deal, known.deal, ledger.get(id) ?? [], reference))
+    if (typeof deal === 'object') fresh.set(id, asLastKnown(deal, known, ledger.get(id) ?? [], reference))
   }
 }

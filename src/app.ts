@@ -18,7 +18,7 @@ import { createLog, type Log } from './log.ts'
 import { type StepQueue, startQueue } from './queue.ts'
 import { createTokens, createVault, secretOf, type Tokens, type TokensOptions } from './secrets.ts'
 import { type Database, DatabaseInUse, openDatabase } from './store/db.ts'
-import { knownDeals } from './store/deals.ts'
+import { snapshots } from './store/deals.ts'
 import { en } from './texts/en.ts'
 import { fr } from './texts/fr.ts'
 import { watchEventLoop } from './watchdog.ts'
@@ -116,10 +116,7 @@ export async function openApp(file: string, options: AppOptions = {}): Promise<A
           ...(options.pace ? { pace: options.pace } : {}),
           dayShare: config.maxDailyCallsShare,
           called: (call) => options.called?.(connection(name), call),
-          known: async (ids) => {
-            const known = await knownDeals(database.db, name, ids)
-            return new Map([...known].map(([id, { deal }]) => [id, deal]))
-          },
+          known: (ids) => snapshots(database.db, name, ids),
         })
       connectors.set(name, connector)
       return connector

@@ -43,7 +43,7 @@ export function inOrder(after = '') {
  *  have read next, behind the deal `after`. Where it does not come, Salesforce sorts it before that, and rows behind it may
  *  be missed. */
 export function beside(pages: Pages, of: string, after?: string, awaited: string | null = null) {
-  const source = ahead(pages)
+  const source = pages[Symbol.asyncIterator]()
   const check = inOrder(after)
   let rows: Row[] = []
   const next = () => (rows.length > 0 ? String(rows[0]?.[of]) : awaited)
@@ -68,6 +68,6 @@ export function beside(pages: Pages, of: string, after?: string, awaited: string
         if (found !== undefined) awaited = null
       }
     },
-    close: () => source.return(undefined),
+    close: () => source.return?.(undefined),
   }
 }

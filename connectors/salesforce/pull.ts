@@ -143,7 +143,10 @@ export function createReading(
       // History of deals in between that were closed long ago would be as much again.
       const which = object === 'OpportunityHistory' ? ` AND ${recent('Opportunity.')}` : only
       const tail = `WHERE ${from(of)} AND ${of} <= '006zzzzzzzzzzzz'${which} ORDER BY ${of}`
-      return [object, beside(select(object, tail, signal), of, after, next[object])] as const
+      const pages = select(object, tail, signal)
+      // The longest of them sets the pace; of the others a page ahead would cost more memory than time.
+      const paced = object === 'OpportunityHistory' ? ahead(pages) : pages
+      return [object, beside(paced, of, after, next[object])] as const
     }
     const tail = `WHERE ${recent('')} AND ${from('Id')} ORDER BY Id`
     const sides = new Map(rest.unsorted ? [] : ALL.map(side))

@@ -1,7 +1,7 @@
 // Deals as last known, where each stands, and every transition. All writes are set-based (one statement per call, the
 // rows as one JSON parameter) and run in the caller's transaction; an older observation never overwrites a newer one.
 import { type Selectable, sql } from 'kysely'
-import type { DealId, Instant, Known, LocalDate, Rule } from '../core/deal.ts'
+import type { Deal, DealId, Instant, Known, LocalDate, Rule } from '../core/deal.ts'
 import type { Standing, Transition } from '../core/stall.ts'
 import { among, plain, rowsOf } from './db.ts'
 import type { Executor, Schema } from './schema.ts'
@@ -18,9 +18,11 @@ export async function getDeals(db: Executor, connection: string, ids: readonly D
   return new Map<DealId, StoredDeal>(rows.map((row) => [row.known.ref.id, row]))
 }
 
-export async function knownDeals(db: Executor, connection: string, ids: readonly DealId[]) {
-  const rows = await deals(db, connection).where('id', '=', among(ids)).select(['id', 'known']).execute()
-  return new Map<DealId, Known>(rows.map((row) => [row.id, row.known]))
+/** The last snapshots alone: evidence weighs more. */
+export async function snapshots(db: Executor, connection: string, ids: readonly DealId[]) {
+  const snapshot = sql<Deal>`known -> 'deal'`.as('deal')
+  const rows = await deals(db, connection).where('id', '=', among(ids)).select(['id', snapshot]).execute()
+  return new Map<DealId, Deal>(rows.map((row) => [row.id, row.deal]))
 }
 
 const COLUMNS = sql.raw(

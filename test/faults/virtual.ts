@@ -14,7 +14,7 @@ import { createGate } from '../../src/gate.ts'
 import type { SandboxOptions } from '../../src/sandbox/kernel.ts'
 import type { Seed, SeedDeal } from '../../src/sandbox/seed.ts'
 import type { Database } from '../../src/store/db.ts'
-import { knownDeals } from '../../src/store/deals.ts'
+import { snapshots } from '../../src/store/deals.ts'
 import { getRun, listRuns, type Run } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
 import { borrowed } from '../homes.ts'
@@ -301,12 +301,7 @@ export async function virtual(trial: Trial, options: VirtualOptions): Promise<Vi
       timezone: 'UTC',
       timeoutMs: options.timeoutMs ?? 5_000,
       ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
-      known:
-        options.known ??
-        (async (ids: readonly string[]) => {
-          const known = await knownDeals(database.db, name, ids)
-          return new Map([...known].map(([id, { deal }]) => [id, deal]))
-        }),
+      known: options.known ?? ((ids: readonly string[]) => snapshots(database.db, name, ids)),
       warn: (message: string, data?: Record<string, unknown>) => note('warn')(data ?? {}, message),
     }
     if (system === 'hubspot') {

@@ -8,7 +8,7 @@ import type { Instant, System } from '../../src/core/deal.ts'
 import { Settings } from '../../src/core/policy.ts'
 import { type StepQueue, startQueue } from '../../src/queue.ts'
 import type { Database } from '../../src/store/db.ts'
-import { knownDeals } from '../../src/store/deals.ts'
+import { snapshots } from '../../src/store/deals.ts'
 import { getRun, type Run } from '../../src/store/runs.ts'
 import { en } from '../../src/texts/en.ts'
 
@@ -132,8 +132,7 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     connector: async (name) => {
       const crm = crms.find((one) => one.name === name)
       if (!crm) throw new Error(`no connection ${name}`)
-      const known: ConnectHow['known'] = async (ids) =>
-        new Map([...(await knownDeals(database.db, name, ids))].map(([id, { deal }]) => [id, deal]))
+      const known: ConnectHow['known'] = (ids) => snapshots(database.db, name, ids)
       const connector = connectors.get(name) ?? (await connectTo(crm, { settleMs: 0, known }))
       connectors.set(name, connector)
       return connector

@@ -4,7 +4,6 @@ import {
   facetsOf,
   findDeal,
   getDeals,
-  knownDeals,
   listDeals,
   liveIds,
   markGone,
@@ -15,6 +14,7 @@ import {
   saveKnown,
   saveStandings,
   saveTransitions,
+  snapshots,
   streamDeals,
 } from '../../src/store/deals.ts'
 import type { Db } from '../../src/store/schema.ts'
@@ -46,15 +46,17 @@ eachHome((home) => {
       activities: [{ id: 'a', kind: 'reply', at: NOW, outside: true } as const],
     }
     await saveKnown(db, 'r1', [withEvidence, known('2')])
-    const read = await knownDeals(db, 'hub', ['9007199254740993', 'unknown'])
-    expect([...read]).toEqual([['9007199254740993', withEvidence]])
-    expect(await knownDeals(db, 'sf', ['2'])).toEqual(new Map())
+    const ids = ['9007199254740993', 'unknown']
+    const read = await getDeals(db, 'hub', ids)
+    expect([...read].map(([id, { known }]) => [id, known])).toEqual([['9007199254740993', withEvidence]])
+    expect([...(await snapshots(db, 'hub', ids))]).toEqual([['9007199254740993', withEvidence.deal]])
+    expect(await snapshots(db, 'sf', ['2'])).toEqual(new Map())
   })
 
   it('takes out of names what no database stores: NUL and half characters', async () => {
     const { db } = (await home.open()).database
     await saveKnown(db, 'r1', [known('1', { name: 'a\0b\ud800c' })])
-    expect((await knownDeals(db, 'hub', ['1'])).get('1')?.deal.name).toBe('ab\ufffdc')
+    expect((await snapshots(db, 'hub', ['1'])).get('1')?.name).toBe('ab\ufffdc')
     expect((await findDeal(db, 'ab\ufffdc')).map((each) => each.known.ref.id)).toEqual(['1'])
   })
 
@@ -73,7 +75,7 @@ eachHome((home) => {
     }
     // The same version again may bring new evidence.
     await saveKnown(db, 'r9', [{ ...known('1', { modifiedAt: NOW + 3, amount: 3 }), firstSeen: 1 }])
-    expect((await knownDeals(db, 'hub', ['1'])).get('1')?.firstSeen).toBe(1)
+    expect((await getDeals(db, 'hub', ['1'])).get('1')?.known.firstSeen).toBe(1)
   })
 
   it('streams open deals, and closed or gone ones only while something is left to end', async () => {
