@@ -10,6 +10,7 @@ import { type Deed, type World, world } from './world.ts'
 
 /** The embedded database takes its half a gigabyte in the worker's own process: what the worker holds shows without it. */
 const HOMES: readonly HomeName[] = ['PostgreSQL']
+const DAY_MS = 86_400_000
 /** The program's own: a page of 2,000 takes its time on a busy machine, and nobody is killed here. */
 const OWN = { lockMs: 8_000, stalledCheckMs: 3_000, timeoutMs: 30_000 }
 
@@ -68,28 +69,29 @@ async function workOf({ system, journal, look }: Crm, since: number, now: number
   }
 }
 
-/** The fewest calls for that, in full pages and batches. */
-const MINIMUM: Readonly<Record<System, (work: Work) => number>> = {
-  hubspot({ all, changed, told, flags, created, completed, looks }) {
-    const pages = (count: number, size: number) => Math.ceil(count / size)
+const pages = (count: number, size: number) => Math.ceil(count / size)
+/** The fewest calls for that, in full pages and batches. `swept`: how many ids are looked through for deals that vanished. */
+const MINIMUM: Readonly<Record<System, (work: Work, swept: number) => number>> = {
+  hubspot({ all, changed, told, flags, created, completed, looks }, swept) {
     // Account, pipelines, properties of deals and of tasks, owners and those who left.
     const reference = 6 * looks
     // By search and with the history of those that need it, or by the list, which brings it along.
     const reading = Math.min(pages(changed, 200) + pages(told, 50), pages(all, 50))
     // A fresh look at deals, at tasks to be completed; then the writes.
-    return reference + reading + 2 * pages(flags, 100) + pages(created, 100) + 2 * pages(completed, 100)
+    const writing = 2 * pages(flags, 100) + pages(created, 100) + 2 * pages(completed, 100)
+    return reference + reading + pages(swept, 200) + writing
   },
-  salesforce({ changed, told, flags, created, completed, looks }) {
-    const pages = (count: number, size: number) => Math.ceil(count / size)
-    // Five objects, company, stages, users.
-    const reference = 8 * looks
+  salesforce({ changed, told, flags, created, completed, looks }, swept) {
+    // Objects, company, stages, users: one composite call.
+    const reference = looks
     // Deals; of which the history moved, then that history, 500 ids a query.
     const reading = pages(changed, 2000) + pages(told, 2000) + pages(told, 500)
     // Meetings booked, due and come into reach; changed events, tasks, mails.
-    const evidence = 6
+    const evidence = 4
     // A fresh look at deals, at tasks to be completed; then the writes.
-    const looking = pages(flags, 2000) + pages(completed, 200)
-    return reference + reading + evidence + looking + pages(flags, 200) + pages(created, 200) + pages(completed, 200)
+    const looking = pages(flags, 2000) + pages(completed, 2000)
+    const writing = pages(flags, 200) + pages(created, 200) + pages(completed, 200)
+    return reference + reading + evidence + pages(swept, 2000) + looking + writing
   },
 }
 
@@ -111,7 +113,9 @@ async function everythingChanged(trial: Trial): Promise<Result> {
     await finish([order], { weigh: true })
     const spent = (await calls()) - was
     const work = await workOf(crm, since, order.now)
-    fewest = MINIMUM[crm.system](work)
+    // Of a week's round, as many nights as are left of it share what there is.
+    const nights = 8 - Math.round((order.now - since) / DAY_MS)
+    fewest = MINIMUM[crm.system](work, since === 0 ? 0 : Math.ceil(work.all / nights))
     ratio = spent / fewest
     trial.say(`${spent} calls for ${JSON.stringify(work)}`)
     since = order.now
