@@ -39,14 +39,14 @@ export function picture(points: readonly Point[]): string {
   try {
     drawing.setOption({
       ...{ animation: false, backgroundColor: '#fff', textStyle: { fontFamily: 'sans-serif' } },
-      legend: { bottom: 4, textStyle: text, data: names },
+      legend: { bottom: 4, itemGap: 48, textStyle: text, data: names },
       title: PANELS.map(({ title }, n) => ({
         text: title,
         left: `${n * 33 + 2}%`,
         top: 8,
         textStyle: { ...text, fontSize: 13 },
       })),
-      grid: PANELS.map((_, n) => ({ left: `${n * 33 + 6}%`, width: '25%', top: 44, bottom: 64 })),
+      grid: PANELS.map((_, n) => ({ left: `${n * 33 + 7}%`, width: '24%', top: 44, bottom: 64 })),
       xAxis: PANELS.map((_, gridIndex) => ({
         ...{ type: 'log', gridIndex, min: Math.min(...sizes), max: Math.max(...sizes), splitLine: { show: false } },
         axisLabel: { ...text, formatter: (n: number) => (n >= 1e6 ? `${n / 1e6} M` : `${n / 1e3} k`) },
