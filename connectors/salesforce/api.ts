@@ -165,9 +165,9 @@ export function createApi({ credential, gate, sleep, timeoutMs = 30_000, called 
     async outline(objects: readonly string[], tables: readonly string[], signal: AbortSignal) {
       const described = objects.map((name) => `/sobjects/${name}/describe`)
       const queries = tables.map((soql) => `/query?q=${encodeURIComponent(soql)}`)
+      const parts = [...described, ...queries].map((path): Part => ({ method: 'GET', path }))
       const first = await call(signal, true, async (conn) => {
-        const answers = await composite(conn, [...described, ...queries].map((path) => ({ method: 'GET' as const, path }))) // biome-ignore format: one call
-        const known = answers.map(({ status, body }) => {
+        const known = (await composite(conn, parts)).map(({ status, body }) => {
           if (status < 300) return { body }
           const { meaning, message } = judged(body, status, conn.accessToken ?? '')
           if (meaning !== 'drift') throw new PartFailed(status, body)

@@ -59,8 +59,8 @@ export function connectSalesforce(options: SalesforceOptions): Connector {
         found.set(key, { id, key, deal, open: !row.IsClosed, owner, subject, body, due })
       }
     }
-    for (const some of chunks([...keys.values()].flatMap(({ id }) => id ?? []), READ_BATCH)) // biome-ignore format: one line
-      take(await org.retrieve(some, signal, 'Task', FOUND))
+    const ids = [...keys.values()].flatMap(({ id }) => id ?? [])
+    for (const some of chunks(ids, READ_BATCH)) take(await org.retrieve(some, signal, 'Task', FOUND))
     const quoted = [...keys].flatMap(([key, { id }]) => (id === null ? `'${key.replace(/[\\']/g, '\\$&')}'` : []))
     for (const some of chunks(quoted, KEY_CHUNK)) {
       const tail = `WHERE ${TASK_KEY} IN (${some.join()}) ORDER BY CreatedDate, Id`

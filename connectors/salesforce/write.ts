@@ -77,7 +77,8 @@ export function createWriter(api: Api, { get, forget }: Pick<Org, 'get' | 'forge
         const toSend = ({ record }: Job) =>
           record.Status ? { ...record, Status: record.Status === 'open' ? open : closed } : record
         const requests = packed(jobs)
-        const answers = await api.saveAll(lane.verb, lane.object, requests.map((some) => some.map(toSend)), signal) // biome-ignore format: one line
+        const records = requests.map((some) => some.map(toSend))
+        const answers = await api.saveAll(lane.verb, lane.object, records, signal)
         const verdicts = new Map<Job, Verdict | null>(waiting)
         let whole: string | undefined
         for (const [n, answer] of answers.entries()) {
