@@ -48,8 +48,8 @@ const MUTANTS: readonly Mutant[] = [
     changes: [
       [
         'src/core/undo.ts',
-        "    else if (again !== undefined || !sameValue(found, wrote)) say(row, 'changed', { field, wrote, found })",
-        "    else if (again !== undefined) say(row, 'changed', { field, wrote, found })",
+        '    else if (again !== undefined || !sameValue(found, wrote)) {',
+        '    else if (again !== undefined) {',
       ],
       ['jobs/apply.ts', "    return still === 'left'\n", '    return false\n'],
     ],
