@@ -17,7 +17,7 @@ interface Mutant {
 /** Killed while tasks have been created without an answer, where nothing but our look prevents second ones. */
 const KILLED = ['--only', '2', '--title', 'same job', '--system', 'salesforce', '--home', 'PostgreSQL']
 
-const MUTANTS: readonly Mutant[] = [
+export const MUTANTS: readonly Mutant[] = [
   {
     safeguard: 'the intent is stored before the call',
     changes: [
@@ -73,7 +73,8 @@ const MUTANTS: readonly Mutant[] = [
   },
 ]
 
-const ROOT = join(import.meta.dirname, '../..')
+/** The folder of this program. */
+export const ROOT = join(import.meta.dirname, '../..')
 const LEFT_OUT = /^(?:node_modules|dist|coverage|\.git|\.unstall.*)$/
 
 /** A copy of the program as it is now; `node_modules` is the same. */
@@ -137,22 +138,25 @@ async function judge(mutant: Mutant): Promise<string> {
   }
 }
 
-let survivors = 0
-const waiting = [...MUTANTS]
-async function lane(): Promise<void> {
-  for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
-    const { safeguard } = mutant
-    const begun = performance.now()
-    const said = await judge(mutant).then(
-      (how) => `noticed: ${how.slice(0, 160)}`,
-      (error: unknown) => {
-        survivors++
-        return error instanceof Error ? error.message : String(error)
-      },
-    )
-    console.log(`without "${safeguard}" (${((performance.now() - begun) / 1000).toFixed(0)} s)\n   ${said}`)
+async function main(): Promise<void> {
+  let survivors = 0
+  const waiting = [...MUTANTS]
+  async function lane(): Promise<void> {
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const { safeguard } = mutant
+      const begun = performance.now()
+      const said = await judge(mutant).then(
+        (how) => `noticed: ${how.slice(0, 160)}`,
+        (error: unknown) => {
+          survivors++
+          return error instanceof Error ? error.message : String(error)
+        },
+      )
+      console.log(`without "${safeguard}" (${((performance.now() - begun) / 1000).toFixed(0)} s)\n   ${said}`)
+    }
   }
+  await Promise.all([lane(), lane()])
+  console.log(`\n${MUTANTS.length - survivors} noticed, ${survivors} not`)
+  process.exit(survivors > 0 ? 1 : 0)
 }
-await Promise.all([lane(), lane()])
-console.log(`\n${MUTANTS.length - survivors} noticed, ${survivors} not`)
-process.exit(survivors > 0 ? 1 : 0)
+if (process.argv[1] === import.meta.filename) await main()
