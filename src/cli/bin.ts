@@ -11,8 +11,7 @@ if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
-// Nine tenths of a grown heap are garbage: V8 would let it grow fourfold before it collects it. A quarter costs a tenth
-// more CPU than a half, and saves 20 MB of 250.
+// Nine tenths of a grown heap are garbage, and V8 would let it grow fourfold; why a quarter: docs/performance.md.
 const { setFlagsFromString } = await import('node:v8')
 setFlagsFromString('--heap-growing-percent=25')
 const { main } = await import('./main.ts')

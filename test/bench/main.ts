@@ -16,7 +16,7 @@ import { closeHomes, homes } from '../homes.ts'
 import type { CpuOrder, CpuResult } from './figures.ts'
 import { countsOf, type Happened, minimum, minimumWall, type System, sum } from './minimum.ts'
 import { type Figure, type Line, print, short, write } from './results.ts'
-import { LATENCY_MS, openStage, type Played, type Setting } from './stage.ts'
+import { FLAGS, LATENCY_MS, openStage, type Played, type Setting } from './stage.ts'
 
 const { values } = parseArgs({
   options: {
@@ -78,9 +78,8 @@ async function play(setting: Setting, program: 'unstall' | 'baseline', tell: (li
 async function measureCpu(): Promise<Figure[]> {
   const run = async (order: Omit<CpuOrder, 'databaseUrl'>): Promise<CpuResult> => {
     const { databaseUrl = '' } = order.what === 'store' ? ((await homes[1]?.place()) ?? {}) : {}
-    const flags = ['--max-semi-space-size=4']
     const child = fork(join(import.meta.dirname, 'figures.ts'), [JSON.stringify({ ...order, databaseUrl })], {
-      execArgv: flags,
+      execArgv: FLAGS,
     })
     const [result] = await once(child, 'message')
     return result

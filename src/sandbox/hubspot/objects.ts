@@ -198,11 +198,8 @@ function list(store: Store, object: ObjectType, call: Call): Answer {
   if (Number.isNaN(after)) throw invalid('after is not a cursor of this endpoint')
   const archived = call.query.get('archived') === 'true'
   // One more than a page tells whether another one follows; a million deals are not copied for it.
-  const rest: Item[] = []
-  for (const item of store.after(object, after)) {
-    if ((item.archived !== null) === archived) rest.push(item)
-    if (rest.length > limit) break
-  }
+  const shown = store.after(object, after).filter((item) => (item.archived !== null) === archived)
+  const rest = shown.take(limit + 1).toArray()
   const page = rest.slice(0, limit)
   const results = page.map((item) => shape(store, item, asked(call, 'properties'), history))
   const paging = rest.length > limit ? { paging: { next: { after: page.at(-1)?.id } } } : {}

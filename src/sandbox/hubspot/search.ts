@@ -79,21 +79,15 @@ export function search(store: Store, object: ObjectType, call: Call): Answer {
   const groups = filterGroups.map((group) => group.filters.map(test))
   const matches = (item: Item) => groups.length === 0 || groups.some((tests) => tests.every((one) => one(item)))
   // They lie in the order of their ids: what is asked for behind one need not be looked for before it.
-  const [only = { filters: [] }, other] = filterGroups
-  const from = (other ? [] : only.filters).find((one) => one.propertyName === 'hs_object_id' && one.operator === 'GT')
-  const [sort] = sorts
-  const end = Math.min(after + limit, MOST)
-  const inOrder = !sort || (sort.propertyName === 'hs_object_id' && sort.direction === 'ASCENDING')
-  let total = 0
+  const behind = filters.find((one) => one.propertyName === 'hs_object_id' && one.operator === 'GT')
   const found: Item[] = []
-  for (const item of store.after(object, Number(from?.value ?? 0))) {
+  for (const item of store.after(object, Number((filterGroups.length === 1 && behind?.value) || 0))) {
     const shown = store.indexed(item)
-    if (shown?.archived !== null || !matches(shown)) continue
-    total += 1
-    if (!inOrder || total <= end) found.push(shown)
+    if (shown?.archived === null && matches(shown)) found.push(shown)
   }
+  const [sort] = sorts
   if (sort?.propertyName === 'hs_object_id') {
-    if (!inOrder) found.reverse()
+    if (sort.direction === 'DESCENDING') found.reverse()
   } else if (sort) {
     const sign = sort.direction === 'DESCENDING' ? -1 : 1
     const keys = new Map(
@@ -102,7 +96,8 @@ export function search(store: Store, object: ObjectType, call: Call): Answer {
     const key = (item: Item) => keys.get(item) ?? ''
     found.sort((a, b) => sign * (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0))
   }
+  const end = Math.min(after + limit, MOST)
   const results = found.slice(after, end).map((item) => shape(store, item, properties))
-  const paging = total > end ? { paging: { next: { after: String(end) } } } : {}
-  return { status: 200, body: { total, results, ...paging } }
+  const paging = found.length > end ? { paging: { next: { after: String(end) } } } : {}
+  return { status: 200, body: { total: found.length, results, ...paging } }
 }

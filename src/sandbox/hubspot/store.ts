@@ -218,7 +218,7 @@ export class Store {
     return item?.id === id && item.archived === null ? item : undefined
   }
   /** Records behind this id, archived ones too, in order of ids. */
-  *after(object: ObjectType, id: number): Iterable<Item> {
+  *after(object: ObjectType, id: number): Generator<Item> {
     for (let at = Math.max(0, id - BASE[object]); at < this.items[object].length; at++) {
       const item = this.items[object][at]
       if (item) yield item
