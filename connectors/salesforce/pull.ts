@@ -5,7 +5,7 @@ import { chunks } from '../../src/batches.ts'
 import type { ConnectorOptions, Cursor, Page } from '../../src/connector.ts'
 import type { Activity, BookedMeeting, Change, Deal, DealId, Instant } from '../../src/core/deal.ts'
 import { Fatal } from '../../src/errors.ts'
-import { gather, READ_BATCH } from './api.ts'
+import { READ_BATCH } from './api.ts'
 import { ahead, beside, inOrder, Unsorted } from './beside.ts'
 import { type Lens, nextMeeting, toChanges, toDeal, toMeeting, toReply, toTaskActivity } from './map.ts'
 import type { Org, SObject } from './org.ts'
@@ -13,12 +13,13 @@ import { DEAL_ID, Email, Event, History, Opportunity, type Row, sort, Task } fro
 
 /** Rows commit late and clocks differ: each delta looks back this far. */
 const OVERLAP_MS = 10 * 60_000
-/** Deals that are handed on at once; as ids of an `IN (…)` their 23 bytes each stay well below the 16 kB that Salesforce
- *  allows for address and headers. */
+/** Deals handed on at once; as ids of an `IN (…)`, 23 bytes each, well below the 16 kB allowed for address and headers. */
 const SLICE = 500
 const DAY_MS = 86_400_000
 /** A meeting protects when it lies within ten working days: this covers them with any holidays. */
 const AHEAD_MS = 45 * DAY_MS
+/** So many deals with new history are held by their ids, 0.1 kB each; after a mass edit every changed deal counts as one. */
+const MOST_MOVED = 100_000
 const STAMP = /^\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+0000)$/
 const TWO_YEARS_MS = 731 * DAY_MS
 
@@ -184,23 +185,29 @@ export function createReading(
   async function* later({ since, until, after }: { since: Instant; until: Instant; after?: string | undefined }) {
     const horizon = since - OVERLAP_MS
     const changed = `SystemModstamp >= ${iso(horizon)}`
-    const within = (from: Instant, to: Instant) => (date: string) => date >= day(from) && date <= day(to)
     // Nothing is saved when an event's time comes: those held since then, and those that have come into reach.
-    const came = [0, AHEAD_MS].map((ahead) => within(since + ahead - DAY_MS, now + ahead))
+    const came = (date: string) =>
+      [0, AHEAD_MS].some((ahead) => date >= day(since + ahead - DAY_MS) && date <= day(now + ahead))
     const dates = `WhatId != null AND ActivityDate >= ${day(since - DAY_MS)} AND ActivityDate <= ${day(now + AHEAD_MS)}`
     const dated = async () => {
-      const rows = (await gather(select('Event', `WHERE ${dates}`, signal))).flatMap(({ records }) => records)
-      const due = rows.filter(({ ActivityDate }) => came.some((reached) => reached(String(ActivityDate))))
-      const hear = (some: readonly Row[]) =>
-        heard([EVENT], async function* () {
-          yield some
-        })
-      return [(await hear(rows)).booked, await hear(due)] as const
+      const due = new Set<DealId>()
+      const all = await heard([EVENT], async function* () {
+        for await (const { records } of select('Event', `WHERE ${dates}`, signal)) {
+          for (const row of records) if (came(String(row.ActivityDate))) due.add(String(row.WhatId))
+          yield records
+        }
+      })
+      const told = new Map([...all.told].filter(([deal]) => due.has(deal)))
+      return [all.booked, { told, unreadable: all.unreadable.filter(({ deal }) => due.has(deal)) }] as const
     }
+    /** Null: too many. What writes history also moves the stamp of its deal. */
     const moved = async () => {
       const ids = new Set<DealId>()
       const pages = select('OpportunityHistory', `WHERE ${changed}`, signal, { only: 'OpportunityId' })
-      for await (const { records } of pages) for (const { OpportunityId } of records) ids.add(String(OpportunityId))
+      for await (const { records, totalSize } of pages) {
+        if (totalSize > MOST_MOVED) return null
+        for (const { OpportunityId } of records) ids.add(String(OpportunityId))
+      }
       return ids
     }
     const [[booked, due], fresh, history] = await Promise.all([
@@ -209,7 +216,7 @@ export function createReading(
       moved(),
     ])
     // A meeting that was booked, moved or cancelled changes its deal, whether or not the deal's own stamp moved.
-    const touched = [...history, ...due.told.keys(), ...fresh.told.keys()]
+    const touched = [...(history ?? []), ...due.told.keys(), ...fresh.told.keys()]
     const left = new Set(touched.filter((id) => DEAL_ID.test(id)))
 
     async function* pages() {
@@ -232,7 +239,8 @@ export function createReading(
       const unseen = (deal: Deal) => seen && !seen.has(deal.id) && deal.createdAt < horizon
       const whole = deals.filter(unseen).map(({ id }) => id)
       // History is read whole: a snapshot means nothing without the one before.
-      const part = deals.flatMap((deal) => (history.delete(deal.id) && !unseen(deal) ? [deal.id] : []))
+      const moves = ({ id }: Deal) => history === null || history.delete(id)
+      const part = deals.flatMap((deal) => (moves(deal) && !unseen(deal) ? [deal.id] : []))
       const found = await Promise.all([
         ...chunks(whole, SLICE).map((ids) => ofDeals(ALL, ids)),
         ...chunks(part, SLICE).map((ids) => ofDeals([HISTORY], ids)),

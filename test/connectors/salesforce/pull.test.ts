@@ -24,7 +24,7 @@ const withoutCase: Order = (a, b) => byBytes(a.toLowerCase(), b.toLowerCase()) |
 type Tables = Partial<Record<SObject, Row[]>>
 
 /** Answers as far as a pull asks: ranges, `IN` and one key to sort by; what else stands in a condition holds of its rows. */
-function org(tables: Tables, { pageSize = 2000, order = byBytes } = {}) {
+function org(tables: Tables, { pageSize = 2000, order = byBytes, total = 0 } = {}) {
   const asked: { object: SObject; tail: string; pages: number }[] = []
   const tests: Readonly<Record<string, (n: number) => boolean>> = {
     ...{ '>': (n) => n > 0, '>=': (n) => n >= 0, '<=': (n) => n <= 0 },
@@ -47,7 +47,7 @@ function org(tables: Tables, { pageSize = 2000, order = byBytes } = {}) {
     for (let at = 0; at === 0 || at < found.length; at += pageSize) {
       query.pages += 1
       const records = found.slice(at, at + pageSize)
-      yield { records, totalSize: found.length, done: at + pageSize >= found.length }
+      yield { records, totalSize: Math.max(total, found.length), done: at + pageSize >= found.length }
     }
   }
   return { asked, org: { select, retrieve: async () => [] } }
@@ -245,6 +245,23 @@ describe('a later night', () => {
     )
     const told = pages.flatMap(({ evidence }) => evidence.flatMap(({ deal, activities }) => activities.map(() => deal)))
     expect(told).toEqual([held])
+  })
+
+  test('more deals with new history than are held by their ids: each changed deal counts as one', async () => {
+    const ids = [1, 2, 3].map(dealId)
+    const tables = {
+      Opportunity: ids.map((id) => opportunity(id, id === dealId(3) ? {} : changed)),
+      OpportunityHistory: ids.flatMap((id) => [snapshot(id, NOW - 90 * DAY, 'Old'), snapshot(id, NOW - 2000, 'New')]),
+    }
+    const { org: played, asked } = org(tables, { pageSize: 1, total: 100_001 })
+    const pages = await pulled(played, [], cursor, knowing(...ids))
+    const told = pages.flatMap(({ evidence }) => evidence.map(({ deal, changes }) => [deal, changes.length > 0]))
+    expect(told.toSorted()).toEqual([
+      [dealId(1), true],
+      [dealId(2), true],
+    ])
+    const history = asked.filter(({ object }) => object === 'OpportunityHistory')
+    expect(history.map(({ pages }) => pages)).toEqual([1, 2, 2])
   })
 
   test('where one query fails, the others beside it do not go on', async () => {
