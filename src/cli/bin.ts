@@ -11,8 +11,8 @@ if (major < needed[0] || (major === needed[0] && minor < needed[1])) {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error
 })
-// Nine tenths of a grown heap are garbage, and V8 would let it grow fourfold; why a quarter: docs/performance.md.
+// Nine tenths of a grown heap are garbage, and V8 would let it grow fourfold; why a half: docs/performance.md.
 const { setFlagsFromString } = await import('node:v8')
-setFlagsFromString('--heap-growing-percent=25')
+setFlagsFromString('--heap-growing-percent=50')
 const { main } = await import('./main.ts')
 process.exitCode = await main(process.argv.slice(2))

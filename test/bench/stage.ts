@@ -51,7 +51,7 @@ export interface Played extends Cost {
 }
 
 /** The programs that are measured run as the command from source does. */
-export const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=25']
+export const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=50']
 
 export async function openStage(setting: Setting) {
   const { system, speed } = setting
