@@ -49,7 +49,7 @@ export interface Scenario {
   readonly homes?: readonly HomeName[]
   /** Takes long: quick runs play it on one system only, the next such one on the other. */
   readonly long?: boolean
-  /** In full counts its sandbox keeps this process busy for so long that others would not be answered in time. */
+  /** In full counts it keeps this process busy for so long that the CRMs of other rows would not answer in time. */
   readonly alone?: boolean
   run(trial: Trial): Promise<Result | Skipped>
 }

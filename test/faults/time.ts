@@ -36,6 +36,7 @@ export const time: readonly Scenario[] = [
     fault: 21,
     title: 'changed clocks, four zones, four hours',
     systems: ['hubspot'],
+    alone: true,
     async run(trial) {
       const { database, giveBack } = await borrowed()
       trial.onEnd(giveBack)
