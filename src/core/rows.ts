@@ -110,15 +110,16 @@ function loan(deal: Tonight) {
   const told = (kept === null ? observed.own.categoryBefore : kept.after.categoryBefore) ?? null
   const lost = kept === null && borrowed !== null && fields?.categoryBefore?.lost !== undefined
   const saved = told === null && lost ? remember(borrowed.category) : told
-  // Since we took it, if we did.
-  const since = wrote?.plannedAt ?? 0
+  // Since we took it, if we did: by the ledger, or where it is lost by the loan or the stall the CRM shows.
+  const since = wrote?.plannedAt ?? borrowed?.at ?? standing.since
   const left = known.changes.filter(({ field, to, at }) => field === 'category' && to !== omitted && at > since)
   if (settings.forecast === 'omit' && writtenState(standing.state) !== 'moving') {
+    const omittedByThem = standing.categoryTheirs || left.some(({ by }) => by === 'person' || by === 'unknown')
+    // A person put it back and then omitted it: theirs, also where the word that it is was dropped once.
+    if (category === omitted && saved !== null && omittedByThem)
+      return { standing: { ...standing, borrowed: null, categoryTheirs: true }, saved: null }
     if (standing.categoryTheirs) return { standing }
     if (category === omitted) {
-      // A person put it back and then omitted it: theirs.
-      if (saved !== null && borrowed !== null && left.some(({ by }) => by === 'person' || by === 'unknown'))
-        return { standing: { ...standing, borrowed: null, categoryTheirs: true }, saved: null }
       // By us, or by a person before, and then there is nothing to borrow.
       if (saved === null || borrowed !== null) return saved === told ? { standing } : { standing, saved }
       // Borrowed, says the CRM, and this database does not know since when (lost).

@@ -212,6 +212,18 @@ describe('the forecast category', () => {
     expect(groups(night(of, N2, as('moving')))).toEqual(['flag', 'task-done'])
     expect(now(of).category).toBe('OMIT')
   })
+  test('put back, then omitted by a person, and the word that it is theirs was dropped: not given back', () => {
+    const { of } = stalled()
+    edit(of, 'd1', N0 + 9000, () => ({ category: 'COMMIT' }))
+    night(of, N1, as('parked'))
+    edit(of, 'd1', N1 + 9000, () => ({ category: 'OMIT' }))
+    night(of, N2, { ...as('stalled'), fate: () => 'dropped' })
+    night(of, night_(3), as('stalled'))
+    expect(now(of)).toMatchObject({ category: 'OMIT', own: { stalled: true, categoryBefore: null } })
+    expect(written(plan(of, night_(3), as('stalled')))).toEqual([])
+    night(of, night_(4), as('moving'))
+    expect(now(of).category).toBe('OMIT')
+  })
   test('put back by a person: theirs for the rest of this stall, not for the next', () => {
     const { of } = stalled()
     edit(of, 'd1', N0 + 9000, () => ({ category: 'COMMIT' }))
@@ -378,6 +390,9 @@ describe('after a lost database', () => {
   test('flag and loan are adopted from the CRM: nothing is written twice, and everything can be given back', () => {
     const { of } = stalled()
     const [task] = of.tasks.values()
+    const one = of.deals.get('d1')
+    // Older than the loan: nobody's word on it.
+    if (one) of.deals.set('d1', { ...one, changes: [change('category', N0 - 9000, 'COMMIT', 'PIPELINE')] })
     of.ledger = []
     of.standings.clear()
     const next = night(of, N1, {
@@ -389,7 +404,8 @@ describe('after a lost database', () => {
     expect(next.rows).toEqual([])
     expect(of.standings.get('d1')).toMatchObject({ stall: { startedAt: N0 }, borrowed: { category: 'PIPELINE' } })
     expect(of.tasks.has(of.standings.get('d1')?.stall?.taskKey ?? '')).toBe(true)
-    night(of, N2, as('moving'))
+    expect(night(of, N2, { ...as('stalled'), settings: settings({ tasks: { enabled: false } }) }).rows).toEqual([])
+    night(of, night_(3), as('moving'))
     expect(now(of)).toMatchObject({ category: 'PIPELINE', own: { stalled: false, categoryBefore: null } })
     expect(task?.open).toBe(true)
   })
