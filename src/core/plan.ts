@@ -206,25 +206,32 @@ const WAITED_LONG = 10
 
 /** What one deal needs tonight; null: nothing. Counts the deal into `totals`. Mutates nothing else. */
 export function planDeal(item: DealItem, context: PlanContext, totals: Totals): DealIntent | null {
-  const { verdict, standing: was, unreadable = false, away } = item
+  const { standing: was, unreadable = false, away } = item
   const ledger = stillThere(item.ledger, context.reference)
   const { deal, ref } = item.known
-  const { old = oldDealOf(verdict, deal, context) } = item
+  const { old = oldDealOf(item.verdict, deal, context) } = item
   const { calendar, today } = context
-  if (verdict.state !== 'closed') totals.open++
+  const judgedAs = item.verdict.state
+  if (judgedAs !== 'closed') totals.open++
   // Nearly every deal of nearly every night: it moves, and nothing of ours is on it.
   if (
-    (verdict.state === 'moving' || verdict.state === 'closed') &&
+    (judgedAs === 'moving' || judgedAs === 'closed') &&
     ledger.length === 0 &&
     old === null &&
-    !verdict.decision.answerIsOfEarlierDate &&
+    !item.verdict.decision.answerIsOfEarlierDate &&
     untouched(deal.own) &&
-    (was === null || (was.state === verdict.state && was.borrowed === null && was.undone === null))
+    (was === null || (was.state === judgedAs && was.borrowed === null && was.undone === null))
   )
     return null
 
   const blind = context.reference.fields?.stalled?.readable === false
-  const moved = advance(was, { ...item, ledger, now: context.now, dead: old !== null, blind })
+  const how = { ledger, now: context.now, dead: old !== null, blind }
+  const first = advance(was, { ...item, ...how })
+  // Without the stall a person took away more counts than with it: tonight already what the next night would find.
+  const without = first.dismissed && judged({ known: item.known, standing: first.standing }, item.ledger, context)
+  const { verdict, log } = without || item
+  const found = { ...item, ...how, verdict, log }
+  const moved = without ? afterDismissal(first, advance(first.standing, found)) : first
   const observed = observedAfter(deal, ledger)
   const { stall, state } = moved.standing
   const stalledDays = stall === null ? 0 : calendar.workingDays(calendar.localDate(stall.startedAt), today)
@@ -235,7 +242,7 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const put = stall !== null && wanted && !moved.standing.categoryTheirs && moved.standing.undone === null
   const archive = put ? archiveTo(observed, stall, ledger, context) : null
   const home = verdict.protection?.kind === 'reactivated' && state === 'moving' ? (away?.stage ?? null) : null
-  const tonight = { ...item, ledger, ...context, observed, moved, archiveTo: archive, home }
+  const tonight = { ...found, ...context, observed, moved, archiveTo: archive, home }
   // What was undone stays as it is.
   const final = moved.standing.undone !== null
   const { standing, rows: planned } = final ? { standing: moved.standing, rows: [] } : rowsOf(tonight)
@@ -274,6 +281,13 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     list,
   }
 }
+
+/** Both as one change. */
+const afterDismissal = ({ transitions, dismissed }: Advance, then: Advance): Advance => ({
+  ...then,
+  dismissed,
+  transitions: transitions.map((one) => ({ ...one, to: then.standing.state })),
+})
 
 /** What a deal gets that was idle since before the first night for longer than `firstNight.deadAfter`, as of that night. */
 function oldDealOf({ state, idleDays, lastMovement }: Verdict, { ownerId }: Known['deal'], context: PlanContext) {

@@ -278,6 +278,17 @@ describe('wrong flag', () => {
     expect(next.figures).toMatchObject({ dismissed: 1, stalled: 0, recovered: 0 })
     expect(night(of, N2, as('moving')).rows).toEqual([])
   })
+  test('cleared, and parked while it was stalled: parked that very night, counted all the same', () => {
+    const { of } = stalled()
+    const parked = { parkedUntil: '2027-01-15', parkedReason: 'seasonal', stalled: false }
+    edit(of, 'd1', N0 + 9000, (one) => ({ own: { ...one.own, ...parked } }))
+    const next = night(of, N1, as('stalled'))
+    expect(groups(next)).toEqual(['flag', 'task-done'])
+    expect(now(of)).toMatchObject({ category: 'OMIT', own: { state: 'parked', categoryBefore: 'PIPELINE' } })
+    expect(next).toMatchObject({ figures: { dismissed: 1 }, lists: { flagCleared: [{ deal: { id: 'd1' } }] } })
+    expect(next.transitions).toMatchObject([{ from: 'stalled', to: 'parked', evidence: { dismissed: true } }])
+    expect(plan(of, N1).rows).toEqual([])
+  })
   test('what they cleared may stall again later: a new stall, a new task', () => {
     const { of } = stalled()
     edit(of, 'd1', N0 + 9000, (one) => ({ own: { ...one.own, stalled: false } }))
