@@ -231,7 +231,9 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const without = first.dismissed && judged({ known: item.known, standing: first.standing }, item.ledger, context)
   const { verdict, log } = without || item
   const found = { ...item, ...how, verdict, log }
-  const moved = without ? afterDismissal(first, advance(first.standing, found)) : first
+  const then = without ? advance(first.standing, found) : first
+  const transitions = first.transitions.map((one) => ({ ...one, to: then.standing.state }))
+  const moved = { ...then, dismissed: first.dismissed, transitions }
   const observed = observedAfter(deal, ledger)
   const { stall, state } = moved.standing
   const stalledDays = stall === null ? 0 : calendar.workingDays(calendar.localDate(stall.startedAt), today)
@@ -281,13 +283,6 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
     list,
   }
 }
-
-/** Both as one change. */
-const afterDismissal = ({ transitions, dismissed }: Advance, then: Advance): Advance => ({
-  ...then,
-  dismissed,
-  transitions: transitions.map((one) => ({ ...one, to: then.standing.state })),
-})
 
 /** What a deal gets that was idle since before the first night for longer than `firstNight.deadAfter`, as of that night. */
 function oldDealOf({ state, idleDays, lastMovement }: Verdict, { ownerId }: Known['deal'], context: PlanContext) {
