@@ -92,18 +92,30 @@ const text = (kill: Kill) => ('at' in kill ? `${kill.at} (${kill.what})` : `call
 
 /** Works on the orders until the labelled point, or until the CRM has lost a call of this kind; then it is dead. */
 async function killAt(stage: Stage, kill: Kill, orders: Partial<Orders>): Promise<void> {
-  const worker = 'hangs' in kill ? await hanging(stage, kill, orders) : stage.work({ ...orders, die: kill })
+  // Others of its kind are slow meanwhile, else they may be over before it is seen, and later kills find none left.
+  const slow = { fault: 'slow', ms: 2_000 } as const
+  const worker = 'hangs' in kill ? await hanging(stage, kill, orders, [slow]) : stage.work({ ...orders, die: kill })
   if ('hangs' in kill) worker.kill()
   const { signal } = await worker.over
+  await stage.crm.faults([])
   if (signal !== 'SIGKILL') throw new Error(`never came by "${text(kill)}": ${said(worker)}`)
 }
 
-/** A worker whose call of this kind hangs; for others it works again. */
-async function hanging(stage: Stage, kill: Extract<Kill, { hangs: string }>, orders: Partial<Orders>): Promise<Worker> {
+/** A worker whose call of this kind hangs; what becomes of `others` of its kind, default: they work. */
+async function hanging(
+  stage: Stage,
+  kill: Extract<Kill, { hangs: string }>,
+  orders: Partial<Orders>,
+  others: readonly Fault[] = [],
+): Promise<Worker> {
   const { crm, work } = stage
   const lost = async () => (await crm.calls()).reduce((sum, { statuses }) => sum + (statuses['0'] ?? 0), 0)
   const was = await lost()
-  await crm.faults([{ fault: `timeout-${kill.hangs}`, times: 1, ...callOf(crm, kill.what) }])
+  const call = callOf(crm, kill.what)
+  await crm.faults([
+    { fault: `timeout-${kill.hangs}`, times: 1, ...call },
+    ...others.map((other) => ({ ...other, ...call })),
+  ])
   const worker = work(orders)
   await eventually(`a hanging ${kill.what}`, async () => {
     if (!worker.alive()) throw new Error(`no call of ${kill.what}: ${said(worker)}`)

@@ -70,13 +70,17 @@ async function redisLost(trial: Trial): Promise<Result> {
   for (const blow of blows) {
     const order = await at.next()
     if (order === null) throw new Error('no night left')
-    const workers = [1, 2].map(() => at.work({ runs: [order], readBatch: 8, app: { role: 'all' } }))
+    // They stay when the night is over, as a server does: it may be before anybody misses the schedule.
+    const workers = [1, 2].map(() => at.work({ runs: [order], readBatch: 8, stay: true, app: { role: 'all' } }))
     await midApply(at)
     await blow()
     const begun = performance.now()
     await eventually('the schedule is back', async () => (await schedules(server.url)).length === 1)
-    await ends(workers, problems)
+    const done = ({ events, alive }: Worker) => !alive() || events.some(({ event }) => event === 'over')
+    await eventually('the night is over', () => workers.every(done), 2 * BACK_MS)
     recoveryMs = Math.max(recoveryMs, performance.now() - begun)
+    for (const worker of workers) worker.kill('SIGTERM')
+    await ends(workers, problems)
   }
   const judged = await at.judge()
   problems.push(...judged.problems, ...(await unintended(at.crm, await ledgerAt(where))))
