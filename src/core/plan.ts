@@ -227,8 +227,9 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const blind = context.reference.fields?.stalled?.readable === false
   const how = { ledger, now: context.now, dead: old !== null, blind }
   const first = advance(was, { ...item, ...how })
-  // Without the stall a person took away more counts than with it: tonight already what the next night would find.
-  const without = first.dismissed && judged({ known: item.known, standing: first.standing }, item.ledger, context)
+  // Without the stall a person took away it may be parked or answered: tonight already, as the next night would find.
+  const rest = first.dismissed && judged({ known: item.known, standing: first.standing }, item.ledger, context)
+  const without = rest && rest.verdict.state !== 'moving' && rest
   const { verdict, log } = without || item
   const found = { ...item, ...how, verdict, log }
   const then = without ? advance(first.standing, found) : first
