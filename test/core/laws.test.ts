@@ -471,8 +471,13 @@ describe.each([
               }
             }
             for (const [id, { deal: now }] of of.deals) atNight.set(id, now.category)
-            // A second run of the same night finds nothing left to do, but for what failed or was dropped.
-            const again = written(plan(of, at, options)).filter((row) => arrived(row.deal.id))
+            // A second run of the same night finds nothing left to do, but for what failed or was dropped; the place a
+            // task that failed had in its owner's week is another's.
+            const tasks = written(result).filter(({ kind }) => kind === 'create-task')
+            const free = tasks.some((row) => !arrived(row.deal.id))
+            const again = written(plan(of, at, options)).filter(
+              (row) => arrived(row.deal.id) && !(free && row.kind === 'create-task'),
+            )
             expect(again).toEqual([])
             at += skip * DAY
           }
