@@ -92,9 +92,9 @@ const text = (kill: Kill) => ('at' in kill ? `${kill.at} (${kill.what})` : `call
 
 /** Works on the orders until the labelled point, or until the CRM has lost a call of this kind; then it is dead. */
 async function killAt(stage: Stage, kill: Kill, orders: Partial<Orders>): Promise<void> {
-  // Others of its kind are slow meanwhile, else they may be over before it is seen, and later kills find none left.
-  const slow = { fault: 'slow', ms: 2_000 } as const
-  const worker = 'hangs' in kill ? await hanging(stage, kill, orders, [slow]) : stage.work({ ...orders, die: kill })
+  // Others of its kind do not arrive meanwhile, else all may be over before it is seen, and later kills find none left.
+  const others = [{ fault: 'timeout-before' }] as const
+  const worker = 'hangs' in kill ? await hanging(stage, kill, orders, others) : stage.work({ ...orders, die: kill })
   if ('hangs' in kill) worker.kill()
   const { signal } = await worker.over
   await stage.crm.faults([])
@@ -136,7 +136,7 @@ async function through(workers: readonly Worker[], problems: string[]): Promise<
 
 // ---- 1: every point of every operation
 
-const NAMES = Array.from({ length: 24 }, (_, at) => `deal ${at}`)
+const NAMES = Array.from({ length: 48 }, (_, at) => `deal ${at}`)
 /** Everything is stalled, then half of the buyers reply. */
 const stalledThenHalf = (seed: number): World => ({
   ...{ seed, settings: world({ seed, deals: 0 }).settings, crm: seedOf(NAMES.map((name) => seedDeal(name))) },
@@ -144,7 +144,7 @@ const stalledThenHalf = (seed: number): World => ({
     { now: MONDAY, acts: [] },
     {
       now: MONDAY + DAY,
-      acts: NAMES.slice(0, 12).map((deal) => ({ does: 'reply', deal, at: MONDAY + DAY / 2 })),
+      acts: NAMES.slice(0, 24).map((deal) => ({ does: 'reply', deal, at: MONDAY + DAY / 2 })),
     },
   ],
 })
