@@ -93,33 +93,32 @@ const text = (kill: Kill) => ('at' in kill ? `${kill.at} (${kill.what})` : `call
 /** Works on the orders until the labelled point, or until the CRM has lost a call of this kind; then it is dead. */
 async function killAt(stage: Stage, kill: Kill, orders: Partial<Orders>): Promise<void> {
   // Others of its kind do not arrive meanwhile, else all may be over before it is seen, and later kills find none left.
-  const others = [{ fault: 'timeout-before' }] as const
-  const worker = 'hangs' in kill ? await hanging(stage, kill, orders, others) : stage.work({ ...orders, die: kill })
+  const worker = 'hangs' in kill ? await hanging(stage, kill, orders, true) : stage.work({ ...orders, die: kill })
   if ('hangs' in kill) worker.kill()
   const { signal } = await worker.over
   await stage.crm.faults([])
   if (signal !== 'SIGKILL') throw new Error(`never came by "${text(kill)}": ${said(worker)}`)
 }
 
-/** A worker whose call of this kind hangs; what becomes of `others` of its kind, default: they work. */
+/** A worker whose call of this kind hangs; others of its kind work, or with `lost` do not arrive. */
 async function hanging(
   stage: Stage,
   kill: Extract<Kill, { hangs: string }>,
   orders: Partial<Orders>,
-  others: readonly Fault[] = [],
+  lost = false,
 ): Promise<Worker> {
   const { crm, work } = stage
-  const lost = async () => (await crm.calls()).reduce((sum, { statuses }) => sum + (statuses['0'] ?? 0), 0)
-  const was = await lost()
+  const hung = async () => (await crm.calls()).reduce((sum, { statuses }) => sum + (statuses['0'] ?? 0), 0)
+  const was = await hung()
   const call = callOf(crm, kill.what)
   await crm.faults([
     { fault: `timeout-${kill.hangs}`, times: 1, ...call },
-    ...others.map((other) => ({ ...other, ...call })),
+    ...(lost ? [{ fault: 'timeout-before', ...call } as const] : []),
   ])
   const worker = work(orders)
   await eventually(`a hanging ${kill.what}`, async () => {
     if (!worker.alive()) throw new Error(`no call of ${kill.what}: ${said(worker)}`)
-    return (await lost()) > was
+    return (await hung()) > was
   })
   return worker
 }
@@ -144,7 +143,7 @@ const stalledThenHalf = (seed: number): World => ({
     { now: MONDAY, acts: [] },
     {
       now: MONDAY + DAY,
-      acts: NAMES.slice(0, 24).map((deal) => ({ does: 'reply', deal, at: MONDAY + DAY / 2 })),
+      acts: NAMES.slice(0, NAMES.length / 2).map((deal) => ({ does: 'reply', deal, at: MONDAY + DAY / 2 })),
     },
   ],
 })

@@ -9,7 +9,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { flushRedis } from '../homes.ts'
 import { startPostgres, startRedis } from '../services.ts'
-import { eventually, place, type Result, type Scenario, type Skipped, type Trial, type Worker } from './harness.ts'
+import {
+  ended,
+  eventually,
+  place,
+  type Result,
+  type Scenario,
+  type Skipped,
+  type Trial,
+  type Worker,
+} from './harness.ts'
 import { ledgerAt, type Season, season, unintended } from './season.ts'
 import { world } from './world.ts'
 
@@ -76,7 +85,7 @@ async function redisLost(trial: Trial): Promise<Result> {
     await blow()
     const begun = performance.now()
     await eventually('the schedule is back', async () => (await schedules(server.url)).length === 1)
-    const done = ({ events, alive }: Worker) => !alive() || events.some(({ event }) => event === 'over')
+    const done = (worker: Worker) => !worker.alive() || ended(worker).length > 0
     await eventually('the night is over', () => workers.every(done), 2 * BACK_MS)
     recoveryMs = Math.max(recoveryMs, performance.now() - begun)
     for (const worker of workers) worker.kill('SIGTERM')
