@@ -229,10 +229,9 @@ export function planDeal(item: DealItem, context: PlanContext, totals: Totals): 
   const first = advance(was, { ...item, ...how })
   // Without the stall a person took away it may be parked or answered: tonight already, as the next night would find.
   const rest = first.dismissed && judged({ known: item.known, standing: first.standing }, item.ledger, context)
-  const without = rest && rest.verdict.state !== 'moving' && rest
-  const { verdict, log } = without || item
+  const { verdict, log } = rest && rest.verdict.state !== 'moving' ? rest : item
   const found = { ...item, ...how, verdict, log }
-  const then = without ? advance(first.standing, found) : first
+  const then = verdict === item.verdict ? first : advance(first.standing, found)
   const transitions = first.transitions.map((one) => ({ ...one, to: then.standing.state }))
   const moved = { ...then, dismissed: first.dismissed, transitions }
   const observed = observedAfter(deal, ledger)
