@@ -189,9 +189,16 @@ export async function startQueue(settings: QueueSettings): Promise<StepQueue> {
 
   let nights: readonly Night[] = []
   const idOf = (night: Night) => `${NIGHT}.${night.connection}`
-  const putNight = (night: Night) => {
+  const putNight = async (night: Night): Promise<void> => {
     const job = { name: NIGHT, data: night, opts: FORGET }
-    return queue.upsertJobScheduler(idOf(night), { pattern: night.cron, tz: night.timezone }, job)
+    const { cron: pattern, timezone: tz } = night
+    try {
+      await queue.upsertJobScheduler(idOf(night), { pattern, tz }, job)
+    } catch (error) {
+      // Another process was faster with the very same: BullMQ refuses the second job of one instant.
+      const there = await queue.getJobScheduler(idOf(night))
+      if (there?.pattern !== pattern || there.tz !== tz) throw error
+    }
   }
   /** It came due while nobody worked, and waits: putting its schedule anew would throw it away. */
   const isDue = async (night: Night): Promise<boolean> => {

@@ -231,7 +231,7 @@ describe('how large things may grow', () => {
   })
   // Ratchets: raised only by what an issue asks for. The goals, 6,000 and 2,500, are missed; docs/decisions.md says why.
   it('src without the sandbox, connectors and jobs together do not grow', () => {
-    expect(sum((file) => !sandbox(file))).toBeLessThan(24_150)
+    expect(sum((file) => !sandbox(file))).toBeLessThan(24_158)
   })
   it('the sandbox does not grow', () => {
     expect(sum(sandbox)).toBeLessThan(4_274)
